@@ -1,0 +1,1 @@
+"""Motion-focused self-supervised video learning."""

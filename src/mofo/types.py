@@ -1,0 +1,115 @@
+"""Shared types: boxes and motion areas, error classes, and the legend of shape letters.
+
+Shape letters used as name suffixes all over the package:
+    B batch   T frames   C channels   H, W pixels (rows, columns)
+    t h w token grid     N = t*h*w tokens   V visible tokens   D width
+    K boxes   4 = (x1, y1, x2, y2)
+
+Conventions: pixels, x right, y down, origin at the top-left corner of the top-left pixel. A box is
+``(x1, y1, x2, y2)``, half-open, so its width is ``x2 - x1``. All boxes are float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+
+class MofoError(Exception):
+    """A mistake that a user can mend. The message is one line: what, where, what to do."""
+
+
+class VideoError(MofoError):
+    """A video that cannot be used.
+
+    Attributes:
+        path: the file, as the user named it.
+        reason: why, in one line, without the file's name.
+    """
+
+    def __init__(self, path: object, reason: str) -> None:
+        self.path = str(path)
+        self.reason = " ".join(reason.split())
+        super().__init__(f"{self.path}: {self.reason}")
+
+    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str]]:
+        # Exceptions cross process borders; the default would call VideoError(message).
+        return type(self), (self.path, self.reason)
+
+
+class SettingsError(MofoError):
+    """An option with an impossible value or an unknown name."""
+
+
+class StoreError(MofoError):
+    """A store of motion areas that cannot be read, or that holds something else."""
+
+
+class ClipBox(NamedTuple):
+    """One box for a stretch of frames, or none.
+
+    ``box_4`` is float32 ``(x1, y1, x2, y2)`` in pixels; all zeros when ``valid`` is False.
+    """
+
+    box_4: np.ndarray
+    valid: bool
+
+
+def hull(boxes_K4: np.ndarray) -> ClipBox:
+    """The smallest box around ``boxes_K4`` (pixels); not valid when there are none."""
+    boxes_K4 = np.asarray(boxes_K4, np.float32).reshape(-1, 4)
+    if len(boxes_K4) == 0:
+        return ClipBox(np.zeros(4, np.float32), False)
+    box_4 = np.concatenate([boxes_K4[:, :2].min(0), boxes_K4[:, 2:].max(0)])
+    return ClipBox(box_4.astype(np.float32), True)
+
+
+@dataclass(frozen=True, eq=False)
+class MotionArea:
+    """Where things move in one video: per frame, one box and the single movers inside it.
+
+    "No motion in this frame" is a state of its own (``valid_T[t]`` False, box all zeros), never an
+    invented box.
+
+    Attributes:
+        width, height: size in pixels of the full-resolution upright frame (rotation metadata
+            applied) that the boxes refer to.
+        frame_T: int64, index of each frame in the file, counted from 0 in display order.
+        time_T: float64, presentation time of each frame in seconds.
+        box_T4: float32, box around everything that moves; zeros where not valid.
+        valid_T: bool, whether anything moves in the frame.
+        movers: one float32 ``(K, 4)`` array per frame: a box for each mover. Their hull is the
+            frame's box; K = 0 where not valid.
+        cuts: frame positions (indices into the arrays) at which a new shot begins, without 0.
+        flow: name of the flow backend that was really used ("dis", "codec" ...).
+        warnings: one line each: what was found wrong with the file but did not stop the work.
+    """
+
+    width: int
+    height: int
+    frame_T: np.ndarray
+    time_T: np.ndarray
+    box_T4: np.ndarray
+    valid_T: np.ndarray
+    movers: tuple[np.ndarray, ...]
+    cuts: tuple[int, ...] = ()
+    flow: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        frames = len(self.frame_T)
+        sizes = (len(self.time_T), len(self.box_T4), len(self.valid_T), len(self.movers))
+        if any(size != frames for size in sizes):
+            raise ValueError(
+                f"MotionArea: {frames} frames, but times, boxes, valid, movers have {sizes}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.frame_T)
+
+    def union(self, start: int = 0, stop: int | None = None) -> ClipBox:
+        """One box around all motion in frames ``start`` (included) to ``stop`` (excluded)."""
+        rows = slice(start, stop)
+        return hull(self.box_T4[rows][self.valid_T[rows]])
