@@ -1,0 +1,112 @@
+"""Cut-outs of real texture and the ways they move, for generated clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """A piece of photograph with a soft outline.
+
+    Attributes:
+        rgb_HW3: uint8 texture.
+        alpha_HW: uint8, 255 inside the shape.
+        size: square root of the shape's area, in pixels of the cut-out.
+    """
+
+    rgb_HW3: np.ndarray
+    alpha_HW: np.ndarray
+    size: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Pose of a cut-out in the world at each frame: position (short sides), angle, scale."""
+
+    position_T2: np.ndarray
+    angle_T: np.ndarray
+    scale_T: np.ndarray
+
+    def to_world(self) -> np.ndarray:
+        """Similarities ``(T, 2, 3)`` from the cut-out (unit area, centred) to the world."""
+        cos_T, sin_T = self.scale_T * np.cos(self.angle_T), self.scale_T * np.sin(self.angle_T)
+        linear_T22 = np.stack([np.stack([cos_T, -sin_T], 1), np.stack([sin_T, cos_T], 1)], 1)
+        return np.concatenate([linear_T22, self.position_T2[:, :, None]], 2)
+
+
+def cut_out(photo_HW3: np.ndarray, rng: np.random.Generator, pixels: int = 192) -> Cutout:
+    """Cuts a random blob (smooth star-shaped outline, aspect 1/2 to 2) out of a photograph.
+
+    Flat pieces say nothing about motion, so the most textured of a few random crops is taken.
+    """
+    aspect = np.exp(rng.uniform(-np.log(2), np.log(2)))
+    height, width = round(pixels / np.sqrt(aspect)), round(pixels * np.sqrt(aspect))
+    crops = [_random_crop(photo_HW3, width, height, rng) for _ in range(4)]
+    rgb_HW3 = max(crops, key=lambda crop: cv2.Laplacian(crop, cv2.CV_32F).std() + crop.std() / 4)
+    # Colour and gain are changed so that a cut-out is not camouflaged on its own photograph.
+    gain = rng.uniform(0.7, 1.2)
+    rgb_HW3 = np.clip(rgb_HW3[..., rng.permutation(3)] * gain + rng.uniform(-25, 25), 0, 255)
+
+    theta_P = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    radius_P = np.ones_like(theta_P)
+    for harmonic in range(2, 6):
+        radius_P += rng.normal(0, 0.22 / harmonic) * np.cos(harmonic * theta_P + rng.uniform(0, 6.3))
+    radius_P = 0.46 * np.clip(radius_P, 0.5, None) / radius_P.max()
+    outline_P2 = np.stack(
+        [width * (0.5 + radius_P * np.cos(theta_P)), height * (0.5 + radius_P * np.sin(theta_P))], 1
+    )
+    alpha_HW = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(alpha_HW, [np.round(outline_P2 * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    return Cutout(rgb_HW3.astype(np.uint8), alpha_HW, float(np.sqrt((alpha_HW / 255.0).sum())))
+
+
+def _random_crop(
+    photo_HW3: np.ndarray, width: int, height: int, rng: np.random.Generator
+) -> np.ndarray:
+    rows, columns = photo_HW3.shape[:2]
+    scale = max(width / columns, height / rows) * rng.uniform(1.0, 2.0)
+    if scale != 1:
+        photo_HW3 = cv2.resize(photo_HW3, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    x = rng.integers(0, photo_HW3.shape[1] - width + 1)
+    y = rng.integers(0, photo_HW3.shape[0] - height + 1)
+    return photo_HW3[y : y + height, x : x + width]
+
+
+def trajectory(
+    start_2: np.ndarray, size: float, frames: int, rng: np.random.Generator, *, pauses: bool
+) -> Trajectory:
+    """A random way through the world: straight, curved or to and fro, perhaps turning or growing.
+
+    Args:
+        start_2: position at the middle frame, in short sides.
+        size: square root of the area, in short sides.
+        frames: length T.
+        rng: source of all choices.
+        pauses: whether the cut-out may stand still for a part of the clip. It always moves in the
+            rest.
+
+    Speeds are .003 to .025 short sides a frame (0.7 to 6 pixels at 240), spread evenly in log.
+    """
+    speed = np.exp(rng.uniform(np.log(0.003), np.log(0.025)))
+    heading = rng.uniform(0, 2 * np.pi)
+    turn_rate = rng.choice([0.0, rng.uniform(-0.06, 0.06)])
+    pace_T = np.ones(frames)
+    if pauses:
+        length = int(frames * rng.uniform(0.25, 0.5))
+        begin = int(rng.integers(-length // 2, frames - length // 2))
+        pace_T[max(begin, 0) : max(begin + length, 0)] = 0
+    s_T = np.cumsum(pace_T)
+    s_T -= s_T[frames // 2]
+    heading_T = heading + turn_rate * s_T
+    velocity_T2 = speed * pace_T[:, None] * np.stack([np.cos(heading_T), np.sin(heading_T)], 1)
+    if rng.random() < 0.25:  # to and fro
+        velocity_T2 *= np.sign(np.sin(2 * np.pi * s_T / rng.uniform(20, 40) + 1e-3))[:, None]
+    position_T2 = np.cumsum(velocity_T2, 0)
+    position_T2 += start_2 - position_T2[frames // 2]
+    spin = rng.choice([0.0, rng.uniform(-0.05, 0.05)]) * min(1.0, 0.1 / size)
+    growth = rng.choice([0.0, rng.uniform(-0.008, 0.008)])
+    return Trajectory(position_T2, rng.uniform(0, 2 * np.pi) + spin * s_T, size * np.exp(growth * s_T))
