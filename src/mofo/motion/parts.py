@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mofo.motion.records import AREAS, Meta, from_rows, storable, to_rows, versions, video_row
+from mofo.motion.records import AREAS, Meta, storable, to_rows, versions, video_row
 from mofo.motion.settings import DetectSettings
 from mofo.types import MotionArea, StoreError
 
 PARTS = "parts"
 COMPRESSION = "zstd"
+
+
+class DamagedError(StoreError):
+    """A file of a store that is torn or missing; what it held has to be made again."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def in_shard(key: str, shard: tuple[int, int]) -> bool:
 
 def part_file(folder: Path, key: str) -> Path:
     """Where the part of ``key`` lies: readable stem, and the digest that makes it unique."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", key)[-60:].strip("._") or "video"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", storable(key))[-60:].strip("._") or "video"
     return folder / PARTS / f"{stem}-{digest(key):016x}.parquet"
 
 
@@ -80,18 +84,13 @@ def read_part(file: Path) -> Part:
     """What the part says; its rows stay on the disk.
 
     Raises:
-        StoreError: torn, or no part.
+        DamagedError: torn.
+        StoreError: no part, or made by a newer mofo.
     """
     meta = Meta.read(read_schema(file), str(file))
     if meta.kind != "part" or "video" not in meta.video:
         raise StoreError(f"{file}: not a part of a mofo store")
     return Part(file, meta)
-
-
-def part_area(part: Part) -> MotionArea:
-    """The motion area that the part holds."""
-    with damage_named(part.file):
-        return from_rows(pq.read_table(part.file, partitioning=None), part.meta.video)
 
 
 def part_files(folder: Path) -> Iterator[Path]:
@@ -106,7 +105,7 @@ def read_schema(file: Path) -> pa.Schema:
     """The schema of a Parquet file, with its metadata.
 
     Raises:
-        StoreError: not readable as Parquet.
+        DamagedError: not readable as Parquet.
     """
     with damage_named(file):
         return pq.read_schema(file)
@@ -118,12 +117,12 @@ def damage_named(file: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise StoreError(f"{file}: it is gone: was the store written to meanwhile?") from None
+        raise DamagedError(f"{file}: it is gone: was the store written to meanwhile?") from None
     except (pa.ArrowException, OSError) as error:
         if getattr(error, "errno", None) is not None:
             raise  # permissions and disks have their own words
         said = " ".join(str(error).split())[:120]
-        raise StoreError(f"{file}: damaged ({said}): delete it, then detect again") from None
+        raise DamagedError(f"{file}: damaged ({said}): delete it, then detect again") from None
 
 
 @contextlib.contextmanager
@@ -133,17 +132,12 @@ def replaced(file: Path, *, flush: bool) -> Iterator[Path]:
     ``flush``: wait until the content is on the disk before the rename. What a killed process
     leaves behind begins with a dot and is never read.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{file.name[:80]}-", suffix=".tmp", dir=file.parent)
-    temporary = Path(name)
+    temporary = file.with_name(f".{file.name[:80]}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        umask = os.umask(0)  # there is no other way to ask for it
-        os.umask(umask)
-        os.fchmod(handle, 0o666 & ~umask)
         yield temporary
         if flush:
-            # The same file under its own name: the writer has closed its handle by now.
-            os.fsync(handle)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
         temporary.replace(file)
     finally:
-        os.close(handle)
         temporary.unlink(missing_ok=True)

@@ -128,7 +128,7 @@ def changes(old: DetectSettings | None, new: DetectSettings | None) -> str:
 
 def versions() -> dict[str, tuple[str, ...]]:
     """Versions of the packages that decide over the numbers, without importing any of them."""
-    named = {name: (name,) for name in ("mofo", "torch", "av", "numpy")}
+    named: dict[str, tuple[str, ...]] = {name: (name,) for name in ("mofo", "torch", "av", "numpy")}
     # The same module comes under four names.
     named["cv2"] = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless")
     return {key: (_version(names),) for key, names in sorted(named.items())}

@@ -1,0 +1,114 @@
+"""The ``mofo`` command: one command, many verbs.
+
+A verb's module is imported only when the verb is used, and heavy libraries only when it runs.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+# Verb -> what it does; the module is mofo.commands.<verb>.
+VERBS = {
+    "detect": "find motion areas in videos",
+    "areas": "merge, export and import stores of motion areas",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (without the program's name) and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _main(words)
+        sys.stdout.flush()  # a closed pipe is to show here, not at the interpreter's end
+        return code
+    except BrokenPipeError:
+        # The reader of our output (such as head) has had enough. Python would complain once more
+        # when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _main(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(overview(), end="")
+        return 0 if words else 2
+    if words[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"mofo {version('mofo')}")
+        return 0
+    verb = words[0]
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(VERBS)}"
+        what = "option" if verb.startswith("-") else "verb"
+        print(f"mofo: there is no {what} {verb!r}: {hint}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"mofo.commands.{verb}")
+    parser = _Parser(
+        prog=f"mofo {verb}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    try:
+        args = parser.parse_args(words[1:])
+    except SystemExit as stop:  # argparse has printed help or what is wrong
+        return stop.code if isinstance(stop.code, int) else 2
+    return _run(verb, module.run, args)
+
+
+def _run(verb: str, run: object, args: argparse.Namespace) -> int:
+    from mofo.types import MofoError
+
+    try:
+        code = run(args)  # type: ignore[operator]
+        return int(code)
+    except MofoError as error:
+        return _fail(verb, str(error), 1)
+    except KeyboardInterrupt as error:
+        return _fail(verb, str(error) or "stopped", 130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise  # BrokenPipeError is for main; the rest are bugs, to be seen in full
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(verb, f"{where}{error.strerror}", 1)
+
+
+def _fail(verb: str, text: str, code: int) -> int:
+    line = " ".join(text.split())
+    print(f"mofo {verb}: {line}", file=sys.stderr)
+    return code
+
+
+def overview() -> str:
+    """The text of ``mofo --help``."""
+    width = max(map(len, VERBS)) + 2
+    verbs = "".join(f"  {verb:{width}}{text}\n" for verb, text in VERBS.items())
+    return (
+        "usage: mofo VERB ...\n\n"
+        "Motion-focused self-supervised video learning.\n\n"
+        f"verbs:\n{verbs}\n"
+        "`mofo VERB --help` explains a verb; `mofo --version` tells the version.\n\n"
+        "example:\n  mofo detect videos/ --out areas\n"
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage: what is wrong first, then where to look; the whole usage text hides it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

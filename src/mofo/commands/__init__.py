@@ -1,0 +1,1 @@
+"""The verbs of ``mofo``, one module each: ``add_arguments(parser)`` and ``run(args) -> int``."""

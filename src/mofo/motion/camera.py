@@ -1,0 +1,177 @@
+"""The camera's motion between two frames, fitted robustly to a field of optical flow.
+
+The model is the flow of a plane seen by a moving camera (8 parameters, the first-order form of a
+homography). It is reached in two steps: a similarity (4 parameters) from several starts, then the
+full model, held near the similarity unless the flow says otherwise. A large mover over a flat
+background would otherwise bend eight free parameters to its own motion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Scales of the robust weights 1 / (1 + (r/c)^2)^2 in pixels: never sure of less than LEAST, never
+# tolerant of more than MOST.
+_LEAST, _MOST = 0.15, 2.0
+_RIDGE_4 = np.array([0, 0, 1e-5, 1e-5])
+_RIDGE_8 = 3e-3 * np.array([0, 1, 1, 0, 1, 1, 3, 3])
+
+
+@dataclass(frozen=True, eq=False)
+class CameraMotion:
+    """Result of one fit.
+
+    Attributes:
+        homography_33: maps pixels of the first frame to the second.
+        residual_hw2: flow minus the camera's, pixels a frame.
+        noise: typical length of the residual on the background, pixels.
+        shift_hw2: the camera's own flow.
+    """
+
+    homography_33: np.ndarray
+    residual_hw2: np.ndarray
+    noise: float
+    shift_hw2: np.ndarray
+
+
+class CameraFitter:
+    """Fits the camera's motion frame after frame; each fit starts from the last.
+
+    Args:
+        shape_hw: rows and columns of the flow grid.
+        cell: pixels a cell of the grid.
+    """
+
+    def __init__(self, shape_hw: tuple[int, int], cell: float) -> None:
+        rows, columns = shape_hw
+        self._middle_2 = (np.array([columns, rows]) * cell - 1) / 2
+        self._unit = min(rows, columns) * cell / 2
+        y_hw, x_hw = np.mgrid[0:rows, 0:columns].astype(np.float32)
+        x_hw = (x_hw * cell + (cell - 1) / 2 - self._middle_2[0]) / self._unit
+        y_hw = (y_hw * cell + (cell - 1) / 2 - self._middle_2[1]) / self._unit
+        one, nil = np.ones_like(x_hw), np.zeros_like(x_hw)
+        self._u8_hw8 = np.stack([one, x_hw, y_hw, nil, nil, nil, x_hw**2, x_hw * y_hw], -1)
+        self._v8_hw8 = np.stack([nil, nil, nil, one, x_hw, y_hw, x_hw * y_hw, y_hw**2], -1)
+        # A few hundred points say as much as all.
+        step = max(1, round(np.sqrt(rows * columns / 600)))
+        self._some = np.s_[step // 2 :: step, step // 2 :: step]
+        self._u8 = np.ascontiguousarray(self._u8_hw8[self._some].reshape(-1, 8))
+        self._v8 = np.ascontiguousarray(self._v8_hw8[self._some].reshape(-1, 8))
+        one, nil = np.ones(len(self._u8), np.float32), np.zeros(len(self._u8), np.float32)
+        x, y = self._u8[:, 1], self._u8[:, 2]
+        self._u4, self._v4 = np.stack([one, nil, x, -y], 1), np.stack([nil, one, y, x], 1)
+        # What is near the border is more often background.
+        border = np.maximum(np.abs(x) / np.abs(x).max(initial=1e-6),
+                            np.abs(y) / np.abs(y).max(initial=1e-6))
+        self._prior = (0.2 + 0.8 * border**2).astype(np.float32)
+        self._rim = border > 0.5
+        self._last: np.ndarray | None = None
+        self._last_score = 0.0
+        self._since_restart = 0
+
+    def fit(self, flow_hw2: np.ndarray, confidence_hw: np.ndarray) -> CameraMotion:
+        """Fits one field.
+
+        Args:
+            flow_hw2: float32, pixels a frame, at the cells' centres.
+            confidence_hw: float32 in 0..1, how far the flow can be trusted (texture).
+        """
+        u, v = flow_hw2[..., 0][self._some].ravel(), flow_hw2[..., 1][self._some].ravel()
+        base = self._prior * confidence_hw[self._some].ravel()
+        total = float(base.sum())
+        if total < 1e-6:  # nothing can be seen: say that nothing moved
+            nothing_hw2 = np.zeros_like(flow_hw2)
+            return CameraMotion(np.eye(3), nothing_hw2, _LEAST, nothing_hw2)
+        base /= total
+        similarity_4, weight = self._similarity(u, v, base)
+        p = similarity_4
+        near_8 = np.array([p[0], p[2], -p[3], p[1], p[3], p[2], 0, 0])
+        full_8, weight, rest = _irls(u, v, base, weight, self._u8, self._v8, _RIDGE_8, near_8, 3)
+        full_8f = full_8.astype(np.float32)
+        shift_hw2 = np.stack([self._u8_hw8 @ full_8f, self._v8_hw8 @ full_8f], -1)
+        return CameraMotion(
+            self._homography(full_8), flow_hw2 - shift_hw2, _weighted_median(rest, weight) / 1.17,
+            shift_hw2,
+        )
+
+    def _similarity(
+        self, u: np.ndarray, v: np.ndarray, base: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Best similarity of up to three starts: last frame's, all points, those at the border."""
+        results = []
+        if self._last is not None:
+            rest = np.hypot(u - self._u4 @ self._last, v - self._v4 @ self._last)
+            results.append(self._from(u, v, base, base / (1 + rest**2) ** 2))
+        self._since_restart += 1
+        if (
+            not results
+            or results[0][0] < self._last_score - 0.05
+            or self._since_restart >= 8
+        ):
+            self._since_restart = 0
+            for some in (base, base * self._rim):
+                if some.sum() > 0.01:
+                    rest = np.hypot(u - _weighted_median(u, some), v - _weighted_median(v, some))
+                    scale = max(1.0, 2 * _weighted_median(rest, some))
+                    results.append(self._from(u, v, base, some / (1 + (rest / scale) ** 2) ** 2))
+        best = results[0]
+        for other in results[1:]:
+            if other[0] > best[0] + 0.02:
+                best = other
+        self._last_score, self._last, weight = best
+        return self._last, weight
+
+    def _from(
+        self, u: np.ndarray, v: np.ndarray, base: np.ndarray, weight: np.ndarray
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        p_4, weight, rest = _irls(
+            u, v, base, weight, self._u4, self._v4, _RIDGE_4, np.zeros(4), 4
+        )
+        return float((base / (1 + (rest / 0.5) ** 2)).sum()), p_4, weight
+
+    def _homography(self, p_8: np.ndarray) -> np.ndarray:
+        q = p_8 / self._unit
+        to_unit_33 = np.array(
+            [
+                [1 / self._unit, 0, -self._middle_2[0] / self._unit],
+                [0, 1 / self._unit, -self._middle_2[1] / self._unit],
+                [0, 0, 1],
+            ]
+        )
+        inner_33 = np.array([[1 + q[1], q[2], q[0]], [q[4], 1 + q[5], q[3]], [-q[6], -q[7], 1]])
+        return np.linalg.inv(to_unit_33) @ inner_33 @ to_unit_33
+
+
+def _irls(
+    u: np.ndarray,
+    v: np.ndarray,
+    base: np.ndarray,
+    weight: np.ndarray,
+    u_rows: np.ndarray,
+    v_rows: np.ndarray,
+    ridge: np.ndarray,
+    prior: np.ndarray,
+    rounds: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Iteratively reweighted least squares: parameters, last weights, residual lengths."""
+    rest = np.zeros_like(u)
+    p = prior
+    for _ in range(rounds):
+        wu, wv = u_rows * weight[:, None], v_rows * weight[:, None]
+        pull = float(weight.sum()) * ridge
+        normal = (wu.T @ u_rows + wv.T @ v_rows).astype(float)
+        normal[np.diag_indices_from(normal)] += pull + 1e-9
+        p = np.linalg.solve(normal, wu.T @ u + wv.T @ v + pull * prior)
+        p_f = p.astype(np.float32)
+        rest = np.hypot(u - u_rows @ p_f, v - v_rows @ p_f)
+        scale = np.clip(2.5 * _weighted_median(rest, weight), _LEAST, _MOST)
+        weight = base / (1 + (rest / scale) ** 2) ** 2
+    return p, weight, rest
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    heap = np.cumsum(weights[order])
+    return float(values[order[min(np.searchsorted(heap, heap[-1] / 2), len(values) - 1)]])

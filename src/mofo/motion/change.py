@@ -1,0 +1,61 @@
+"""What is not explained by the camera: each frame against its neighbours, the camera taken out.
+
+A pixel that belongs to a mover looks different at the same place of the background some frames
+earlier *and* some frames later. Background that a mover uncovers or covers differs on one side
+only, so the smaller of the two differences keeps movers and drops their trails. A difference that
+half a pixel of misalignment could make is none: values are compared with the range of a pixel's
+neighbourhood (after Birchfield and Tomasi, PAMI 1998).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+_CROSS = np.ones((3, 3), np.uint8)
+
+
+def two_sided_change(
+    now_HW: np.ndarray,
+    others_HW: list[np.ndarray],
+    to_others_33: list[np.ndarray],
+    scale: float,
+) -> np.ndarray:
+    """Smallest grey-level difference to the camera-aligned other frames.
+
+    Args:
+        now_HW: uint8 grey frame.
+        others_HW: one or more frames, earlier and later.
+        to_others_33: for each, the homography from ``now`` to it, in full-resolution pixels.
+        scale: full-resolution pixels a pixel of these frames.
+
+    Returns:
+        uint8 ``(H, W)``; 0 also where no other frame shows the place.
+    """
+    height, width = now_HW.shape
+    # Half-way to the neighbourhood's extremes: what half a pixel of misalignment can explain.
+    high_HW = cv2.addWeighted(cv2.dilate(now_HW, _CROSS), 0.5, now_HW, 0.5, 0)
+    low_HW = cv2.addWeighted(cv2.erode(now_HW, _CROSS), 0.5, now_HW, 0.5, 0)
+    offset = (scale - 1) / 2
+    up_33 = np.array([[scale, 0, offset], [0, scale, offset], [0, 0, 1]])
+    down_33 = np.linalg.inv(up_33)
+    seen_HW = np.zeros_like(now_HW)
+    least_HW = np.full_like(now_HW, 255)
+    for other_HW, to_other_33 in zip(others_HW, to_others_33, strict=True):
+        matrix_33 = down_33 @ to_other_33 @ up_33
+        # 0 marks places outside the other frame, so its own black is lifted to 1.
+        warped_HW = cv2.warpPerspective(
+            cv2.max(other_HW, 1), matrix_33, (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT,
+        )
+        inside_HW = cv2.compare(_eroded_inside(warped_HW), 0, cv2.CMP_GT)
+        change_HW = cv2.max(cv2.subtract(warped_HW, high_HW), cv2.subtract(low_HW, warped_HW))
+        change_HW = cv2.bitwise_or(change_HW, cv2.bitwise_not(inside_HW))
+        least_HW = cv2.min(least_HW, change_HW)
+        seen_HW = cv2.bitwise_or(seen_HW, inside_HW)
+    return cv2.bitwise_and(least_HW, seen_HW)
+
+
+def _eroded_inside(warped_HW: np.ndarray) -> np.ndarray:
+    # Interpolation against the black outside darkens a rim of one pixel.
+    return cv2.erode(warped_HW, _CROSS, borderType=cv2.BORDER_REPLICATE)

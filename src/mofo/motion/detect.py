@@ -1,0 +1,338 @@
+"""Detection of motion areas: of one video in memory, and of many into a store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mofo.motion.cpus import usable_cpus
+from mofo.motion.lock import store_lock
+from mofo.motion.merge import Holdings, merge, scan, would_lose
+from mofo.motion.plan import (
+    WHOLE,
+    Plan,
+    Shard,
+    failures_file,
+    make_plan,
+    read_failures,
+    write_failures,
+)
+from mofo.motion.progress import Progress
+from mofo.motion.settings import DetectSettings
+from mofo.motion.tables import Pair
+from mofo.motion.worker import Outcome, Task, do
+from mofo.types import MofoError, MotionArea, StoreError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class DetectReport:
+    """What a run of ``detect_many`` did.
+
+    Attributes:
+        found: videos asked for (of this shard), with those that cannot be used.
+        done: detected now. skipped: finished before. failed: not usable.
+        failures: (name, reason), sorted by name; the same as in ``failures.csv``.
+        warnings: (video, text): found wrong with a file, which was done all the same.
+        frames: frames processed now. seconds: wall time.
+        paths: the files made, tables first.
+    """
+
+    found: int
+    done: int
+    skipped: int
+    failed: int
+    failures: tuple[tuple[str, str], ...]
+    warnings: tuple[tuple[str, str], ...]
+    frames: int
+    seconds: float
+    paths: tuple[Path, ...]
+
+
+class Engine(Protocol):
+    """Runs tasks somewhere and gives their outcomes; None is a beat of the clock."""
+
+    @property
+    def frames(self) -> int:
+        """Frames done of unfinished videos."""
+
+    def run(self, tasks: Iterator[Task]) -> Iterator[Outcome | None]:
+        """Outcomes in any order."""
+
+
+class InProcess:
+    """No processes at all: for debuggers, notebooks and tests. A crash takes everything along."""
+
+    frames = 0
+
+    def run(self, tasks: Iterator[Task]) -> Iterator[Outcome | None]:
+        """Outcomes in the order of the tasks."""
+        return (do(task) for task in tasks)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: what batch systems send before they kill."""
+
+
+def detect(
+    path: str | os.PathLike[str], *, flow: str = "", preset: str = "default", short_side: int = 240
+) -> MotionArea:
+    """Motion areas of one video, in memory.
+
+    Args:
+        flow: "dis", "farneback", "tvl1" or "codec"; empty for the preset's own.
+        preset: "default" or "paper".
+        short_side: frames are scaled down (never up) to it for the analysis, pixels.
+
+    Raises:
+        VideoError: the video cannot be used.
+        SettingsError: an unknown flow or preset, an impossible size.
+    """
+    from mofo.motion.analyse import analyse
+
+    settings = DetectSettings(preset=preset, flow=flow, short_side=short_side)
+    return analyse(os.fspath(path), settings)
+
+
+def detect_many(
+    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    settings: DetectSettings | None = None,
+    workers: int | None = None,
+    shard: Shard = WHOLE,
+    overlay: bool = False,
+    engine: str = "local",
+    timeout: float | None = None,
+    progress: bool = True,
+) -> DetectReport:
+    """Motion areas of many videos into the store ``out``; goes on where an earlier run stopped.
+
+    One bad video never stops the others: it is listed in the report and in ``failures.csv``.
+
+    Args:
+        sources: files, folders (searched through), globs or CSV lists: see ``read_catalog``.
+        settings: default settings if None. A store has one: with others its videos are done again.
+        workers: processes; None for all processors that this process may use; 0 works in the
+            calling process, where a crash inside a decoder ends everything.
+        shard: (I, N): only the I-th of N parts, chosen by the hash of each video's key.
+        overlay: also write an mp4 and a contact sheet for each video into ``out/overlays``.
+        engine: "local" or "ray".
+        timeout: give a video up that makes no new frame for so many seconds (local engine).
+        progress: show progress on stderr.
+
+    Raises:
+        MofoError: a source does not exist, there are no videos, no worker can start.
+        StoreError: ``out`` holds something else, or another process is writing to it.
+        KeyboardInterrupt: stopped by Ctrl-C; what is finished is in the store.
+    """
+    from mofo.video.catalog import read_catalog
+
+    start = time.monotonic()
+    folder = Path(out).absolute()
+    _check(shard, workers, engine, timeout, folder)
+    several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    catalog = read_catalog([os.fspath(source) for source in several])
+    # Overlays are videos, too: a store inside the folder of videos must not feed on itself.
+    videos = tuple(video for video in catalog.videos if not _inside(video.path, folder))
+    if not videos and not catalog.problems:
+        raise MofoError(f"no videos in {', '.join(os.fspath(source) for source in several)}")
+    catalog = replace(catalog, videos=videos)
+    settings = settings or DetectSettings()
+    folder.mkdir(parents=True, exist_ok=True)
+    part = None if shard == WHOLE else shard
+    with store_lock(folder, part):
+        here = scan(folder, settings)
+        plan = make_plan(catalog, here, shard=shard, overlay=overlay)
+        runner = _engine(engine, workers, len(plan.works), timeout)
+        run = _Run(folder, plan, part, progress=Progress(len(plan.works), show=progress))
+        try:
+            with _sigterm_raises():
+                run.work(runner, _tasks(plan, here, settings, overlay))
+        except KeyboardInterrupt as error:
+            _stopped(run, settings, isinstance(error, _Terminated))
+        finally:
+            run.progress.close()
+        return run.end(settings, time.monotonic() - start)
+
+
+def merge_shards(folder: str | os.PathLike[str]) -> Pair:
+    """Merge the shards (and finished parts) in ``folder`` into one table.
+
+    The result is the same, byte for byte, as that of one undivided run.
+
+    Raises:
+        StoreError: no store, two settings, damaged files, or a shard is still at work.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise StoreError(f"{place}: no such folder: a store is what `mofo detect` makes")
+    with store_lock(place, None):
+        here = scan(place, None)
+        # Shards are newer than the undivided table, and parts newer than either.
+        if not here.held and not here.tables:
+            raise StoreError(f"{place}: not a store of motion areas: nothing to merge")
+        newest = here.others[-1] if here.others else None
+        here = scan(place, newest)
+        failed = read_failures(place)
+        pair = merge(here, None, failed.__contains__)
+        for file in place.glob("failures-*.csv"):
+            file.unlink()
+        write_failures(failures_file(place, None), sorted(failed.items()))
+        return pair
+
+
+@dataclass
+class _Run:
+    """One run under way: counts, and what to tell at its end."""
+
+    folder: Path
+    plan: Plan
+    shard: Shard | None
+    progress: Progress
+    done: int = 0
+    tried: set[str] = field(default_factory=set)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+
+    def work(self, engine: Engine, tasks: Iterator[Task]) -> None:
+        """Run all tasks."""
+        if self.plan.note:
+            self.progress.say(self.plan.note)
+        outcomes = engine.run(tasks)
+        try:
+            for outcome in outcomes:
+                if outcome is not None:
+                    self._take(outcome)
+                self.progress.beat(engine.frames)
+        finally:
+            close = getattr(outcomes, "close", None)
+            if close is not None:
+                close()  # ends the processes now, not when the generator is collected
+
+    def _take(self, outcome: Outcome) -> None:
+        self.tried.add(outcome.key)
+        self.progress.finished(outcome.frames)
+        self.warnings += [(outcome.key, text) for text in outcome.warnings]
+        if outcome.trace:
+            self.progress.say(f"{outcome.key}: a bug in mofo, please report it:\n{outcome.trace}")
+        if outcome.disk_full:
+            raise StoreError(
+                f"{self.folder}: {outcome.failure}: {self.done} videos were finished; "
+                "free some space, then run the same command to go on"
+            )
+        if outcome.failure:
+            self.plan.failures[outcome.key] = outcome.failure
+        else:
+            self.done += 1
+
+    def end(self, settings: DetectSettings, seconds: float) -> DetectReport:
+        """Merge, write the failures, report."""
+        failures = tuple(sorted(self.plan.failures.items()))
+        pair = merge(scan(self.folder, settings), self.shard, self.plan.failures.__contains__)
+        table = failures_file(self.folder, self.shard)
+        write_failures(table, failures)
+        if self.shard is None:
+            for file in self.folder.glob("failures-*.csv"):
+                file.unlink()
+        made = (pair.areas, pair.videos, table, self.folder / "overlays")
+        return DetectReport(
+            found=self.plan.found,
+            done=self.done,
+            skipped=self.plan.skipped,
+            failed=len(failures),
+            failures=failures,
+            warnings=tuple(sorted(self.warnings)),
+            frames=self.progress.frames,
+            seconds=seconds,
+            paths=tuple(path for path in made if path.exists()),
+        )
+
+    def leave(self, settings: DetectSettings) -> None:
+        """Put what is finished in order before leaving early."""
+        here = scan(self.folder, settings)
+        # In the middle of a change of settings nothing may be merged: half would be lost.
+        if all(key in self.plan.failures for key in would_lose(here, self.shard)):
+            merge(here, self.shard, self.plan.failures.__contains__)
+        table = failures_file(self.folder, self.shard)
+        untried = {work.key for work in self.plan.works} - self.tried
+        known = read_failures(self.folder) if table.exists() else {}
+        before = {name: reason for name, reason in known.items() if name in untried}
+        write_failures(table, sorted((before | self.plan.failures).items()))
+
+
+def _stopped(run: _Run, settings: DetectSettings, terminated: bool) -> None:
+    run.leave(settings)
+    left = len(run.plan.works) - len(run.tried)
+    said = (
+        f"stopped: {run.done + run.plan.skipped} of {run.plan.found} videos are finished, {left} "
+        "are left; run the same command to go on from here"
+    )
+    if terminated:
+        raise MofoError(f"{said} (SIGTERM)") from None
+    raise KeyboardInterrupt(said) from None
+
+
+def _tasks(plan: Plan, here: Holdings, settings: DetectSettings, overlay: bool) -> Iterator[Task]:
+    for work in plan.works:
+        known = here.locate(work.key) if work.draw_only else None
+        yield Task(work.key, work.path, work.size, str(here.folder), settings, overlay, known)
+
+
+def _engine(name: str, workers: int | None, works: int, stall: float | None) -> Engine:
+    count = min(usable_cpus() if workers is None else workers, works)
+    if name == "ray":
+        from mofo.motion.ray_pool import RayPool
+
+        return RayPool(max(1, count))
+    if count == 0:
+        return InProcess()
+    from mofo.motion.pool import LocalPool
+
+    return LocalPool(count, stall)
+
+
+def _check(
+    shard: Shard, workers: int | None, engine: str, timeout: float | None, folder: Path
+) -> None:
+    if not 1 <= shard[0] <= shard[1]:
+        raise MofoError(f"shard {shard[0]}/{shard[1]}: the first number goes from 1 to the second")
+    if workers is not None and workers < 0:
+        raise MofoError(f"workers is {workers}: 0 (this process) is the least")
+    if timeout is not None and timeout <= 0:
+        raise MofoError(f"timeout is {timeout:g}: it has to be more than 0 seconds")
+    if engine not in ENGINES:
+        raise MofoError(f"engine {engine!r} is unknown: choose from {', '.join(ENGINES)}")
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"{folder}: is a file: a store is a folder")
+
+
+def _inside(path: str, folder: Path) -> bool:
+    return Path(path).is_relative_to(folder)
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Make SIGTERM end the run as tidily as Ctrl-C; only the main thread may do that."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,93 @@
+"""Progress of a long run: a bar on a terminal, a line now and then in a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+LINE_EVERY = 30.0  # seconds
+
+
+class Progress:
+    """Counts videos and frames, and tells rate and time left on ``stream``.
+
+    Args:
+        total: videos to do.
+        show: False for silence.
+        name: first words of each line.
+    """
+
+    def __init__(
+        self, total: int, *, show: bool = True, name: str = "detect", stream: TextIO | None = None
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._show = show
+        self._name = name
+        self._total = total
+        self._done = 0
+        self._frames = 0
+        self._start = self._last = time.monotonic()
+        self._bar = None
+        if show and total and self._stream.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=total, desc=name, unit="video", file=self._stream, dynamic_ncols=True
+            )
+
+    @property
+    def frames(self) -> int:
+        """Frames of finished videos."""
+        return self._frames
+
+    def finished(self, frames: int) -> None:
+        """One more video is done."""
+        self._done += 1
+        self._frames += frames
+        if self._bar is not None:
+            self._bar.update(1)
+
+    def beat(self, frames_running: int = 0) -> None:
+        """Time has passed; ``frames_running`` frames of unfinished videos are done."""
+        now = time.monotonic()
+        if not self._show:
+            return
+        rate = (self._frames + frames_running) / max(now - self._start, 1e-9)
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{rate:,.0f} frames/s", refresh=False)
+            self._bar.refresh()
+        elif now - self._last >= LINE_EVERY:
+            self._last = now
+            self._line(now - self._start, rate)
+
+    def say(self, text: str) -> None:
+        """A line for the user, without breaking the bar."""
+        if not self._show:
+            return
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """The last state stays on the screen."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _line(self, seconds: float, rate: float) -> None:
+        videos = f"{self._done} of {self._total} videos"
+        speed = self._done / seconds
+        left = f"{clock((self._total - self._done) / speed)} left" if speed else "? left"
+        self.say(f"{self._name}: {videos}, {speed:.2f} videos/s, {rate:,.0f} frames/s, {left}")
+
+
+def clock(seconds: float) -> str:
+    """``"42 s"``, ``"3 min 05 s"``, ``"2 h 10 min"``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

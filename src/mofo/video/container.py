@@ -1,0 +1,180 @@
+"""An open video file: its container, its video stream, and what is wrong with them.
+
+``VideoReader`` is the public face; here are the dealings with FFmpeg and the file system.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from mofo.types import VideoError
+
+_TEXT_DEMUXERS = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # "decode" any text as ANSI art
+
+
+class Container:
+    """An open container, its video stream, and the count of what was wrong with it.
+
+    Args:
+        path: the file.
+        options: FFmpeg options of the decoder.
+
+    Attributes:
+        codec: FFmpeg's name of the codec.
+        fps: average frames per second or None; frames: their number or None; duration: seconds or
+            None.
+        first: the first decoded frame, until ``decode`` hands it out.
+
+    Raises:
+        VideoError: when not a single frame can be had from the file.
+    """
+
+    def __init__(self, path: str, options: dict[str, str]) -> None:
+        check_readable(path)
+        self.used = False  # whether decode() has been called
+        self._path = path
+        self._packets = self._bad = self._damaged = 0
+        self._end = ""
+        try:
+            # "file:" keeps names such as "a:b.mp4" from being taken for a protocol, and the white
+            # list keeps a play list that is called .mp4 from fetching anything.
+            self._container = av.open(
+                "file:" + str(Path(path).absolute()),
+                options={"protocol_whitelist": "file"},
+                metadata_errors="replace",
+            )
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise VideoError(
+                path, f"not a video that FFmpeg can read ({reason_of(error)})"
+            ) from None
+        try:
+            self._stream = stream = self._pick()
+            context = stream.codec_context
+            self.codec = context.codec.canonical_name
+            context.thread_count = 1
+            context.options = options
+            self.fps = _positive(stream.average_rate) or _positive(stream.guessed_rate)
+            self.frames = stream.frames or None
+            self.duration = self._duration()
+            self._frames = self._decode()
+            first = next(self._frames, None)
+            if first is None:
+                why = self._end or (f"{self._bad} corrupt packets" if self._bad else "no data")
+                raise VideoError(path, f"no frame can be decoded ({why})")
+            self.first = first
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _pick(self) -> Any:
+        """The video stream; attached pictures (cover art) are none."""
+        if self._container.format.name in _TEXT_DEMUXERS:
+            raise VideoError(self._path, "not a video that FFmpeg can read (it is text)")
+        cover = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+        streams = [s for s in self._container.streams.video if not s.disposition & cover]
+        if not streams:
+            raise VideoError(self._path, "has no video stream")
+        best = self._container.streams.best("video")
+        stream = best if best in streams else streams[0]
+        if stream.codec_context is None:
+            raise VideoError(self._path, "no decoder for its video codec")
+        return stream
+
+    def _duration(self) -> float | None:
+        stream = self._stream
+        if stream.duration:
+            return float(stream.duration * stream.time_base)
+        try:  # Matroska and webm say it per stream in a tag such as 00:00:02.400000000
+            hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        except (KeyError, ValueError):
+            return _positive(Fraction(self._container.duration or 0, av.time_base))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._frames.close()
+        self._container.close()
+
+    def decode(self) -> Iterator[av.VideoFrame]:
+        """All frames, the one that was decoded at the beginning first."""
+        first = self.first
+        del self.first
+        yield first
+        del first
+        yield from self._frames
+
+    def _decode(self) -> Any:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, OSError) as error:
+                self._end = reason_of(error)
+                return
+            if packet is None:
+                return
+            self._packets += packet.size > 0
+            try:
+                frames = packet.decode()
+            except (av.FFmpegError, OSError):
+                self._bad += 1
+                continue
+            for frame in frames:
+                self._damaged += frame.is_corrupt
+                yield frame
+
+    def complaints(self, last: int, end: float) -> list[str]:
+        """What was wrong, one line each. ``end`` is the time in seconds at which frames ended."""
+        lines = []
+        start = float((self._stream.start_time or 0) * self._stream.time_base)
+        missing = (self.duration or 0.0) - (end - start)
+        step = 1.0 / self.fps if self.fps else 0.04
+        # A container that counts frames is believed; one that only gives a duration may mean
+        # that of its sound, or round it.
+        counted = self.frames is not None and self._packets < self.frames and missing > 1.5 * step
+        short = self.frames is None and missing > max(0.5, 0.02 * (self.duration or 0.0))
+        if self._end or counted or short:
+            why = self._end or (
+                f"{self._packets} of {self.frames} frames are in the file"
+                if counted
+                else f"{end - start:.2f} s of {self.duration:.2f} s are in the file"
+            )
+            lines.append(f"truncated after frame {last}: {why}")
+        if self._bad or self._damaged:
+            lines.append(f"{self._bad} corrupt packets skipped, {self._damaged} frames damaged")
+        return lines
+
+
+def check_readable(path: str) -> None:
+    """Say in one line what the file system has against the file; never block on a pipe."""
+    try:
+        status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise VideoError(path, "is a folder, not a video file")
+        if not stat.S_ISREG(status.st_mode):
+            raise VideoError(path, "is not a regular file")
+        with Path(path).open("rb", buffering=0) as file:
+            if not file.read(1):
+                raise VideoError(path, "is empty (0 bytes)")
+    except (OSError, ValueError) as error:
+        reasons = {errno.ENOENT: "does not exist", errno.EACCES: "no permission to read it"}
+        code = error.errno if isinstance(error, OSError) else None
+        reason = reasons.get(code or 0) or f"cannot be read ({reason_of(error)})"
+        raise VideoError(path, reason) from None
+
+
+def reason_of(error: BaseException) -> str:
+    """The error's text without the file's name, in one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())
+
+
+def _positive(rate: Fraction | None) -> float | None:
+    return float(rate) if rate and rate > 0 else None

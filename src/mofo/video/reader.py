@@ -1,0 +1,303 @@
+"""Reading videos: frames, exact times and the codec's motion vectors, a frame at a time.
+
+Decoding is single-threaded on purpose: many videos are worked on side by side, one per process, and
+FFmpeg's own threads make small clips slower.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+
+from mofo.types import SettingsError, VideoError
+from mofo.video.container import Container, reason_of
+
+# FFmpeg's AVMotionVector. Its source is negative for a past reference frame. The block moved from
+# (src_x, src_y) to (dst_x, dst_y), block centres in whole pixels; exact: motion_x / motion_scale.
+MOTION_VECTOR = np.dtype(
+    [
+        ("source", "<i4"),
+        ("w", "u1"),
+        ("h", "u1"),
+        ("src_x", "<i2"),
+        ("src_y", "<i2"),
+        ("dst_x", "<i2"),
+        ("dst_y", "<i2"),
+        ("flags", "<u8"),
+        ("motion_x", "<i4"),
+        ("motion_y", "<i4"),
+        ("motion_scale", "<u2"),
+    ],
+    align=True,
+)
+
+# Formats whose first plane is 8-bit luma at full resolution.
+_LUMA_FIRST = frozenset(
+    [f"{prefix}{kind}p" for prefix in ("yuv", "yuvj", "yuva") for kind in (420, 422, 440, 444)]
+    + ["gray", "yuv410p", "yuv411p", "yuvj411p", "nv12", "nv21", "nv16", "nv24"]
+)
+_KINDS = ("?", "I", "P", "B")  # by AVPictureType; S, SI, SP, BI are rare enough to be "?"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What the container and the first frame say about a video.
+
+    Attributes:
+        path: the file, as it was given.
+        width, height: pixels of the upright frame at full resolution (pixel aspect ignored).
+        fps: average frames per second, None if unknown.
+        frames: number of frames the container gives, None if it does not (webm, mkv, ts).
+        duration: seconds, None if unknown.
+        rotation: 0, 90, 180 or 270 degrees, by which coded frames are turned clockwise.
+        codec: FFmpeg's name of the codec, such as "h264".
+        mirrored: whether frames are then mirrored left to right (rare).
+    """
+
+    path: str
+    width: int
+    height: int
+    fps: float | None
+    frames: int | None
+    duration: float | None
+    rotation: int
+    codec: str
+    mirrored: bool = False
+
+
+@dataclass(slots=True)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        index: position in display order, from 0; only frames that could be decoded are counted.
+        time: presentation time in seconds as in the file (it need not start at 0), strictly rising.
+        image: uint8, upright: ``(H, W)`` grey, ``(H, W, 3)`` RGB, or None. Grey is the video's luma
+            as coded, that is 16-235 for most files and 0-255 for full-range ones.
+        key: whether decoding can start here.
+        kind: "I", "P", "B" or "?".
+        vectors: array of ``MOTION_VECTOR``, in the coordinates of the coded frame (full size, not
+            turned upright); None if not asked for or if the frame has none (all I-frames do not).
+    """
+
+    index: int
+    time: float
+    image: np.ndarray | None
+    key: bool
+    kind: str
+    vectors: np.ndarray | None = None
+
+
+class VideoReader:
+    """Frames of a video file, in display order.
+
+    Use it as a context manager and iterate over it; each iteration starts at the first frame.
+
+    Args:
+        path: the file.
+        colour: "gray", "rgb", or None for no images at all.
+        short_side: scale images down (never up) to this many pixels on the shorter side.
+        size: ``(width, height)`` of the upright images, instead of ``short_side``.
+        motion_vectors: deliver the codec's motion vectors (H.264, MPEG-4 and older have them; VP9,
+            HEVC and AV1 do not).
+
+    Attributes:
+        info: see ``VideoInfo``.
+        size: ``(width, height)`` of the images.
+        warnings: one line for each kind of damage; filled while iterating.
+
+    Raises:
+        VideoError: when not a single frame can be had from the file; the message says why.
+        SettingsError: impossible options.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        colour: str | None = "gray",
+        short_side: int | None = None,
+        size: tuple[int, int] | None = None,
+        motion_vectors: bool = False,
+    ) -> None:
+        if colour not in ("gray", "rgb", None):
+            raise SettingsError(f'colour is {colour!r}, expected "gray", "rgb" or None')
+        if short_side is not None and size is not None:
+            raise SettingsError("give short_side or size, not both")
+        if min(size or (1,)) < 1 or (short_side is not None and short_side < 1):
+            raise SettingsError(f"short_side={short_side}, size={size}: must be 1 or more")
+        self.path = os.fspath(path)
+        self.warnings: list[str] = []
+        self._colour = colour
+        self._vectors = motion_vectors
+        self._source: Container | None = self._open()
+        source = self._source
+        first = source.first
+        self._coded = (first.width, first.height)
+        rotation, mirrored = _orientation(first)
+        self._orient = (rotation, mirrored)
+        turned = rotation in (90, 270)
+        width, height = self._coded[::-1] if turned else self._coded
+        self.info = VideoInfo(
+            self.path,
+            width,
+            height,
+            source.fps,
+            source.frames,
+            source.duration,
+            rotation,
+            source.codec,
+            mirrored,
+        )
+        if size is None:
+            scale = min(1.0, short_side / min(width, height)) if short_side else 1.0
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        self.size = size
+        self._target = size[::-1] if turned else size  # of the frame before it is turned
+        grows = self._target[0] > self._coded[0] or self._target[1] > self._coded[1]
+        self._filter = Interpolation.BILINEAR if grows else Interpolation.AREA
+        # One for all frames: PyAV would otherwise build a scaler for every frame.
+        self._scaler = VideoReformatter()
+
+    def _open(self) -> Container:
+        options = {}
+        if self._vectors:
+            options["flags2"] = "+export_mvs"
+            if self._colour is None:
+                # Vectors come from the bitstream. Deblocking only mends pixels nobody looks at.
+                options["skip_loop_filter"] = "all"
+        return Container(self.path, options)
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file. A later iteration opens it again."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.warnings.clear()
+        source = self._source
+        if source is None or source.used:
+            self.close()
+            source = self._source = self._open()
+        source.used = True
+        step = 1.0 / source.fps if source.fps else 0.04
+        colour, coded, wants_vectors = self._colour, self._coded, self._vectors
+        index, time, resized, back = -1, -step, 0, 0
+        for frame in source.decode():
+            index += 1
+            stamp = frame.time
+            if stamp is None or (index and stamp <= time):
+                back += stamp is not None
+                stamp = time + step
+            time = stamp
+            if (frame.width, frame.height) != coded:
+                resized += 1
+                if resized == 1:
+                    self.warnings.append(
+                        f"frame {index} is {frame.width}x{frame.height}, the first one was "
+                        f"{coded[0]}x{coded[1]}: such frames are resized"
+                    )
+            yield Frame(
+                index,
+                time,
+                None if colour is None else self._image(frame),
+                bool(frame.key_frame),
+                _KINDS[frame.pict_type] if frame.pict_type < 4 else "?",
+                _motion_vectors(frame) if wants_vectors else None,
+            )
+        if back:
+            self.warnings.append(f"{back} time stamps do not rise: the frame rate was used there")
+        self.warnings += source.complaints(index, time + step)
+
+    def _image(self, frame: av.VideoFrame) -> np.ndarray:
+        """The frame's pixels, scaled and upright, in an array of their own."""
+        width, height = self._target
+        same_size = (frame.width, frame.height) == self._target
+        if self._colour == "rgb":
+            if not (same_size or frame.format.is_rgb or frame.format.name == "pal8"):
+                # Scaling planes and then converting is 2-4 times faster than both in one step.
+                frame = self._scale(frame, width, height, "yuv444p")
+            frame = self._scale(frame, width, height, "rgb24")
+        elif not same_size or frame.format.name not in _LUMA_FIRST:
+            # Equal ranges on both sides keep swscale from stretching 16-235 to 0-255, so that grey
+            # is the same whether or not a frame was scaled.
+            gray = {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
+            frame = self._scale(frame, width, height, "gray", **gray)
+        plane = frame.planes[0]
+        channels = 3 if self._colour == "rgb" else 1
+        image: Any
+        if plane.line_size < 0:  # bottom-up: rare, and the buffer does not start at the top row
+            image = frame.to_ndarray(threads=1)
+        else:
+            lines: Any = plane
+            image = np.frombuffer(lines, np.uint8).reshape(-1, plane.line_size)
+            image = image[:height, : width * channels]
+            if channels == 3:
+                image = np.lib.stride_tricks.as_strided(
+                    image, (height, width, 3), (plane.line_size, 3, 1)
+                )
+        rotation, mirrored = self._orient
+        # Always a copy: the plane's memory goes back to FFmpeg with the frame.
+        if rotation:
+            turn = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180}
+            image = cv2.rotate(image, turn.get(rotation, cv2.ROTATE_90_COUNTERCLOCKWISE))
+        if mirrored:
+            return np.array(image[:, ::-1])
+        return image if rotation else np.array(image)
+
+    def _scale(
+        self, frame: av.VideoFrame, width: int, height: int, fmt: str, **ranges: Any
+    ) -> av.VideoFrame:
+        try:
+            return self._scaler.reformat(
+                frame,
+                width=width,
+                height=height,
+                format=fmt,
+                interpolation=self._filter,
+                threads=1,
+                **ranges,
+            )
+        except av.FFmpegError as error:
+            raise VideoError(
+                self.path, f"cannot convert {frame.format.name} to {fmt} ({reason_of(error)})"
+            ) from None
+
+
+def _motion_vectors(frame: av.VideoFrame) -> np.ndarray | None:
+    side_data: Any = frame.side_data
+    try:
+        data = side_data["MOTION_VECTORS"]
+    except KeyError:
+        return None
+    # Copied as bytes: a copy of records with padding goes field by field, ten times slower.
+    return np.frombuffer(data, np.uint8).copy().view(MOTION_VECTOR)
+
+
+def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+    """Clockwise degrees, then whether to mirror left to right, that make a frame upright."""
+    side_data: Any = frame.side_data
+    try:
+        data = side_data["DISPLAYMATRIX"]
+    except KeyError:
+        return 0, False
+    # x' = a x + c y and y' = b x + d y, in 16.16 fixed point. VideoFrame.rotation is not enough: it
+    # reads a mirrored frame as one turned by 180 degrees.
+    a, b, _, c, d = (int(v) for v in np.frombuffer(data, np.int32)[:5])
+    mirrored = a * d - b * c < 0
+    degrees = np.degrees(np.arctan2(b, -a if mirrored else a))
+    return int(round(degrees / 90) * 90) % 360, mirrored
