@@ -19,6 +19,8 @@ from typing import NoReturn
 VERBS = {
     "detect": "find motion areas in videos",
     "areas": "merge, export and import stores of motion areas",
+    "show": "draw frame, flow, map and area side by side",
+    "demo": "motion areas of real and generated videos, in a minute",
 }
 
 

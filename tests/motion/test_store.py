@@ -141,7 +141,8 @@ def test_bytes_do_not_depend_on_order_or_on_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "GROUP_ROWS", 16)
     fill(tmp_path / "once", KEYS)
     bring_in(tmp_path / "once")
-    assert pq.ParquetFile(tmp_path / "once/areas.parquet").num_row_groups == 4
+    written = pq.ParquetFile(tmp_path / "once/areas.parquet").metadata
+    assert written.num_row_groups == -(-written.num_rows // 16)
     for some in (KEYS[::-1], KEYS[3:], KEYS[:5]):
         fill(tmp_path / "steps", some[:4])
         bring_in(tmp_path / "steps")
@@ -201,7 +202,7 @@ def test_a_million_rows_are_merged_in_little_memory(tmp_path):
         pa.set_memory_pool(usual)
     assert pq.read_metadata(tmp_path / "areas.parquet").num_rows == 1_000_000
     # All rows are 65 MB in memory and more while they are being put together.
-    assert pool.max_memory() - before < 40e6
+    assert 1e6 < pool.max_memory() - before < 40e6
 
 
 class Killed(BaseException):

@@ -1,38 +1,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from realclips import real_clip
-
-
-def texture(height: int, width: int, *, blur: float = 3.0, seed: int = 0) -> np.ndarray:
-    """A grey uint8 picture with structure everywhere."""
-    noise = np.random.default_rng(seed).normal(size=(height, width)).astype(np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), blur)
-    return np.clip(128 + 45 * noise / noise.std(), 0, 255).astype(np.uint8)
-
-
-def moving(frames: int, width: int, height: int, *, seed: int = 0) -> Iterator[np.ndarray]:
-    """RGB frames in which everything moves 2 px to the left a frame."""
-    wide = texture(height, width + 2 * frames, seed=seed)
-    for i in range(frames):
-        grey = wide[:, 2 * i : 2 * i + width]
-        yield np.stack([grey, grey // 2 + 60, 255 - grey], axis=-1)
+# For the modules "drawn" and "realclips", however pytest is started.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 
 @pytest.fixture(scope="session")
 def encode() -> Callable[..., Path]:
     """Encodes RGB frames straight with PyAV, independent of ``VideoWriter``."""
+
+    from drawn import moving
 
     def run(
         path: Path,
@@ -68,11 +53,17 @@ def clip(tmp_path_factory: pytest.TempPathFactory, encode: Callable[..., Path]) 
     return encode(path, options={"g": "12"}, muxer={"movflags": "faststart"})
 
 
+def _clip(name: str) -> Path:
+    from realclips import real_clip
+
+    return real_clip(name)
+
+
 @pytest.fixture(scope="session")
 def bikes() -> Path:
-    return real_clip("bikes.mp4")
+    return _clip("bikes.mp4")
 
 
 @pytest.fixture(scope="session")
 def carphone() -> Path:
-    return real_clip("carphone_pristine.mp4")
+    return _clip("carphone_pristine.mp4")

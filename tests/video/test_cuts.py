@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import texture
 
 from mofo.video.cuts import CutDetector
 from mofo.video.reader import VideoReader
-
-from .conftest import texture
 
 # Found by looking at all 250 frames: street from above | man among cars | van and cyclist | fence |
 # wall with a man walking by | bicycle wheel.

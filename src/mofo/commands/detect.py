@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, metavar="N", help="processes (default: all processors)")
     add("--shard", type=_shard, default=(1, 1), metavar="I/N", help="do only part I of N")
     add("--engine", choices=("local", "ray"), default="local", help="where to run (local)")
-    add("--timeout", type=float, metavar="S", help="give up a video without a new frame for S s")
+    add("--timeout", type=float, metavar="S", help="give up a video without progress for S s")
     add("--overlay", action="store_true", help="also write an mp4 and a picture per video")
     add("--quiet", action="store_true", help="no progress")
 

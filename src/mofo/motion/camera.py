@@ -55,7 +55,7 @@ class CameraFitter:
         self._u8_hw8 = np.stack([one, x_hw, y_hw, nil, nil, nil, x_hw**2, x_hw * y_hw], -1)
         self._v8_hw8 = np.stack([nil, nil, nil, one, x_hw, y_hw, x_hw * y_hw, y_hw**2], -1)
         # A few hundred points say as much as all.
-        step = max(1, round(np.sqrt(rows * columns / 600)))
+        step = max(1, round(np.sqrt(rows * columns / 400)))
         self._some = np.s_[step // 2 :: step, step // 2 :: step]
         self._u8 = np.ascontiguousarray(self._u8_hw8[self._some].reshape(-1, 8))
         self._v8 = np.ascontiguousarray(self._v8_hw8[self._some].reshape(-1, 8))
@@ -160,14 +160,16 @@ def _irls(
     p = prior
     for _ in range(rounds):
         wu, wv = u_rows * weight[:, None], v_rows * weight[:, None]
-        pull = float(weight.sum()) * ridge
+        total = float(weight.sum())
+        pull = total * ridge
         normal = (wu.T @ u_rows + wv.T @ v_rows).astype(float)
-        normal[np.diag_indices_from(normal)] += pull + 1e-9
+        normal.flat[:: len(p) + 1] += pull + 1e-9
         p = np.linalg.solve(normal, wu.T @ u + wv.T @ v + pull * prior)
         p_f = p.astype(np.float32)
         rest = np.hypot(u - u_rows @ p_f, v - v_rows @ p_f)
-        scale = np.clip(2.5 * _weighted_median(rest, weight), _LEAST, _MOST)
-        weight = base / (1 + (rest / scale) ** 2) ** 2
+        # The weights have all but silenced the outliers, so their mean is robust enough.
+        scale = min(max(2.5 * float(weight @ rest) / total, _LEAST), _MOST)
+        weight = base / np.square(1 + np.square(rest / np.float32(scale)))
     return p, weight, rest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from mofo.motion.plan import (
     read_failures,
     write_failures,
 )
+from mofo.motion.pool import LocalPool, importing_main
 from mofo.motion.progress import Progress
 from mofo.motion.settings import DetectSettings
 from mofo.motion.tables import Pair
@@ -128,7 +130,8 @@ def detect_many(
         shard: (I, N): only the I-th of N parts, chosen by the hash of each video's key.
         overlay: also write an mp4 and a contact sheet for each video into ``out/overlays``.
         engine: "local" or "ray".
-        timeout: give a video up that makes no new frame for so many seconds (local engine).
+        timeout: give a video up that makes no progress, counted every 32 frames, for so many
+            seconds (local engine).
         progress: show progress on stderr.
 
     Raises:
@@ -138,6 +141,8 @@ def detect_many(
     """
     from mofo.video.catalog import read_catalog
 
+    if importing_main():
+        sys.exit(1)  # a script without a guard is run again by each worker: see LocalPool
     start = time.monotonic()
     folder = Path(out).absolute()
     _check(shard, workers, engine, timeout, folder)
@@ -296,8 +301,6 @@ def _engine(name: str, workers: int | None, works: int, stall: float | None) -> 
         return RayPool(max(1, count))
     if count == 0:
         return InProcess()
-    from mofo.motion.pool import LocalPool
-
     return LocalPool(count, stall)
 
 

@@ -9,7 +9,7 @@ an object's outline by several pixels, the change does not.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -38,8 +38,8 @@ class MoverSettings:
 
     window: int = 2
     reach: int = 5
-    low: float = 2.5
-    high: float = 5.0
+    low: float = 2.0
+    high: float = 4.0
     least_noise: float = 0.12
     least_area: float = 0.0012
     change_noise: float = 2.0
@@ -77,11 +77,18 @@ class MoverFinder:
         shape_hw: rows and columns of the flow grid.
         cell: pixels a cell.
         settings: constants.
+        watch: called with the number of a frame in the shot and its score, float32 ``(h, w)``: the
+            motion that the camera does not explain, in units of the background's noise.
     """
 
     def __init__(
-        self, shape_hw: tuple[int, int], cell: float, settings: MoverSettings | None = None
+        self,
+        shape_hw: tuple[int, int],
+        cell: float,
+        settings: MoverSettings | None = None,
+        watch: Callable[[int, np.ndarray], None] | None = None,
     ) -> None:
+        self._watch = watch
         self._settings = settings or MoverSettings()
         self._shape_hw, self._cell = shape_hw, cell
         self._fitter = CameraFitter(shape_hw, cell)
@@ -141,6 +148,8 @@ class MoverFinder:
         noise = max(s.least_noise, float(np.median([m.noise for m, _ in around])))
         score_hw = cv2.magnitude(mean_hw2[..., 0], mean_hw2[..., 1])
         score_hw = cv2.GaussianBlur(score_hw, (0, 0), 0.7) / noise
+        if self._watch:
+            self._watch(self._next, score_hw)
         if not score_hw.max() >= s.high:
             return _nothing()
         change_HW = self._change(t)
@@ -148,7 +157,8 @@ class MoverFinder:
             (score_hw > s.low).view(np.uint8), connectivity=8
         )
         boxes, own, camera = [], [], []
-        shift_hw2 = around[min(s.window, len(around) - 1)][0].shift_hw2
+        # Over the same frames as the mean, so that one can be held against the other.
+        shift_hw2 = sum(m.shift_hw2 for m, _ in around) / len(around)
         for k in range(1, count):
             x, y, width, height, area = stats[k]
             window = np.s_[y : y + height, x : x + width]

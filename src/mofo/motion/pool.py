@@ -1,63 +1,55 @@
-"""The local engine: worker processes that may die without taking the run along."""
+"""The local engine: worker processes that may die without taking the run along.
+
+Each worker has a pipe of its own, so it is always known which video a dead one was working on,
+and no lock is shared that a killed worker could hold for ever. (Pools of one queue for all workers
+lose track of a task whose worker dies in the moment of taking it.)
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
-from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int64
-from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
-
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from mofo.motion.worker import Outcome, Task, do, end_with_parent, one_thread
 from mofo.types import MofoError
 
 _BEAT = 0.5  # seconds between two looks at the workers
-_slots: Any = None  # in a worker process: the array shared with the parent, set once at its start
-
-
-@dataclass
-class _Flight:
-    """A task handed to the pool, and what was last seen of it."""
-
-    task: Task
-    slot: int
-    seen: int = 0
-    since: float = 0.0
+_FALSE_STARTS = 3  # processes in a row that end before they could take a task
+_READY = "ready"
 
 
 class LocalPool:
-    """Runs tasks in ``workers`` processes.
+    """Runs tasks in ``workers`` processes, each of which takes one after the other.
 
-    Processes are spawned, not forked: a fork copies locks that other threads hold. Each task has a
-    slot of shared memory without locks (a killed worker could hold one for ever) where its worker
-    notes its process id and the frames done.
+    Processes are spawned, not forked: a fork copies locks that other threads hold. Tasks are
+    fetched when a worker is free, so a million of them are never in memory.
 
     Args:
         workers: processes, at least 1.
-        stall: give a video up that makes no new frame for so many seconds; None waits for ever.
+        stall: give a video up that makes no progress for so many seconds (it is counted every 32
+            frames); None waits for ever.
     """
 
     def __init__(self, workers: int, stall: float | None = None) -> None:
-        self._workers = workers
+        # Frames done of the video that each worker has. Plain shared memory, one writer each.
+        shared = RawArray(c_int64, workers)
+        self._workers = [_Worker(number, shared) for number in range(workers)]
         self._stall = stall
-        # Twice the workers: each finds its next task waiting, and a million are never in memory.
-        self._depth = 2 * workers
-        self._shared = RawArray(c_int64, 2 * self._depth + 1)
-        self._free = list(range(self._depth))
-        self._flying: dict[ProcessFuture[Outcome], _Flight] = {}
+        self._false_starts = 0
 
     @property
     def frames(self) -> int:
         """Frames done so far of the videos that are being worked on."""
-        return sum(max(self._shared[2 * f.slot] - 1, 0) for f in self._flying.values())
+        return sum(worker.frames() for worker in self._workers)
 
     def run(self, tasks: Iterator[Task]) -> Iterator[Outcome | None]:
         """Outcomes as they come, in no order; None now and then, so that the caller can look up.
@@ -66,101 +58,163 @@ class LocalPool:
             MofoError: no worker process can start.
         """
         again: deque[Task] = deque()
-        tried: dict[str, int] = {}
-        pool = self._start()
         try:
             while True:
-                self._fill(pool, again, tasks)
-                if not self._flying:
-                    break
-                wait(self._flying, timeout=_BEAT, return_when=FIRST_COMPLETED)
-                broken = False
-                for future in [future for future in self._flying if future.done()]:
-                    flight = self._land(future)
-                    try:
-                        yield future.result()
-                    except BrokenProcessPool:
-                        broken = True
-                        again.append(flight.task)
-                    except ProcessExpired as error:
-                        yield Outcome(flight.task.key, failure=death(error.exitcode))
-                    except CancelledError:
-                        reason = f"gave up: no new frame for {self._stall:g} seconds"
-                        yield Outcome(flight.task.key, failure=reason)
-                if broken:
-                    self._restart(pool, again, tried)
-                    for key in [key for key, times in tried.items() if times > 2]:
-                        again = deque(task for task in again if task.key != key)
-                        del tried[key]
-                        yield Outcome(key, failure="the worker processes died again and again")
-                    pool = self._start()
-                yield from self._look()
+                for worker in self._workers:
+                    task = None
+                    if worker.task is None:
+                        task = again.popleft() if again else next(tasks, None)
+                    if task is not None:
+                        worker.give(task)
+                busy = [worker for worker in self._workers if worker.task is not None]
+                if not busy:
+                    return
+                wait([thing for worker in busy for thing in worker.signs()], timeout=_BEAT)
+                for worker in busy:
+                    yield from self._listen(worker, again)
                 yield None
         finally:
-            pool.stop()
-            pool.join()
+            for worker in self._workers:
+                worker.end()
 
-    def _start(self) -> ProcessPool:
+    def _listen(self, worker: _Worker, again: deque[Task]) -> Iterator[Outcome]:
+        task = worker.task
+        assert task is not None
+        try:
+            for message in worker.messages():
+                if isinstance(message, Outcome):
+                    worker.task = None
+                    yield message
+                    return
+                self._false_starts = 0
+        except (EOFError, OSError):
+            code = worker.end()
+            if worker.ready:
+                yield Outcome(task.key, failure=death(code))
+                return
+            self._false_starts += 1
+            if self._false_starts >= _FALSE_STARTS:
+                raise MofoError(
+                    f"the worker processes cannot start (exit code {code}): a script that calls "
+                    "detect_many needs `if __name__ == '__main__':` around the call, or workers=0"
+                ) from None
+            again.append(task)
+            return
+        if self._stall is not None and worker.stands_still() > self._stall:
+            worker.end()
+            yield Outcome(task.key, failure=f"gave up: no progress for {self._stall:g} seconds")
+
+
+class _Worker:
+    """One worker process at a time, started when there is something to do."""
+
+    def __init__(self, number: int, shared: Any) -> None:
+        self._number = number
+        self._shared = shared
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._seen = (0, 0.0)
+        self.task: Task | None = None
+        self.ready = False
+
+    def frames(self) -> int:
+        """Frames done of the video at work."""
+        return int(self._shared[self._number]) if self.task is not None else 0
+
+    def give(self, task: Task) -> None:
+        """Hand over the next video."""
+        self.task = task
+        self._shared[self._number] = 0
+        self._seen = (0, time.monotonic())
+        try:
+            if self._pipe is None:
+                self._start()
+            assert self._pipe is not None
+            self._pipe.send(task)
+        except OSError:
+            pass  # it died while it was idle: its pipe will say so, and the exit code why
+
+    def signs(self) -> list[Any]:
+        """What becomes readable when there is news."""
+        return [thing for thing in (self._pipe,) if thing is not None]
+
+    def messages(self) -> Iterator[Any]:
+        """What the process has sent; EOFError when it is dead."""
+        assert self._pipe is not None
+        while self._pipe is not None and self._pipe.poll():
+            message = self._pipe.recv()
+            if message == _READY:
+                self.ready = True
+                # Importing the libraries is not the video's fault.
+                self._seen = (0, time.monotonic())
+            yield message
+
+    def stands_still(self) -> float:
+        """Seconds since the last new frame."""
+        now, frames = time.monotonic(), self.frames()
+        if not self.ready or frames != self._seen[0]:
+            self._seen = (frames, now)
+        return now - self._seen[1]
+
+    def end(self) -> int | None:
+        """Make sure the process is gone; return its exit code. Its task is forgotten.
+
+        Killed rather than asked: an idle one has nothing to lose, and what a busy one writes is
+        renamed into place or not there at all.
+        """
+        code = None
+        if self._process is not None:
+            self._process.join(0.2)  # the pipe closes a moment before the exit code is known
+            self._process.kill()
+            self._process.join()
+            code = self._process.exitcode
+            self._process.close()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = self._pipe = self.task = None
+        return code
+
+    def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        return ProcessPool(
-            max_workers=self._workers, initializer=_begin, initargs=(self._shared,), context=context
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve,
+            args=(theirs, self._shared, self._number),
+            name=f"mofo-worker-{self._number}",
+            daemon=True,
         )
+        self.ready = False
+        # Ctrl-C goes to all processes of a terminal. A new one must not see it before it can
+        # ignore it, and inherits what is blocked here.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
 
-    def _fill(self, pool: ProcessPool, again: deque[Task], tasks: Iterator[Task]) -> None:
-        while self._free:
-            task = again.popleft() if again else next(tasks, None)
-            if task is None:
-                return
-            slot = self._free.pop()
-            self._shared[2 * slot] = self._shared[2 * slot + 1] = 0
-            try:
-                future = pool.schedule(_do_in_slot, args=(task, slot))
-            except (BrokenProcessPool, RuntimeError):
-                # Broken since the last look; the tasks under way will say so.
-                self._free.append(slot)
-                again.appendleft(task)
-                if not self._flying:
-                    raise self._cannot_start() from None
-                return
-            self._flying[future] = _Flight(task, slot, since=time.monotonic())
 
-    def _land(self, future: ProcessFuture[Outcome]) -> _Flight:
-        flight = self._flying.pop(future)
-        self._free.append(flight.slot)
-        return flight
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
-    def _restart(self, pool: ProcessPool, again: deque[Task], tried: dict[str, int]) -> None:
-        pool.stop()
-        pool.join()
-        if not self._shared[2 * self._depth]:
-            raise self._cannot_start()
-        again.extend(self._land(future).task for future in list(self._flying))
-        for task in again:
-            tried[task.key] = tried.get(task.key, 0) + 1
 
-    def _look(self) -> Iterator[Outcome]:
-        """Find tasks that stand still, and tasks whose worker vanished unnoticed."""
-        now = time.monotonic()
-        for future, flight in list(self._flying.items()):
-            frames = self._shared[2 * flight.slot]
-            pid = self._shared[2 * flight.slot + 1]
-            if frames != flight.seen:
-                flight.seen, flight.since = frames, now
-            elif future.done() or not pid:
-                continue
-            elif self._stall is not None and now - flight.since > self._stall:
-                future.cancel()  # the pool kills the worker and starts another
-            elif now - flight.since > 10 * _BEAT and not _alive(pid):
-                # Killed in the moment between taking a task and being seen with it.
-                future.cancel()
-                self._land(future)
-                yield Outcome(flight.task.key, failure=death(None))
+def _serve(pipe: Connection, shared: Any, number: int) -> None:
+    """The life of a worker process."""
+    for stop in _STOPS:
+        # The parent decides when to stop: batch systems send SIGTERM to everyone.
+        signal.signal(stop, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    end_with_parent()
+    one_thread()
 
-    def _cannot_start(self) -> MofoError:
-        return MofoError(
-            "the worker processes cannot start: a script that calls detect_many needs "
-            "`if __name__ == '__main__':` around the call, or workers=0"
-        )
+    def progress(frames: int) -> None:
+        shared[number] += frames
+
+    try:
+        pipe.send(_READY)
+        while True:
+            pipe.send(do(pipe.recv(), progress))
+    except (EOFError, BrokenPipeError):
+        os._exit(0)
 
 
 def death(exitcode: int | None) -> str:
@@ -171,28 +225,6 @@ def death(exitcode: int | None) -> str:
     return f"the worker process died (exit code {exitcode}{known.get(exitcode, '')})"
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _begin(shared: Any) -> None:
-    """First thing in a worker process."""
-    global _slots
-    end_with_parent()
-    one_thread()
-    _slots = shared
-    _slots[len(_slots) - 1] = 1
-
-
-def _do_in_slot(task: Task, slot: int) -> Outcome:
-    _slots[2 * slot + 1] = os.getpid()
-    _slots[2 * slot] = 1
-
-    def progress(frames: int) -> None:
-        _slots[2 * slot] = 1 + frames
-
-    return do(task, progress)
+def importing_main() -> bool:
+    """Whether this is a worker process that is only just importing the user's script."""
+    return getattr(multiprocessing.current_process(), "_inheriting", False)

@@ -10,7 +10,6 @@ Shape letters: B pairs, H W rows and columns, 2 the components (u, v) = (x, y) o
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -23,9 +22,12 @@ from mofo.types import SettingsError
 _FLAT = 1e-7
 # Neither image axis is shrunk below this many pixels.
 _SMALLEST_SIDE = 16
-# Pairs solved together. One pair at a time keeps the working set in the cache of a CPU (measured:
-# benchmark in the tests' folder's sense is "ms a pair"); a GPU wants as much as its memory takes.
+# Pixels of the pairs that are solved together (at least one pair): few keep the working set in a
+# CPU's cache, a GPU wants many, at roughly 400 bytes each.
+_CPU_PIXELS = 1 << 14
 _GPU_PIXELS = 1 << 22
+# Pixels that the median filter takes at once on a CPU.
+_CPU_RUN = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,8 @@ def tvl1_flow(
     flow_B2HW = torch.zeros((batch, 2, height, width), device=first_BHW.device)
     if flow_B2HW.numel() == 0:
         return flow_B2HW
-    on_cpu = first_BHW.device.type == "cpu"
-    chunk = 1 if on_cpu else max(1, _GPU_PIXELS // (height * width))
+    pixels = _CPU_PIXELS if first_BHW.device.type == "cpu" else _GPU_PIXELS
+    chunk = max(1, pixels // (height * width))
     for start in range(0, batch, chunk):
         part = slice(start, start + chunk)
         flow_2BHW = _pyramid_flow(first_BHW[part].float(), second_BHW[part].float(), settings)
@@ -130,8 +132,22 @@ def _check(first_BHW: Tensor, second_BHW: Tensor) -> None:
         )
 
 
-def _resize(images_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(images_BCHW, size=size, mode="bilinear", align_corners=False)
+def _resample(images_BCHW: Tensor, size: tuple[int, int], step: float) -> Tensor:
+    """Bilinear, pixel i of the result at ``(i + 1/2) step - 1/2``, edges repeated.
+
+    Not ``F.interpolate``: it would place the pixels by the rounded sizes, and a level would then
+    not be ``scale_step`` times the next one, by some tenths of a pixel at the far edges.
+    """
+    for axis, count in ((2, size[0]), (3, size[1])):
+        have = images_BCHW.shape[axis]
+        place = (torch.arange(count, device=images_BCHW.device) + 0.5) * step - 0.5
+        place.clamp_(0, have - 1)
+        index = place.long()
+        weight = (place - index).view((-1, 1) if axis == 2 else (-1,))
+        low = images_BCHW.index_select(axis, index)
+        high = images_BCHW.index_select(axis, (index + 1).clamp_max(have - 1))
+        images_BCHW = torch.lerp(low, high, weight)
+    return images_BCHW
 
 
 def _pyramid_flow(first_BHW: Tensor, second_BHW: Tensor, settings: TVL1Settings) -> Tensor:
@@ -141,15 +157,17 @@ def _pyramid_flow(first_BHW: Tensor, second_BHW: Tensor, settings: TVL1Settings)
         size = tuple(round(side * settings.scale_step) for side in levels[-1].shape[-2:])
         if min(size) < _SMALLEST_SIDE:
             break
-        levels.append(_resize(levels[-1], (size[0], size[1])))
+        levels.append(_resample(levels[-1], (size[0], size[1]), 1 / settings.scale_step))
 
     flow_2BHW: Tensor | None = None
     for pair_B2HW in reversed(levels):
         height, width = pair_B2HW.shape[-2:]
         level = _Level(pair_B2HW, settings)
         if flow_2BHW is not None:
-            level.flow_2BHW.copy_(_resize(flow_2BHW, (height, width)))
-            level.flow_2BHW.div_(settings.scale_step)
+            # One channel each: with more, another kernel with other last bits may be chosen.
+            single = flow_2BHW.view(-1, 1, *flow_2BHW.shape[-2:])
+            finer = F.interpolate(single, (height, width), mode="bilinear", align_corners=False)
+            torch.div(finer.view_as(level.flow_2BHW), settings.scale_step, out=level.flow_2BHW)
         level.solve()
         flow_2BHW = level.flow_2BHW
     assert flow_2BHW is not None
@@ -177,6 +195,14 @@ class _Level:
         # the dual variable 0 there: that is the boundary condition of the divergence.
         self.diff_22BHW = new((2, 2, batch, height, width))
         self.norm_2BHW = new((2, batch, height, width))
+        # Making a view takes as long as adding some thousand numbers: made here, once.
+        self.flow_u, self.flow_v = self.flow_2BHW
+        self.flow_left, self.flow_right = self.flow_2BHW[..., :-1], self.flow_2BHW[..., 1:]
+        self.flow_upper, self.flow_lower = self.flow_2BHW[..., :-1, :], self.flow_2BHW[..., 1:, :]
+        self.dual_x, self.dual_y = self.dual_22BHW
+        self.dual_x_left, self.dual_y_upper = self.dual_x[..., :-1], self.dual_y[..., :-1, :]
+        self.diff_x, self.diff_y = self.diff_22BHW
+        self.diff_x_left, self.diff_y_upper = self.diff_x[..., :-1], self.diff_y[..., :-1, :]
         self.step_BHW = new((batch, height, width))
         self.one = torch.ones((), device=pair_B2HW.device)
         # Grid of grid_sample, align_corners=False: pixel x is at (2 x + 1) / W - 1.
@@ -203,9 +229,10 @@ class _Level:
         square_BHW = self.grad_2BHW.square().sum(0)
         # Outside of the second image the gradient is 0 and so is the step: the flow is filled in.
         inverse_BHW = torch.where(square_BHW > _FLAT, square_BHW.clamp_min(_FLAT).reciprocal(), 0.0)
-        self.slope_2BHW = self.grad_2BHW * inverse_BHW
+        slope_2BHW = self.grad_2BHW * inverse_BHW
+        self.slope_x, self.slope_y = slope_2BHW
         self.offset_BHW = (warped_B3HW[:, 0] - self.first_BHW) * inverse_BHW
-        self.offset_BHW -= (self.slope_2BHW * self.flow_2BHW).sum(0)
+        self.offset_BHW -= (slope_2BHW * self.flow_2BHW).sum(0)
 
     def _minimise(self) -> None:
         """Iterate until every pair's flow rests, or ``outer * inner`` times."""
@@ -244,24 +271,23 @@ class _Level:
 
     def _iterate_flow(self) -> None:
         """``w = u - clip(rho / |grad|^2, +-lambda theta) grad``, then ``u = w + theta div p``."""
-        flow, step, dual = self.flow_2BHW, self.step_BHW, self.dual_22BHW
         bound = self.settings.lam * self.settings.theta
-        torch.addcmul(self.offset_BHW, self.slope_2BHW[0], flow[0], out=step)
-        step.addcmul_(self.slope_2BHW[1], flow[1]).clamp_(-bound, bound)
-        flow.addcmul_(self.grad_2BHW, step, value=-1)
-        flow.add_(dual[0]).add_(dual[1])
-        flow[..., 1:].sub_(dual[0, ..., :-1])
-        flow[..., 1:, :].sub_(dual[1, ..., :-1, :])
+        torch.addcmul(self.offset_BHW, self.slope_x, self.flow_u, out=self.step_BHW)
+        self.step_BHW.addcmul_(self.slope_y, self.flow_v).clamp_(-bound, bound)
+        self.flow_2BHW.addcmul_(self.grad_2BHW, self.step_BHW, value=-1)
+        self.flow_2BHW.add_(self.dual_x).add_(self.dual_y)
+        self.flow_right.sub_(self.dual_x_left)
+        self.flow_lower.sub_(self.dual_y_upper)
 
     def _iterate_dual(self) -> None:
         """``p = (p + tau/theta grad u) / (1 + tau/theta |grad u|)``, for u and v apart."""
-        flow, diff, norm = self.flow_2BHW, self.diff_22BHW, self.norm_2BHW
-        torch.sub(flow[..., 1:], flow[..., :-1], out=diff[0, ..., :-1])
-        torch.sub(flow[..., 1:, :], flow[..., :-1, :], out=diff[1, ..., :-1, :])
-        torch.mul(diff[0], diff[0], out=norm)
-        norm.addcmul_(diff[1], diff[1]).sqrt_()
+        norm = self.norm_2BHW
+        torch.sub(self.flow_right, self.flow_left, out=self.diff_x_left)
+        torch.sub(self.flow_lower, self.flow_upper, out=self.diff_y_upper)
+        torch.mul(self.diff_x, self.diff_x, out=norm)
+        norm.addcmul_(self.diff_y, self.diff_y).sqrt_()
         torch.add(self.one, norm, alpha=self.settings.tau / self.settings.theta, out=norm)
-        self.dual_22BHW.add_(diff, alpha=self.settings.tau).div_(norm)
+        self.dual_22BHW.add_(self.diff_22BHW, alpha=self.settings.tau).div_(norm)
 
 
 def _with_gradient(image_BHW: Tensor) -> Tensor:
@@ -272,44 +298,45 @@ def _with_gradient(image_BHW: Tensor) -> Tensor:
     return torch.stack([image_BHW, dx_BHW, dy_BHW], 1)
 
 
-def median5(image_NBHW: Tensor) -> Tensor:
+def median5(image_NBHW: Tensor, run: int | None = None) -> Tensor:
     """Exact median over 5x5 pixels, edges repeated, of ``(N, B, H, W)``: 85 minima and maxima.
+
+    The padded images are one long row in which a neighbour is an offset: every operation is then
+    on contiguous memory (values that mix the end of a line with the start of the next are made, and
+    dropped). On a CPU the long row is cut into runs of ``run`` pixels that stay in the cache.
+    """
+    height, width = image_NBHW.shape[-2:]
+    padded = F.pad(image_NBHW, (2, 2, 2, 2), mode="replicate")
+    line = width + 4
+    halo = 4 * line + 4  # from the window's first pixel to its last
+    flat = padded.view(-1)
+    result = torch.empty_like(padded)
+    row = result.view(-1)
+    if run is None:
+        run = _CPU_RUN if flat.device.type == "cpu" else len(flat)
+    for start in range(0, len(flat) - halo, run):
+        stop = min(start + run, len(flat) - halo)
+        row[start:stop] = _median_of_row(flat[start : stop + halo], line)
+    return result[..., :height, :width]
+
+
+def _median_of_row(row: Tensor, line: int) -> Tensor:
+    """The median of the 5x5 window that starts at each pixel of a long row with lines of ``line``.
 
     Sort the 5 columns of the window, then the 5 rows of the result: entry (i, j) then has at least
     (i+1)(j+1)-1 entries below it and (5-i)(5-j)-1 above. That leaves the three diagonals i+j = 3, 4
     and 5, and of the outer two only the largest and the smallest entry: the median of the 25 is
     that of these 7. Sorting pairs of neighbours is shared between windows.
     """
-    height, width = image_NBHW.shape[-2:]
-    padded = F.pad(image_NBHW, (2, 2, 2, 2), mode="replicate")
-
-    low = torch.minimum(padded[..., :-1, :], padded[..., 1:, :])
-    high = torch.maximum(padded[..., :-1, :], padded[..., 1:, :])
-    top, bottom = slice(0, height), slice(3, 3 + height)
-    rows = _sorted5(
-        (low[..., top, :], high[..., top, :]),
-        (low[..., bottom, :], high[..., bottom, :]),
-        padded[..., 2 : 2 + height, :],
-        range(5),
-    )
-    left, right = slice(0, width), slice(3, 3 + width)
     entry: dict[tuple[int, int], Tensor] = {}
-    for i, row in enumerate(rows):
+    for i, sorted_row in enumerate(_sorted_window(row, line, range(5))):
         wanted = range(max(0, 3 - i), min(5, 6 - i))
-        low = torch.minimum(row[..., :-1], row[..., 1:])
-        high = torch.maximum(row[..., :-1], row[..., 1:])
-        values = _sorted5(
-            (low[..., left], high[..., left]),
-            (low[..., right], high[..., right]),
-            row[..., 2 : 2 + width],
-            wanted,
-        )
-        entry.update({(i, j): value for j, value in zip(wanted, values, strict=True)})
-
-    outer_low = torch.maximum(
+        for j, value in zip(wanted, _sorted_window(sorted_row, 1, wanted), strict=True):
+            entry[i, j] = value
+    below = torch.maximum(
         torch.maximum(entry[0, 3], entry[1, 2]), torch.maximum(entry[2, 1], entry[3, 0])
     )
-    outer_high = torch.minimum(
+    above = torch.minimum(
         torch.minimum(entry[1, 4], entry[2, 3]), torch.minimum(entry[3, 2], entry[4, 1])
     )
     one, two, three = _sorted5(
@@ -318,10 +345,20 @@ def median5(image_NBHW: Tensor) -> Tensor:
         entry[2, 2],
         range(1, 4),
     )
-    # Third of the merged lists (one, two, three) and (outer_low, outer_high).
-    outer_low, outer_high = _sorted2(outer_low, outer_high)
-    inner = torch.minimum(torch.maximum(two, outer_low), torch.maximum(one, outer_high))
-    return torch.minimum(three, inner)
+    # Third of the sorted lists (one, two, three) and (below, above), merged.
+    below, above = _sorted2(below, above)
+    return torch.minimum(
+        three, torch.minimum(torch.maximum(two, below), torch.maximum(one, above))
+    )
+
+
+def _sorted_window(row: Tensor, step: int, wanted: range) -> list[Tensor]:
+    """The ``wanted`` ones (0 smallest) of 5 pixels that are ``step`` apart, for each first one."""
+    low, high = _sorted2(row[:-step], row[step:])
+    size = len(row) - 4 * step
+    first, fourth = slice(0, size), slice(3 * step, 3 * step + size)
+    middle = row[2 * step : 2 * step + size]
+    return _sorted5((low[first], high[first]), (low[fourth], high[fourth]), middle, wanted)
 
 
 def _sorted2(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

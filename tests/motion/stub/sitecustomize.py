@@ -27,7 +27,7 @@ def fake_area(content, settings, progress=None):
         movers.append(np.concatenate([corner_K2, corner_K2 + 9.7], axis=1).astype(np.float32))
         time.sleep(content.get("sleep", 0))
         if progress is not None:
-            progress(frame + 1)
+            progress(1)
     hulls = [hull(boxes_K4) for boxes_K4 in movers]
     return MotionArea(
         width=64,

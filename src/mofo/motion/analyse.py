@@ -1,0 +1,302 @@
+"""The motion area of one video: the chain from file to boxes, a frame at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mofo.motion.codec import VectorField, has_vectors
+from mofo.motion.flow import LEAST_SIDE, flow_backend, with_flow
+from mofo.motion.motion_map import motion_maps
+from mofo.motion.movers import FrameMovers, MoverFinder, MoverSettings
+from mofo.motion.paper_area import frame_box, settled_boxes
+from mofo.motion.settings import DetectSettings
+from mofo.motion.texture import flow_confidence
+from mofo.motion.tracks import lasting_movers
+from mofo.motion.watch import Watch
+from mofo.types import MotionArea, hull
+from mofo.video.cuts import CutDetector
+from mofo.video.reader import VideoReader
+
+_CELL = 4  # pixels of the analysis a cell of the flow grid
+# The vectors' grain is coarse and nothing can sharpen the outline: what they say must be clearer.
+_CODEC_MOVERS = MoverSettings(low=2.5, high=4.0, least_noise=0.25, reach=2)
+
+Progress = Callable[[int], None]
+# Frame, whether it begins a shot, flow from the frame before.
+Stream = Iterator[tuple[np.ndarray, bool, np.ndarray | None]]
+
+
+def analyse(
+    path: str | Path,
+    settings: DetectSettings,
+    *,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+) -> MotionArea:
+    """Finds the motion area of a video.
+
+    Memory does not grow with the length of the video, but for some hundred bytes a frame.
+
+    Args:
+        path: the video.
+        settings: backend, preset, size of the analysis.
+        progress: called now and then with the number of frames done since the last call.
+        watch: keeps flow and map of chosen frames.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    log = _Log(progress, watch)
+    if settings.flow == "codec":
+        area = _from_vectors(path, settings, log)
+        if area is not None:
+            return area
+        log = _Log(progress, watch)
+        log.warnings.append("no motion vectors in this file: flow by dis instead of codec")
+    return _from_pictures(path, settings, "dis" if settings.flow == "codec" else settings.flow, log)
+
+
+class _Log:
+    """What is noted of each frame while it passes."""
+
+    def __init__(self, progress: Progress | None, watch: Watch | None) -> None:
+        self.frames: list[int] = []
+        self.times: list[float] = []
+        self.cuts: list[int] = []
+        self.warnings: list[str] = []
+        self._progress = progress
+        self.watch = watch or Watch(frozenset())
+
+    def note(self, index: int, time: float, begins: bool) -> None:
+        if begins and self.frames:
+            self.cuts.append(len(self.frames))
+        self.frames.append(index)
+        self.times.append(time)
+        if self._progress and len(self.frames) % 32 == 0:
+            self._progress(32)
+
+    def area(
+        self, movers: list[np.ndarray], reader: VideoReader, to_full_2: np.ndarray, flow: str
+    ) -> MotionArea:
+        """Boxes from pixels of the analysis to pixels of the full upright frame."""
+        if self._progress:
+            self._progress(len(self.frames) % 32)
+        width, height = reader.info.width, reader.info.height
+        full = tuple(
+            np.clip(boxes_K4 * np.tile(to_full_2, 2), 0, [width, height] * 2).astype(np.float32)
+            for boxes_K4 in movers
+        )
+        hulls = [hull(boxes_K4) for boxes_K4 in full]
+        return MotionArea(
+            width=width,
+            height=height,
+            frame_T=np.array(self.frames, np.int64),
+            time_T=np.array(self.times, np.float64),
+            box_T4=np.array([h.box_4 for h in hulls], np.float32).reshape(-1, 4),
+            valid_T=np.array([h.valid for h in hulls], bool),
+            movers=full,
+            cuts=tuple(self.cuts),
+            flow=flow,
+            warnings=tuple(self.warnings + reader.warnings),
+        )
+
+
+def _from_pictures(
+    path: str | Path, settings: DetectSettings, flow: str, log: _Log
+) -> MotionArea:
+    with VideoReader(path, colour=None) as probe:
+        size = analysis_size(probe.info.width, probe.info.height, settings.short_side)
+    with VideoReader(path, colour="gray", size=size) as reader:
+        stream = with_flow(_frames(reader, log, cuts=settings.preset != "paper"), flow_backend(flow))
+        boxes_of = _paper_boxes if settings.preset == "paper" else _default_boxes
+        movers = boxes_of(stream, size, log)
+        to_full_2 = np.array([reader.info.width / size[0], reader.info.height / size[1]])
+        return log.area(movers, reader, to_full_2, flow)
+
+
+def analysis_size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Size of the analysis: not larger than the frame (unless that is tiny), multiples of 4.
+
+    Multiples of the flow grid's cell spare every later stage the half cells; the shape of the frame
+    changes by less than 2 % at 240.
+    """
+    scale = min(1.0, short_side / min(width, height))
+    scale = max(scale, LEAST_SIDE / min(width, height))
+    columns, rows = (max(LEAST_SIDE, round(side * scale / _CELL) * _CELL) for side in (width, height))
+    return columns, rows
+
+
+def _frames(reader: VideoReader, log: _Log, *, cuts: bool) -> Iterator[tuple[np.ndarray, bool]]:
+    detector = CutDetector()
+    for frame in reader:
+        assert frame.image is not None
+        begins = not log.frames or (cuts and detector.step(frame.image))
+        if not log.frames and cuts:
+            detector.step(frame.image)
+        log.note(frame.index, frame.time, begins)
+        yield frame.image, begins
+
+
+def _default_boxes(
+    stream: Stream, size: tuple[int, int], log: _Log
+) -> list[np.ndarray]:
+    shape_hw = (size[1] // _CELL, size[0] // _CELL)
+    half_size = (size[0] // 2, size[1] // 2)
+    shots = _Shots(size, log, shape_hw, _CELL, MoverSettings())
+    confidence_hw: np.ndarray | None = None
+    for position, (grey_HW, begins, flow_HW2) in enumerate(stream):
+        log.watch.flow(position, flow_HW2)
+        half_HW = cv2.resize(grey_HW, half_size, interpolation=cv2.INTER_AREA)
+        flow_hw2 = None
+        if flow_HW2 is not None:
+            flow_hw2 = cv2.resize(flow_HW2, shape_hw[::-1], interpolation=cv2.INTER_AREA)
+        shots.step(begins, flow_hw2, confidence_hw, half_HW)
+        confidence_hw = flow_confidence(half_HW, shape_hw)
+    return shots.end()
+
+
+class _Shots:
+    """Finds the movers of one shot after the other."""
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        log: _Log,
+        shape_hw: tuple[int, int],
+        cell: float,
+        settings: MoverSettings,
+    ) -> None:
+        self._size, self._log = size, log
+        self._new = lambda: MoverFinder(shape_hw, cell, settings, self._watch)
+        self._finder: MoverFinder = self._new()
+        self._boxes: list[np.ndarray] = []
+        self._candidates: list[FrameMovers] = []
+
+    def _watch(self, number: int, score_hw: np.ndarray) -> None:
+        self._log.watch.map(len(self._boxes) + number, score_hw)
+
+    def step(
+        self,
+        begins: bool,
+        flow_hw2: np.ndarray | None,
+        confidence_hw: np.ndarray | None,
+        half_HW: np.ndarray | None = None,
+    ) -> None:
+        """Takes a frame, see ``MoverFinder.step``."""
+        if begins:
+            self.end()
+        self._candidates.extend(self._finder.step(flow_hw2, confidence_hw, half_HW))
+
+    def end(self) -> list[np.ndarray]:
+        """Ends the shot; gives the boxes of all frames so far."""
+        self._candidates.extend(self._finder.finish())
+        self._boxes.extend(lasting_movers(self._candidates, *self._size))
+        self._candidates = []
+        self._finder = self._new()
+        return self._boxes
+
+
+def _paper_boxes(
+    stream: Stream, size: tuple[int, int], log: _Log
+) -> list[np.ndarray]:
+    frames = 0
+
+    def flows() -> Iterator[np.ndarray | None]:
+        nonlocal frames
+        for _, _, flow_HW2 in stream:
+            log.watch.flow(frames, flow_HW2)
+            frames += 1
+            yield flow_HW2
+
+    boxes: list[np.ndarray | None] = []
+    for map_HW in motion_maps(flows()):
+        log.watch.map(len(boxes), map_HW)
+        boxes.append(frame_box(map_HW))
+    boxes += [None] * (frames - len(boxes))  # a clip of one frame has no flow
+    return [box_4[None] for box_4 in settled_boxes(boxes, *size)]
+
+
+def _from_vectors(path: str | Path, settings: DetectSettings, log: _Log) -> MotionArea | None:
+    """The codec's own motion; None if the file carries none."""
+    with VideoReader(path, colour=None, motion_vectors=True) as reader:
+        info = reader.info
+        if not has_vectors(info.codec) or info.mirrored:
+            return None
+        turned = info.rotation in (90, 270)
+        coded = (info.height, info.width) if turned else (info.width, info.height)
+        scale = min(1.0, settings.short_side / min(coded))
+        field = VectorField(*coded, scale)
+        fields = _fields(reader, field, log)
+        size = (round(coded[0] * scale), round(coded[1] * scale))
+        if settings.preset == "paper":
+            movers, seen = _paper_from_fields(fields, size, log)
+        else:
+            movers, seen = _default_from_fields(fields, field, size, log)
+        if not seen:
+            return None
+        movers = [_upright(boxes_K4, size, info.rotation) for boxes_K4 in movers]
+        full_2 = np.array([info.width, info.height])
+        small_2 = np.array(size[::-1] if turned else size)
+        return log.area(movers, reader, full_2 / small_2, "codec")
+
+
+Field = tuple[np.ndarray, np.ndarray] | None
+
+
+def _fields(reader: VideoReader, field: VectorField, log: _Log) -> Iterator[tuple[Field, bool]]:
+    """Vectors as fields. A shot is a group of pictures here: nothing is known across an I-frame."""
+    for frame in reader:
+        begins = not log.frames or frame.kind == "I"
+        log.note(frame.index, frame.time, begins)
+        yield field.step(frame.vectors, frame.kind), begins
+
+
+def _default_from_fields(
+    fields: Iterator[tuple[Field, bool]], field: VectorField, size: tuple[int, int], log: _Log
+) -> tuple[list[np.ndarray], bool]:
+    shots = _Shots(size, log, field.shape_hw, field.cell, _CODEC_MOVERS)
+    nothing = (np.zeros((*field.shape_hw, 2), np.float32), np.zeros(field.shape_hw, np.float32))
+    seen = False
+    for position, (found, begins) in enumerate(fields):
+        seen = seen or found is not None
+        flow_hw2, confidence_hw = (None, None) if begins else (found or nothing)
+        log.watch.flow(position, flow_hw2)
+        shots.step(begins, flow_hw2, confidence_hw)
+    return shots.end(), seen
+
+
+def _paper_from_fields(
+    fields: Iterator[tuple[Field, bool]], size: tuple[int, int], log: _Log
+) -> tuple[list[np.ndarray], bool]:
+    seen = False
+
+    def stream() -> Stream:
+        nonlocal seen
+        last_HW2 = np.zeros((size[1], size[0], 2), np.float32)
+        first = True
+        for found, begins in fields:
+            if found is not None:
+                seen = True
+                last_HW2 = cv2.resize(found[0], size, interpolation=cv2.INTER_LINEAR)
+            # An I-frame in the middle has no vectors: the last ones stand in.
+            yield last_HW2[..., 0], begins, None if first else last_HW2
+            first = False
+
+    return _paper_boxes(stream(), size, log), seen
+
+
+def _upright(boxes_K4: np.ndarray, size: tuple[int, int], rotation: int) -> np.ndarray:
+    """Boxes of the coded frame of ``size`` in the frame turned clockwise by ``rotation``."""
+    width, height = size
+    x1, y1, x2, y2 = boxes_K4.T
+    if rotation == 90:
+        return np.stack([height - y2, x1, height - y1, x2], 1)
+    if rotation == 180:
+        return np.stack([width - x2, height - y2, width - x1, height - y1], 1)
+    if rotation == 270:
+        return np.stack([y1, width - x2, y2, width - x1], 1)
+    return boxes_K4

@@ -1,0 +1,297 @@
+import numpy as np
+import pytest
+from scenes import Waves, disk, iou, shift
+
+from mofo.motion.analyse import _upright, analyse
+from mofo.motion.codec import VectorField, has_vectors
+from mofo.motion.settings import DetectSettings
+from mofo.video.reader import MOTION_VECTOR, VideoReader
+from mofo.video.writer import VideoWriter
+
+
+def vector(x, y, u, v, *, size=(16, 16), source=-1, scale=4):
+    """A block centred at (x, y) that moved by (u, v) since the frame it was predicted from."""
+    row = np.zeros(1, MOTION_VECTOR)
+    row["source"], row["w"], row["h"] = source, *size
+    row["dst_x"], row["dst_y"] = x, y
+    row["motion_x"], row["motion_y"] = round(-u * scale), round(-v * scale)
+    row["motion_scale"] = scale
+    row["src_x"], row["src_y"] = round(x - u), round(y - v)
+    return row
+
+
+def grid(width, height, side, u, v, **more):
+    return np.concatenate(
+        [vector(x + side // 2, y + side // 2, u, v, size=(side, side), **more)
+         for y in range(0, height, side) for x in range(0, width, side)]
+    )
+
+
+def test_uniform_field_in_analysis_pixels():
+    field = VectorField(640, 480, 0.5)
+    assert field.shape_hw == (30, 40)
+    assert field.cell == 8
+    flow_hw2, confidence_hw = field.step(grid(640, 480, 16, 3.25, -1.5), "P")
+    assert flow_hw2.shape == (30, 40, 2)
+    assert flow_hw2.dtype == confidence_hw.dtype == np.float32
+    np.testing.assert_allclose(flow_hw2[..., 0], 1.625)
+    np.testing.assert_allclose(flow_hw2[..., 1], -0.75)
+    assert (confidence_hw == 1).all()
+
+
+def test_small_frames_keep_small_blocks():
+    field = VectorField(64, 48, 1.0)
+    assert field.shape_hw == (6, 8)
+    vectors = np.concatenate(
+        [grid(32, 48, 8, 1, 0)]
+        + [vector(x + 40, y + 8, 0, 2) for x in (0, 16) for y in (0, 16, 32)]
+    )
+    flow_hw2, confidence_hw = field.step(vectors, "P")
+    assert (confidence_hw == 1).all()
+    np.testing.assert_allclose(flow_hw2[:, :4], np.broadcast_to([1, 0], (6, 4, 2)))
+    np.testing.assert_allclose(flow_hw2[:, 4:], np.broadcast_to([0, 2], (6, 4, 2)))
+
+
+@pytest.mark.parametrize("size", [(16, 8), (8, 16), (8, 8)])
+def test_partitions_land_where_they_are(size):
+    field = VectorField(64, 64, 1.0)
+    vectors = np.concatenate(
+        [vector(x + size[0] // 2, y + size[1] // 2, x, y, size=size)
+         for y in range(0, 64, size[1]) for x in range(0, 64, size[0])]
+    )
+    flow_hw2, confidence_hw = field.step(vectors, "P")
+    assert (confidence_hw == 1).all()
+    # The median of 3x3 leaves a ramp as it is, up to a block.
+    y_hw, x_hw = np.mgrid[0:64:8, 0:64:8]
+    assert np.abs(flow_hw2[..., 0] - x_hw)[1:-1, 1:-1].max() <= 8
+    assert np.abs(flow_hw2[..., 1] - y_hw)[1:-1, 1:-1].max() <= 8
+    assert np.abs(flow_hw2[..., 0] - y_hw).max() > 16  # u is not v
+
+
+def test_four_small_blocks_in_a_large_cell_are_averaged():
+    field = VectorField(1280, 720, 1.0)
+    base = grid(1280, 720, 16, 0, 0)
+    base = base[~((base["dst_x"] // 16 >= 10) & (base["dst_x"] // 16 < 15))]
+    small = [vector(x + 4, y + 4, 4 * (x % 16 == 0), 0, size=(8, 8))
+             for y in range(0, 720, 8) for x in range(160, 240, 8)]
+    flow_hw2, _ = field.step(np.concatenate([base, *small]), "P")
+    np.testing.assert_allclose(flow_hw2[:, 11:14, 0], 2)
+    np.testing.assert_allclose(flow_hw2[:, :9], 0)
+    np.testing.assert_allclose(flow_hw2[:, 16:], 0)
+
+
+def test_single_wild_vectors_are_filtered():
+    vectors = grid(640, 480, 16, 1, 1)
+    vectors["motion_x"][600] = 4 * 300
+    flow_hw2, _ = VectorField(640, 480, 1.0).step(vectors, "P")
+    np.testing.assert_allclose(flow_hw2, 1)
+
+
+def test_overhanging_blocks_count_at_the_border():
+    # 500 = 31.25 blocks: the coded frame is wider than the picture; blocks may start outside, too.
+    field = VectorField(500, 490, 1.0)
+    assert field.shape_hw == (31, 32)
+    vectors = np.concatenate(
+        [grid(512, 496, 16, 2, 3), vector(-3, -5, 2, 3), vector(530, 520, 2, 3)]
+    )
+    flow_hw2, confidence_hw = field.step(vectors, "P")
+    assert (confidence_hw == 1).all()
+    np.testing.assert_allclose(flow_hw2, np.broadcast_to([2, 3], (31, 32, 2)))
+
+
+def test_distance_to_the_anchor():
+    field = VectorField(640, 480, 1.0)
+
+    def u(kind, moved):
+        return field.step(grid(640, 480, 16, moved, 0), kind)[0][5, 5, 0]
+
+    assert field.step(None, "I") is None
+    # 2 px a frame throughout; a B- or P-frame is predicted from the last I or P before it.
+    assert u("P", 2) == pytest.approx(2)
+    assert u("B", 2) == pytest.approx(2)
+    assert u("B", 4) == pytest.approx(2)
+    assert u("P", 6) == pytest.approx(2)
+    assert u("P", 2) == pytest.approx(2)
+    assert u("B", 2) == pytest.approx(2)
+    assert field.step(None, "I") is None
+    assert u("P", 2) == pytest.approx(2)
+
+
+def test_future_vectors_are_ignored():
+    field = VectorField(640, 480, 1.0)
+    vectors = np.concatenate(
+        [grid(640, 480, 16, 2, 0), grid(640, 480, 16, -40, 9, source=1)]
+    )
+    flow_hw2, _ = field.step(vectors, "B")
+    np.testing.assert_allclose(flow_hw2, np.broadcast_to([2, 0], flow_hw2.shape))
+    flow_hw2, confidence_hw = field.step(grid(640, 480, 16, -40, 9, source=1), "B")
+    assert (flow_hw2 == 0).all()
+    assert (confidence_hw == 0).all()
+
+
+def test_nothing_known_has_no_confidence():
+    half = grid(640, 480, 16, 2, 0)
+    half = half[half["dst_x"] < 320]
+    flow_hw2, confidence_hw = VectorField(640, 480, 1.0).step(half, "P")
+    assert (confidence_hw[:, :20] == 1).all()
+    assert (confidence_hw[:, 20:] == 0).all()
+    assert np.isfinite(flow_hw2).all()
+
+
+@pytest.mark.parametrize("vectors", [None, np.zeros(0, MOTION_VECTOR)], ids=["none", "empty"])
+def test_frames_without_vectors(vectors):
+    assert VectorField(64, 48, 1.0).step(vectors, "P") is None
+
+
+@pytest.mark.parametrize(("width", "height"), [(2, 2), (8, 200), (16, 16)])
+def test_tiny_grids(width, height):
+    flow_hw2, confidence_hw = VectorField(width, height, 1.0).step(vector(8, 8, 1, 1), "P")
+    assert flow_hw2.shape == (*confidence_hw.shape, 2)
+    assert confidence_hw[0, 0] == 1
+
+
+def test_odd_motion_scale_zero_does_not_divide():
+    vectors = vector(8, 8, 1, 1)
+    vectors["motion_scale"] = 0
+    assert np.isfinite(VectorField(64, 48, 1.0).step(vectors, "P")[0]).all()
+
+
+def test_has_vectors():
+    assert has_vectors("h264")
+    assert has_vectors("mpeg4")
+    assert not any(has_vectors(codec) for codec in ("vp9", "hevc", "av1", "vp8", "mjpeg"))
+
+
+def write(path, frames, **options):
+    with VideoWriter(path, **options) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
+@pytest.mark.parametrize("way", [(3, 0), (0, -2), (-1.5, 2.25)])
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_real_pan(tmp_path, way, scale):
+    waves = Waves()
+    path = write(
+        tmp_path / "pan.mp4",
+        [waves.picture(144, 192, shift(way[0] * t, way[1] * t)) for t in range(10)],
+        crf=16, bframes=0,
+    )
+    field, seen = VectorField(192, 144, scale), 0
+    with VideoReader(path, colour=None, motion_vectors=True) as reader:
+        for frame in reader:
+            found = field.step(frame.vectors, frame.kind)
+            assert (found is None) == (frame.kind == "I")
+            if found is not None:
+                seen += 1
+                known_hw = found[1] > 0
+                assert known_hw.mean() > 0.5
+                median_2 = np.median(found[0][known_hw], axis=0)
+                assert median_2 == pytest.approx(np.multiply(way, scale), abs=0.13 * scale)
+    assert seen == 9
+
+
+def test_real_pan_with_b_frames(tmp_path):
+    waves = Waves()
+    path = write(
+        tmp_path / "pan.mp4",
+        [waves.picture(144, 192, shift(2 * t, -t)) for t in range(16)], crf=16, bframes=2,
+    )
+    field, medians, kinds = VectorField(192, 144, 1.0), [], []
+    with VideoReader(path, colour=None, motion_vectors=True) as reader:
+        for frame in reader:
+            found = field.step(frame.vectors, frame.kind)
+            kinds.append(frame.kind)
+            if found is not None and (found[1] > 0).mean() > 0.5:
+                medians.append(np.median(found[0][found[1] > 0], axis=0))
+    assert "B" in kinds
+    assert len(medians) >= 10
+    assert np.median(medians, axis=0) == pytest.approx([2, -1], abs=0.1)
+
+
+def mover_frames(frames=24, height=144, width=192):
+    """A textured disk over a still ground; and its boxes."""
+    ground_HW, thing = Waves(7).picture(height, width), Waves(8)
+    pictures, boxes = [], []
+    for t in range(frames):
+        x, y = 50 + 3 * t, 60 + t
+        pictures.append(np.where(
+            disk(height, width, x, y, 24), thing.picture(height, width, shift(3 * t, t)), ground_HW
+        ))
+        boxes.append([x - 24, y - 24, x + 24, y + 24])
+    return pictures, np.array(boxes, float)
+
+
+def test_analyse_uses_the_vectors(tmp_path):
+    pictures, boxes_T4 = mover_frames()
+    path = write(tmp_path / "mover.mp4", pictures, bframes=0)
+    area = analyse(path, DetectSettings(flow="codec"))
+    assert area.flow == "codec"
+    assert area.warnings == ()
+    assert area.valid_T.mean() > 0.8
+    found = [iou(area.box_T4[t], boxes_T4[t]) for t in np.flatnonzero(area.valid_T)]
+    assert np.mean(found) > 0.5
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_analyse_falls_back_on_vp9(tmp_path, preset):
+    pictures, _ = mover_frames(12)
+    path = write(tmp_path / "mover.webm", pictures)
+    area = analyse(path, DetectSettings(flow="codec", preset=preset))
+    assert area.flow == "dis"
+    assert len(area) == 12
+    assert [w for w in area.warnings if "motion vectors" in w and "dis" in w]
+    same = analyse(path, DetectSettings(flow="dis", preset=preset))
+    np.testing.assert_array_equal(area.box_T4, same.box_T4)
+
+
+def test_analyse_falls_back_when_all_frames_are_key_frames(tmp_path):
+    pictures, _ = mover_frames(8)
+    area = analyse(write(tmp_path / "keys.mp4", pictures, gop=1), DetectSettings(flow="codec"))
+    assert area.flow == "dis"
+    assert len(area.warnings) == 1
+    assert len(area) == 8
+    assert area.frame_T.tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_upright(rotation):
+    height, width = 40, 60
+    boxes_K4 = np.array([[5, 10, 20, 13], [30, 0, 60, 40], [0, 39, 1, 40]], np.float32)
+    for before_4, after_4 in zip(
+        boxes_K4, _upright(boxes_K4, (width, height), rotation), strict=True
+    ):
+        painted_HW = np.zeros((height, width), bool)
+        x1, y1, x2, y2 = before_4.astype(int)
+        painted_HW[y1:y2, x1:x2] = True
+        turned_HW = np.rot90(painted_HW, -rotation // 90)  # clockwise
+        rows, columns = np.flatnonzero(turned_HW.any(1)), np.flatnonzero(turned_HW.any(0))
+        assert after_4.tolist() == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    assert _upright(np.zeros((0, 4), np.float32), (width, height), rotation).shape == (0, 4)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotated_file_gives_the_same_area_by_pictures_and_by_vectors(tmp_path, degrees):
+    import av
+
+    pictures, boxes_T4 = mover_frames(20)
+    path = tmp_path / "turned.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "0"})
+        stream.height, stream.width, stream.pix_fmt = 144, 192, "yuv420p"
+        stream.set_display_rotation(-degrees)
+        for picture_HW in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture_HW, format="gray")))
+        container.mux(stream.encode())
+    with VideoReader(path) as reader:
+        rotation = reader.info.rotation
+    assert rotation == degrees
+    truth_T4 = _upright(boxes_T4, (192, 144), rotation)
+    for flow, least in (("dis", 0.65), ("codec", 0.5)):
+        area = analyse(path, DetectSettings(flow=flow))
+        assert area.flow == flow
+        assert (area.width, area.height) == ((144, 192) if degrees != 180 else (192, 144))
+        found = [iou(area.box_T4[t], truth_T4[t]) for t in np.flatnonzero(area.valid_T)]
+        assert len(found) > 12
+        assert np.mean(found) > least

@@ -1,0 +1,196 @@
+import argparse
+import errno
+import json
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import mofo
+from mofo import cli
+from mofo.types import MofoError
+
+STUB = Path(__file__).parent / "motion/stub"
+HEAVY = ("torch", "cv2", "numpy", "av", "pyarrow", "matplotlib", "sklearn")
+
+
+def mofo_command(*words, **more):
+    env = os.environ | {"STUB_DETECTION": "1", "PYTHONPATH": str(STUB), "COLUMNS": "80"}
+    return subprocess.run(
+        [sys.executable, "-m", "mofo.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=60,
+        **more,
+    )
+
+
+def loaded(code: str) -> set[str]:
+    """Heavy modules that are imported after ``code`` has run in a fresh interpreter."""
+    text = f"import sys\n{code}\nprint('\\nloaded', *[m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def test_help_is_quick_because_it_imports_nothing():
+    assert loaded("import mofo.cli; mofo.cli.main(['--help'])") == set()
+    assert loaded("import mofo; mofo.__version__; dir(mofo)") == set()
+    assert "torch" not in loaded("import mofo.cli; mofo.cli.main(['detect', '--help'])")
+
+
+def test_public_names_come_when_they_are_used():
+    assert loaded("import mofo; mofo.MotionArea") == {"numpy"}
+    assert set(mofo.__all__) <= set(dir(mofo))
+    for name in set(mofo.__all__):
+        assert getattr(mofo, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'detcet'"):
+        mofo.detcet  # noqa: B018
+
+
+def test_overview_and_version(capsys):
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {verb}" in text for verb in cli.VERBS)
+    assert text.rstrip().endswith("mofo detect videos/ --out areas")
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mofo {mofo.__version__}\n"
+    assert cli.main([]) == 2
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_fits_a_screen_and_ends_with_an_example(verb):
+    done = mofo_command(verb, "--help")
+    lines = done.stdout.rstrip().splitlines()
+    assert done.returncode == 0
+    assert len(lines) <= 48
+    assert lines[-1].strip().startswith(f"mofo {verb} ")
+    assert not done.stderr
+
+
+def test_wrong_usage_exits_with_2(capsys):
+    cases = {
+        ("detcet",): "mofo: there is no verb 'detcet': did you mean 'detect'?",
+        ("xyz",): "mofo: there is no verb 'xyz': choose from detect, areas",
+        ("--hlep",): "mofo: there is no option '--hlep'",
+        ("detect", "v"): "the following arguments are required: --out",
+        ("detect", "v", "--out", "o", "--worker", "2"): "unrecognized arguments: --worker 2",
+        ("detect", "v", "--out", "o", "--shard", "5/4"): "'5/4' is no I/N such as 1/4",
+        ("detect", "v", "--out", "o", "--flow", "diss"): "invalid choice: 'diss'",
+        ("areas", "merge"): "the following arguments are required: DIR",
+    }
+    for words, message in cases.items():
+        assert cli.main(words) == 2
+        told = capsys.readouterr()
+        assert message in told.err
+        assert told.err.count("\n") == 1
+        assert told.out == ""
+
+
+@pytest.fixture
+def verb(monkeypatch):
+    """A verb ``try`` that does what the test says."""
+    module = types.ModuleType("mofo.commands.try")
+    module.add_arguments = lambda parser: None
+    monkeypatch.setitem(sys.modules, "mofo.commands.try", module)
+    monkeypatch.setitem(cli.VERBS, "try", "test")
+
+    def set_run(error: BaseException | None = None):
+        def run(args: argparse.Namespace) -> int:
+            if error is not None:
+                raise error
+            return 0
+
+        module.run = run
+
+    return set_run
+
+
+def test_users_mistakes_are_one_line(verb, capsys):
+    cases = [
+        (MofoError("a.mp4: is\nempty"), 1, "mofo try: a.mp4: is empty\n"),
+        (KeyboardInterrupt(), 130, "mofo try: stopped\n"),
+        (KeyboardInterrupt("stopped: 3 left"), 130, "mofo try: stopped: 3 left\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), 1,
+         "mofo try: /x/y: No space left on device\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 1,
+         "mofo try: /x: Permission denied\n"),
+    ]  # fmt: skip
+    for error, code, text in cases:
+        verb(error)
+        assert cli.main(["try"]) == code
+        assert capsys.readouterr().err == text
+
+
+def test_a_bug_keeps_its_traceback(verb):
+    for error in (ZeroDivisionError("x"), OSError(errno.EIO, "Input/output error")):
+        verb(error)
+        with pytest.raises(type(error)):
+            cli.main(["try"])
+
+
+def test_a_closed_pipe_is_quiet():
+    done = subprocess.run(
+        f"{sys.executable} -m mofo.cli --help | true",
+        shell=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stderr == ""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "mofo.cli", "--help"],
+            stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_detect_from_end_to_end(tmp_path):
+    videos = tmp_path / "v"
+    videos.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (videos / name).write_text(json.dumps({"frames": 6}))
+    good = mofo_command("detect", videos, "--out", "areas", "--workers", "2", cwd=tmp_path)
+    assert good.returncode == 0, good.stderr
+    assert good.stderr == ""
+    lines = good.stdout.splitlines()
+    assert lines[0].startswith("2 videos: 2 done; 12 frames, ")
+    assert lines[1].strip() == str(tmp_path / "areas/areas.parquet")
+    assert lines[-1].startswith("next: ")
+    (videos / "bad.mp4").write_text("text")
+    bad = mofo_command("detect", videos, "--out", "areas", "--workers", "0", cwd=tmp_path)
+    assert bad.returncode == 1
+    assert bad.stderr == "failed (1):\n  bad.mp4: not a video\n"
+    assert "3 videos: 0 done, 2 finished before, 1 failed" in bad.stdout
+    none = mofo_command("detect", "nowhere", "--out", "areas", cwd=tmp_path)
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr.startswith("mofo detect: nowhere: does not exist")
+    assert none.stderr.count("\n") == 1
+
+
+def test_shards_merge_and_json_from_end_to_end(tmp_path):
+    videos = tmp_path / "v"
+    videos.mkdir()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (videos / name).write_text(json.dumps({"frames": 6}))
+    for shard in ("1/2", "2/2"):
+        words = ("detect", "v", "--out", "areas", "--workers", "0", "--shard", shard)
+        done = mofo_command(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "next, when all 2 shards are done: mofo areas merge areas" in done.stdout
+    done = mofo_command("areas", "merge", "areas", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "areas.parquet" in done.stdout
+    done = mofo_command("areas", "export", "areas", "--to", "boxes.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((tmp_path / "boxes.json").read_text())) == 3
+    done = mofo_command(
+        "areas", "import", "boxes.json", "--videos", "v", "--out", "back", cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("left out (3):\n  a.mp4: ")
