@@ -4,8 +4,8 @@
 
 The clips share no seed and no photograph with those the default preset was designed on. Half of
 them are H.264, half VP9. The backend "codec" is judged on the H.264 files only, since VP9 carries
-no motion vectors. "tvl1" is slow on a CPU: it is run on the first --tvl1-clips clips (their order is
-random), and what is compared with it is compared on those clips. Everything is written as JSON.
+no motion vectors. "tvl1" is slow on a CPU: it is run on the first --tvl1-clips clips (their order
+is random), and what is compared with it is compared on those clips. JSON holds everything.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def shown(title: str, lines: list[dict]) -> str:
 
 
 def interval_text(interval: list[float]) -> str:
-    mean, low, high = (f"{value:.2f}".removeprefix("0") for value in interval)
+    low, high = (f"{value:.2f}".removeprefix("0") for value in interval[1:])
     return "" if math.isnan(interval[0]) else f"{interval[0]:.3f} ({low}-{high})"
 
 
@@ -338,12 +338,13 @@ def main() -> None:
 
     about = provenance()
     notes = [
-        f"{chosen.clips} clips, photographs of the split {chosen.split!r}, seeds from {chosen.seed}; "
-        f"mean (95 % bootstrap interval over clips); {about['hardware']['cpu']}, {about['date']}.",
-        "codec: the H.264 half of the clips only. Where tvl1 was run on fewer clips, its rows are of "
-        "those, and comparisons with it are made on them.",
-        "pass: the promises of default with dis, and default no worse than paper (same backend, and "
-        "tvl1's) in iou, union, recall and false.",
+        f"{chosen.clips} clips, photographs of the split {chosen.split!r}, seeds from "
+        f"{chosen.seed}; mean (95 % bootstrap interval over clips); {about['hardware']['cpu']}, "
+        f"{about['date']}.",
+        "codec: the H.264 half of the clips only. Where tvl1 was run on fewer clips, its rows are "
+        "of those, and comparisons with it are made on them.",
+        "pass: the promises of default with dis, and default no worse than paper (same backend, "
+        "and tvl1's) in iou, union, recall and false.",
     ]
     text = "\n\n".join([*notes, *(shown(name, lines) for name, lines in tables.items())])
     print("\n" + text)

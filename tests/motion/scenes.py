@@ -16,14 +16,15 @@ class Waves:
         self._phase_N = rng.uniform(0, 2 * np.pi, count)
 
     def picture(self, height: int, width: int, moved_33: np.ndarray | None = None) -> np.ndarray:
-        """Uint8 (H, W); what is at p without ``moved_33`` is at ``moved_33 @ p`` with it."""
-        xy_HW2 = pixels(height, width)
-        if moved_33 is not None:
-            xy_HW2 = apply(np.linalg.inv(moved_33), xy_HW2)
-        value_HW = np.zeros((height, width))
-        for wave_2, phase in zip(self._wave_N2, self._phase_N, strict=True):
-            value_HW += np.cos(xy_HW2 @ wave_2 + phase)
-        value_HW *= 40 / np.sqrt(len(self._phase_N) / 2)
+        """Uint8 (H, W); what is at p without ``moved_33`` (affine) is at ``moved_33 @ p`` with it."""
+        back_33 = np.eye(3) if moved_33 is None else np.linalg.inv(moved_33)
+        assert np.allclose(back_33[2], [0, 0, 1]), "affine only"
+        # A plane wave stays one, and is the product of a column and a row.
+        wave_N2 = self._wave_N2 @ back_33[:2, :2]
+        phase_N = self._phase_N + self._wave_N2 @ back_33[:2, 2]
+        across_NW = np.exp(1j * (wave_N2[:, :1] * np.arange(width) + phase_N[:, None]))
+        down_HN = np.exp(1j * np.arange(height)[:, None] * wave_N2[:, 1])
+        value_HW = (down_HN @ across_NW).real * (40 / np.sqrt(len(phase_N) / 2))
         return np.clip(np.rint(128 + value_HW), 16, 235).astype(np.uint8)
 
 

@@ -306,13 +306,14 @@ def test_slow_videos_that_move_on_are_not_given_up(tmp_path, log):
 @pytest.mark.parametrize("flow", ["dis", "codec"])
 def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path, log, flow):
     names = [f"{number:02}.mp4" for number in range(16)]
-    videos, out = make(tmp_path / "v", names, sleep=0.01), tmp_path / "out"
+    videos, out = make(tmp_path / "v", names), tmp_path / "out"
     if flow == "codec":  # the same in the middle of a change of settings
-        run(make(tmp_path / "v", names), out)
-        make(videos, names, sleep=0.01)
+        run(videos, out)
         log()
     main = subprocess.Popen(
-        command(videos, out, "--workers", "2", "--flow", flow), stderr=subprocess.DEVNULL
+        command(videos, out, "--workers", "2", "--flow", flow),
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"STUB_SLEEP": "0.01"},
     )
     wait_for(lambda: len(list(part_files(out))) >= 5)
     main.kill()
@@ -334,9 +335,12 @@ def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path, log, flow):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1)])
 def test_a_stopped_run_keeps_what_is_finished(tmp_path, log, number, code):
     names = [f"{number:02}.mp4" for number in range(16)]
-    videos, out = make(tmp_path / "v", names, sleep=0.01), tmp_path / "out"
+    videos, out = make(tmp_path / "v", names), tmp_path / "out"
     main = subprocess.Popen(
-        command(videos, out, "--workers", "2"), stderr=subprocess.PIPE, text=True
+        command(videos, out, "--workers", "2"),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"STUB_SLEEP": "0.01"},
     )
     wait_for(lambda: len(list(part_files(out))) >= 3)
     main.send_signal(number)

@@ -74,7 +74,7 @@ def test_dis_and_tvl1_agree():
     waves = Waves(4)
     pair = waves.picture(HEIGHT, WIDTH), waves.picture(HEIGHT, WIDTH, about(HEIGHT, WIDTH, zoom=1.02))
     gap_HW2 = (flow_of("dis", *pair) - flow_of("tvl1", *pair))[INNER]
-    assert np.median(np.linalg.norm(gap_HW2, axis=-1)) < 0.05
+    assert np.median(np.linalg.norm(gap_HW2, axis=-1)) < 0.1
 
 
 @pytest.mark.parametrize("name", BACKENDS)

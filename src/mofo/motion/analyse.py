@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mofo.motion.codec import VectorField, has_vectors
+from mofo.motion.codec_movers import CodecMoverFinder
 from mofo.motion.flow import LEAST_SIDE, flow_backend, with_flow
 from mofo.motion.motion_map import motion_maps
 from mofo.motion.movers import FrameMovers, MoverFinder, MoverSettings
@@ -22,12 +23,13 @@ from mofo.video.cuts import CutDetector
 from mofo.video.reader import VideoReader
 
 _CELL = 4  # pixels of the analysis a cell of the flow grid
-# The vectors' grain is coarse and nothing can sharpen the outline: what they say must be clearer.
-_CODEC_MOVERS = MoverSettings(low=2.5, high=4.0, least_noise=0.25, reach=2)
+_AT_ONCE = 128  # frames whose vectors are worked on together
 
 Progress = Callable[[int], None]
 # Frame, whether it begins a shot, flow from the frame before.
 Stream = Iterator[tuple[np.ndarray, bool, np.ndarray | None]]
+# Whether the frame begins a shot, its vectors, how many frames back they point.
+VectorStream = Iterator[tuple[bool, np.ndarray | None, int]]
 
 
 def analyse(
@@ -230,12 +232,12 @@ def _from_vectors(path: str | Path, settings: DetectSettings, log: _Log) -> Moti
         coded = (info.height, info.width) if turned else (info.width, info.height)
         scale = min(1.0, settings.short_side / min(coded))
         field = VectorField(*coded, scale)
-        fields = _fields(reader, field, log)
+        vectors = _vectors(reader, field, log)
         size = (round(coded[0] * scale), round(coded[1] * scale))
         if settings.preset == "paper":
-            movers, seen = _paper_from_fields(fields, size, log)
+            movers, seen = _paper_from_vectors(vectors, field, size, log)
         else:
-            movers, seen = _default_from_fields(fields, field, size, log)
+            movers, seen = _default_from_vectors(vectors, field, size, log)
         if not seen:
             return None
         movers = [_upright(boxes_K4, size, info.rotation) for boxes_K4 in movers]
@@ -244,33 +246,55 @@ def _from_vectors(path: str | Path, settings: DetectSettings, log: _Log) -> Moti
         return log.area(movers, reader, full_2 / small_2, "codec")
 
 
-Field = tuple[np.ndarray, np.ndarray] | None
+def _vectors(
+    reader: VideoReader, field: VectorField, log: _Log
+) -> Iterator[tuple[bool, np.ndarray | None, int]]:
+    """Per frame: begins a shot, vectors, their distance.
 
-
-def _fields(reader: VideoReader, field: VectorField, log: _Log) -> Iterator[tuple[Field, bool]]:
-    """Vectors as fields. A shot is a group of pictures here: nothing is known across an I-frame."""
+    A shot is a group of pictures here: nothing is known across an I-frame.
+    """
     for frame in reader:
         begins = not log.frames or frame.kind == "I"
         log.note(frame.index, frame.time, begins)
-        yield field.step(frame.vectors, frame.kind), begins
+        yield begins, frame.vectors, field.distance(frame.kind)
 
 
-def _default_from_fields(
-    fields: Iterator[tuple[Field, bool]], field: VectorField, size: tuple[int, int], log: _Log
+def _default_from_vectors(
+    stream: VectorStream, field: VectorField, size: tuple[int, int], log: _Log
 ) -> tuple[list[np.ndarray], bool]:
-    shots = _Shots(size, log, field.shape_hw, field.cell, _CODEC_MOVERS)
-    nothing = (np.zeros((*field.shape_hw, 2), np.float32), np.zeros(field.shape_hw, np.float32))
+    boxes: list[np.ndarray] = []
+    candidates: list[FrameMovers] = []
+    held: list[tuple[np.ndarray | None, int]] = []
     seen = False
-    for position, (found, begins) in enumerate(fields):
-        seen = seen or found is not None
-        flow_hw2, confidence_hw = (None, None) if begins else (found or nothing)
-        log.watch.flow(position, flow_hw2)
-        shots.step(begins, flow_hw2, confidence_hw)
-    return shots.end(), seen
+    finder = CodecMoverFinder(field.shape_hw, field.cell)
+
+    def work() -> None:
+        position = len(boxes) + len(candidates)
+        flow_Thw2, confidence_Thw = field.fields([v for v, _ in held], [d for _, d in held])
+        for t in range(len(held)):
+            log.watch.flow(position + t, flow_Thw2[t])
+        found, score_Thw = finder.find(flow_Thw2, confidence_Thw)
+        for t in range(len(held)):
+            log.watch.map(position + t, score_Thw[t])
+        candidates.extend(found)
+        held.clear()
+
+    for begins, vectors, distance in stream:
+        if held and (begins or len(held) >= _AT_ONCE):
+            work()
+        if begins:
+            boxes.extend(lasting_movers(candidates, *size))
+            candidates.clear()
+        seen = seen or vectors is not None
+        held.append((vectors, distance))
+    if held:
+        work()
+    boxes.extend(lasting_movers(candidates, *size))
+    return boxes, seen
 
 
-def _paper_from_fields(
-    fields: Iterator[tuple[Field, bool]], size: tuple[int, int], log: _Log
+def _paper_from_vectors(
+    vectors: VectorStream, field: VectorField, size: tuple[int, int], log: _Log
 ) -> tuple[list[np.ndarray], bool]:
     seen = False
 
@@ -278,10 +302,11 @@ def _paper_from_fields(
         nonlocal seen
         last_HW2 = np.zeros((size[1], size[0], 2), np.float32)
         first = True
-        for found, begins in fields:
+        for begins, found, distance in vectors:
             if found is not None:
                 seen = True
-                last_HW2 = cv2.resize(found[0], size, interpolation=cv2.INTER_LINEAR)
+                flow_Thw2, _ = field.fields([found], [distance])
+                last_HW2 = cv2.resize(flow_Thw2[0], size, interpolation=cv2.INTER_LINEAR)
             # An I-frame in the middle has no vectors: the last ones stand in.
             yield last_HW2[..., 0], begins, None if first else last_HW2
             first = False

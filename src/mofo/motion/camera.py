@@ -168,7 +168,7 @@ def _irls(
         p_f = p.astype(np.float32)
         rest = np.hypot(u - u_rows @ p_f, v - v_rows @ p_f)
         # The weights have all but silenced the outliers, so their mean is robust enough.
-        scale = min(max(2.5 * float(weight @ rest) / total, _LEAST), _MOST)
+        scale = min(max(2.0 * float(weight @ rest) / total, _LEAST), _MOST)
         weight = base / np.square(1 + np.square(rest / np.float32(scale)))
     return p, weight, rest
 

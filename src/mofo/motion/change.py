@@ -41,21 +41,21 @@ def two_sided_change(
     down_33 = np.linalg.inv(up_33)
     seen_HW = np.zeros_like(now_HW)
     least_HW = np.full_like(now_HW, 255)
+    all_HW = least_HW.copy()
     for other_HW, to_other_33 in zip(others_HW, to_others_33, strict=True):
         matrix_33 = down_33 @ to_other_33 @ up_33
-        # 0 marks places outside the other frame, so its own black is lifted to 1.
+        # The border is repeated: blended with black it would be a change all around the frame as
+        # soon as the camera moves by a fraction of a pixel.
         warped_HW = cv2.warpPerspective(
-            cv2.max(other_HW, 1), matrix_33, (width, height),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT,
+            other_HW, matrix_33, (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
         )
-        inside_HW = cv2.compare(_eroded_inside(warped_HW), 0, cv2.CMP_GT)
+        inside_HW = cv2.warpPerspective(
+            all_HW, matrix_33, (width, height),
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT,
+        )
         change_HW = cv2.max(cv2.subtract(warped_HW, high_HW), cv2.subtract(low_HW, warped_HW))
         change_HW = cv2.bitwise_or(change_HW, cv2.bitwise_not(inside_HW))
         least_HW = cv2.min(least_HW, change_HW)
         seen_HW = cv2.bitwise_or(seen_HW, inside_HW)
     return cv2.bitwise_and(least_HW, seen_HW)
-
-
-def _eroded_inside(warped_HW: np.ndarray) -> np.ndarray:
-    # Interpolation against the black outside darkens a rim of one pixel.
-    return cv2.erode(warped_HW, _CROSS, borderType=cv2.BORDER_REPLICATE)

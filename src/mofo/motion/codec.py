@@ -9,6 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+_BYTES = 40  # of one AVMotionVector
 # FFmpeg's names of codecs whose decoders export vectors.
 _EXPORTING = ("h264", "mpeg4", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "wmv", "flv1")
 
@@ -38,50 +39,69 @@ class VectorField:
         self._scale = scale
         self._since_anchor = 0
 
-    def step(
-        self, vectors: np.ndarray | None, kind: str
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Field of one frame.
+    def distance(self, kind: str) -> int:
+        """Frames from this frame (kind "I", "P", "B" or "?") to the one its vectors point to.
 
-        Args:
-            vectors: as ``video.reader.Frame.vectors``.
-            kind: "I", "P", "B" or "?".
-
-        Returns:
-            Flow float32 ``(h, w, 2)`` from the frame before to this one in pixels of the analysis,
-            and confidence ``(h, w)`` in 0..1; None for a frame without vectors.
+        FFmpeg does not say which frame a vector refers to. The last anchor (I or P) is the usual
+        one. Call it once for every frame, in display order.
         """
-        # FFmpeg does not say which frame a vector refers to. The frame before the last anchor (I
-        # or P) is the usual one; the vectors are divided by that distance.
         distance = self._since_anchor + 1
         self._since_anchor = self._since_anchor + 1 if kind == "B" else 0
-        if vectors is None or len(vectors) == 0:
-            return None
-        past = vectors[vectors["source"] < 0]
-        rows, columns = self.shape_hw
-        factor = -self._scale / distance
-        u = past["motion_x"] * (factor / np.maximum(past["motion_scale"], 1))
-        v = past["motion_y"] * (factor / np.maximum(past["motion_scale"], 1))
-        left = past["dst_x"].astype(np.int32) - (past["w"] >> 1)
-        top = past["dst_y"].astype(np.int32) - (past["h"] >> 1)
+        return distance
+
+    def fields(
+        self, vectors: list[np.ndarray | None], distances: list[int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Fields of some frames at once: the work a frame is small, numpy's overhead is not.
+
+        Args:
+            vectors: of each frame, as ``video.reader.Frame.vectors``.
+            distances: of each frame, see ``distance``.
+
+        Returns:
+            Flow float32 ``(T, h, w, 2)`` that leads to each frame, in pixels of the analysis a
+            frame, and confidence ``(T, h, w)``: 1 where the codec gave vectors, else 0.
+        """
+        frames, (rows, columns) = len(vectors), self.shape_hw
+        size = rows * columns
+        flow_Thw2 = np.zeros((frames, rows, columns, 2), np.float32)
+        confidence_Thw = np.zeros((frames, rows, columns), np.float32)
+        full = [t for t in range(frames) if vectors[t] is not None and len(vectors[t]) > 0]
+        if not full:
+            return flow_Thw2, confidence_Thw
+        parts = [vectors[t] for t in full]
+        # Joined as bytes: numpy copies structured records field by field, which is slow.
+        joined = np.concatenate([part.view(np.uint8) for part in parts]).view(parts[0].dtype)
+        lengths = [len(part) for part in parts]
+        frame = np.repeat(np.array(full, np.int32), lengths)
+        factor = np.repeat(
+            np.array([-self._scale / distances[t] for t in full], np.float32), lengths
+        )
+        factor /= np.maximum(joined["motion_scale"], 1)
+        # Vectors into the future count nothing; so do those without a direction.
+        is_past = joined["source"] < 0
+        u, v = joined["motion_x"] * factor, joined["motion_y"] * factor
+        wide = np.where(is_past, joined["w"], 0).astype(np.int32)
+        tall = joined["h"].astype(np.int32)
+        left, top = joined["dst_x"] - (wide >> 1), joined["dst_y"] - (tall >> 1)
+        shift = self._side.bit_length() - 1
         places, who = [], []
         for dy in range(0, 16, self._side):
             for dx in range(0, 16, self._side):
-                inside = np.flatnonzero((past["w"] > dx) & (past["h"] > dy))
-                x, y = (left[inside] + dx) // self._side, (top[inside] + dy) // self._side
-                # Cropped or over-hanging blocks count at the border.
-                np.clip(x, 0, columns - 1, out=x)
-                np.clip(y, 0, rows - 1, out=y)
-                places.append(y * columns + x)
+                inside = np.flatnonzero((wide > dx) & (tall > dy))
+                # Cropped or overhanging blocks count at the border.
+                x = np.clip((left[inside] + dx) >> shift, 0, columns - 1)
+                y = np.clip((top[inside] + dy) >> shift, 0, rows - 1)
+                places.append(frame[inside] * size + y * columns + x)
                 who.append(inside)
         place, index = np.concatenate(places), np.concatenate(who)
-        size = rows * columns
-        count = np.bincount(place, minlength=size)
+        count = np.bincount(place, minlength=frames * size)
         filled = np.maximum(count, 1)
-        flow_hw2 = np.stack(
-            [np.bincount(place, part[index], size) / filled for part in (u, v)], -1
-        ).astype(np.float32).reshape(rows, columns, 2)
+        for i, part in enumerate((u, v)):
+            mean = np.bincount(place, part[index], frames * size) / filled
+            flow_Thw2[..., i] = mean.reshape(frames, rows, columns)
         if min(rows, columns) > 2:
-            flow_hw2 = cv2.medianBlur(flow_hw2, 3)
-        confidence_hw = (count > 0).astype(np.float32).reshape(rows, columns)
-        return flow_hw2, confidence_hw
+            for t in full:
+                flow_Thw2[t] = cv2.medianBlur(flow_Thw2[t], 3)
+        confidence_Thw[:] = (count > 0).reshape(frames, rows, columns)
+        return flow_Thw2, confidence_Thw

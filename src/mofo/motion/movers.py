@@ -42,10 +42,10 @@ class MoverSettings:
     high: float = 4.0
     least_noise: float = 0.12
     least_area: float = 0.0012
-    change_noise: float = 2.0
+    change_noise: float = 2.3
     least_change: float = 2.0
     changed_share: float = 0.01
-    trim: float = 0.01
+    trim: float = 0.005
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,11 +44,29 @@ def wide_blur(image_HW: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur for large sigmas by way of a smaller picture; error about 1 % of the peak."""
     shrink = max(1, min(_SHRINK, int(sigma / 3)))
     if shrink == 1:
-        return cv2.GaussianBlur(image_HW, (0, 0), max(sigma, 0.3))
+        return cv2.GaussianBlur(
+            image_HW, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT
+        )
     height, width = image_HW.shape
     small_size = (-(-width // shrink), -(-height // shrink))
-    small_hw = cv2.resize(image_HW, small_size, interpolation=cv2.INTER_AREA)
-    small_hw = cv2.GaussianBlur(small_hw, (0, 0), sigma / shrink)
+    # Two boxes make a tent, which keeps the centre of what is smaller than a cell. Borders are
+    # mirrored at the edge of the frame; OpenCV's default would take half a cell away from them.
+    odd = shrink // 2 * 2 + 1
+    small_hw = cv2.resize(
+        cv2.blur(image_HW, (odd, odd), borderType=cv2.BORDER_REFLECT),
+        small_size,
+        interpolation=cv2.INTER_AREA,
+    )
+    # Variance that the boxes and the enlargement below add by themselves.
+    added = (odd**2 + shrink**2 - 2) / 12 + shrink**2 / 6
+    rest = (sigma**2 - added) ** 0.5
+    small_hw = cv2.GaussianBlur(
+        small_hw,
+        (0, 0),
+        rest * small_size[0] / width,
+        sigmaY=rest * small_size[1] / height,
+        borderType=cv2.BORDER_REFLECT,
+    )
     return cv2.resize(small_hw, (width, height), interpolation=cv2.INTER_LINEAR)
 
 

@@ -24,9 +24,11 @@ class TrackSettings:
         least_density: share of a track's frames with a candidate.
         smooth: frames in the running median of each box edge (odd).
         margin: pixels added at each side of a box.
-        parallax: share of the variance of a track's own motion that must follow the camera's for
-            it to be parallax.
-        most_parallax: own motion of a near still thing in units of the camera's, at most.
+        parallax: share of a track's own motion (squared) that must be a multiple of the camera's
+            for it to be parallax.
+        most_parallax: that multiple, at most.
+        least_across: pixels a frame that the camera must move across its main direction for the
+            comparison to mean anything.
     """
 
     gap: int = 8
@@ -34,8 +36,9 @@ class TrackSettings:
     least_density: float = 0.4
     smooth: int = 7
     margin: float = 1.0
-    parallax: float = 0.6
-    most_parallax: float = 0.8
+    parallax: float = 0.65
+    most_parallax: float = 0.5
+    least_across: float = 0.3
 
 
 @dataclass(eq=False)
@@ -131,22 +134,18 @@ def _overlap(a_4: np.ndarray, b_4: np.ndarray) -> float:
 def _is_parallax(track: _Track, s: TrackSettings) -> bool:
     """Whether the track's own motion is the camera's, times one factor.
 
-    A still thing nearer than the background moves on screen by a constant multiple of what the
-    background moves. When the camera's motion changes over the track, no mover does that by
-    chance. A steady camera tells nothing: then the track is kept.
+    A still thing nearer (or farther) than what the camera's model follows moves on screen by a
+    constant multiple of the background's motion. When the camera moves now one way, now another, no
+    mover does that by chance. Along a straight pan it may well: then the track is kept.
     """
     own, camera = np.array(track.own), np.array(track.camera)
-    own_change, camera_change = own - own.mean(0), camera - camera.mean(0)
-    if (camera_change**2).sum(1).mean() < 0.3**2:
+    # Root mean square of the camera's motion across its main direction.
+    across = float(np.linalg.svd(camera, compute_uv=False)[-1]) / np.sqrt(len(camera))
+    if len(camera) < 2 or across < s.least_across:
         return False
-    power = (camera**2).sum()
-    factor = (own * camera).sum() / power
-    if not 0 < factor <= s.most_parallax:
-        return False
-    rest = own_change - factor * camera_change
-    explained = 1 - (rest**2).sum() / max((own_change**2).sum(), 1e-9)
-    total = 1 - ((own - factor * camera) ** 2).sum() / max((own**2).sum(), 1e-9)
-    return bool(explained > s.parallax and total > s.parallax)
+    factor = float((own * camera).sum() / (camera**2).sum())
+    left = float(((own - factor * camera) ** 2).sum() / max((own**2).sum(), 1e-9))
+    return abs(factor) <= s.most_parallax and 1 - left > s.parallax
 
 
 def _filled(track: _Track, s: TrackSettings) -> tuple[range, np.ndarray]:

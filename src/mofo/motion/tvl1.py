@@ -1,9 +1,9 @@
 """TV-L1 optical flow in plain torch: batched, on any device.
 
 Zach, Pock, Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow", DAGM 2007;
-Sánchez Pérez, Meinhardt-Llopis, Facciolo, "TV-L1 Optical Flow Estimation", IPOL 2013. The defaults,
-the median filter between the iterations and the pyramid without smoothing are those of OpenCV's
-DualTVL1OpticalFlow. This is our own code: from the papers, not from any program.
+Sánchez Pérez, Meinhardt-Llopis, Facciolo, "TV-L1 Optical Flow Estimation", IPOL 2013. Defaults,
+median filter between iterations and pyramid without smoothing are those of OpenCV's
+DualTVL1OpticalFlow; unlike there, nothing is read from outside of the image. Our own code.
 
 Shape letters: B pairs, H W rows and columns, 2 the components (u, v) = (x, y) of the flow.
 """
@@ -24,7 +24,7 @@ _FLAT = 1e-7
 _SMALLEST_SIDE = 16
 # Pixels of the pairs that are solved together (at least one pair): few keep the working set in a
 # CPU's cache, a GPU wants many, at roughly 400 bytes each.
-_CPU_PIXELS = 1 << 14
+_CPU_PIXELS = 1 << 15
 _GPU_PIXELS = 1 << 22
 # Pixels that the median filter takes at once on a CPU.
 _CPU_RUN = 1 << 15
@@ -94,8 +94,8 @@ def tvl1_flow(
 
     Returns:
         float32 ``(B, 2, H, W)`` on the same device: ``(u, v)`` in pixels at the first image's
-        pixels, so that ``first[y, x]`` is found again at ``second[y + v, x + u]``. Each pair is
-        solved by itself: which others are in the batch changes nothing but the last bits.
+        pixels, so that ``first[y, x]`` is found again at ``second[y + v, x + u]``. Each pair stops
+        by itself: which others are in its batch changes its flow by no more than rounding.
 
     Raises:
         ValueError: wrong shape, type or device.
@@ -103,7 +103,7 @@ def tvl1_flow(
     settings = settings or TVL1Settings()
     _check(first_BHW, second_BHW)
     batch, height, width = first_BHW.shape
-    flow_B2HW = torch.zeros((batch, 2, height, width), device=first_BHW.device)
+    flow_B2HW = torch.empty((batch, 2, height, width), device=first_BHW.device)
     if flow_B2HW.numel() == 0:
         return flow_B2HW
     pixels = _CPU_PIXELS if first_BHW.device.type == "cpu" else _GPU_PIXELS
@@ -116,27 +116,21 @@ def tvl1_flow(
 
 
 def _check(first_BHW: Tensor, second_BHW: Tensor) -> None:
-    if first_BHW.ndim != 3 or first_BHW.shape != second_BHW.shape:
-        raise ValueError(
-            "tvl1_flow: expected two tensors of one shape (B, H, W), got "
-            f"{tuple(first_BHW.shape)} and {tuple(second_BHW.shape)}"
-        )
-    if first_BHW.dtype != second_BHW.dtype or first_BHW.dtype not in (torch.uint8, torch.float32):
-        raise ValueError(
-            "tvl1_flow: expected uint8 or float32 for both images, got "
-            f"{first_BHW.dtype} and {second_BHW.dtype}"
-        )
-    if first_BHW.device != second_BHW.device:
-        raise ValueError(
-            f"tvl1_flow: images on different devices, {first_BHW.device} and {second_BHW.device}"
-        )
+    shapes = tuple(first_BHW.shape), tuple(second_BHW.shape)
+    if first_BHW.ndim != 3 or shapes[0] != shapes[1]:
+        raise ValueError(f"tvl1_flow: expected two tensors of one shape (B, H, W), got {shapes}")
+    types = first_BHW.dtype, second_BHW.dtype
+    if types not in ((torch.uint8, torch.uint8), (torch.float32, torch.float32)):
+        raise ValueError(f"tvl1_flow: expected both images uint8 or both float32, got {types}")
+    devices = first_BHW.device, second_BHW.device
+    if devices[0] != devices[1]:
+        raise ValueError(f"tvl1_flow: expected both images on one device, got {devices}")
 
 
 def _resample(images_BCHW: Tensor, size: tuple[int, int], step: float) -> Tensor:
     """Bilinear, pixel i of the result at ``(i + 1/2) step - 1/2``, edges repeated.
 
-    Not ``F.interpolate``: it would place the pixels by the rounded sizes, and a level would then
-    not be ``scale_step`` times the next one, by some tenths of a pixel at the far edges.
+    ``F.interpolate`` would place pixels by the rounded sizes: tenths of a pixel at the far edges.
     """
     for axis, count in ((2, size[0]), (3, size[1])):
         have = images_BCHW.shape[axis]
@@ -159,18 +153,18 @@ def _pyramid_flow(first_BHW: Tensor, second_BHW: Tensor, settings: TVL1Settings)
             break
         levels.append(_resample(levels[-1], (size[0], size[1]), 1 / settings.scale_step))
 
-    flow_2BHW: Tensor | None = None
+    flow_2BHW = first_BHW.new_zeros((2, len(first_BHW), 1, 1))
     for pair_B2HW in reversed(levels):
         height, width = pair_B2HW.shape[-2:]
         level = _Level(pair_B2HW, settings)
-        if flow_2BHW is not None:
-            # One channel each: with more, another kernel with other last bits may be chosen.
-            single = flow_2BHW.view(-1, 1, *flow_2BHW.shape[-2:])
-            finer = F.interpolate(single, (height, width), mode="bilinear", align_corners=False)
-            torch.div(finer.view_as(level.flow_2BHW), settings.scale_step, out=level.flow_2BHW)
-        level.solve()
+        # One channel each: with more, another kernel with other last bits may be chosen.
+        single = flow_2BHW.view(-1, 1, *flow_2BHW.shape[-2:])
+        finer = F.interpolate(single, (height, width), mode="bilinear", align_corners=False)
         flow_2BHW = level.flow_2BHW
-    assert flow_2BHW is not None
+        torch.div(finer.view_as(flow_2BHW), settings.scale_step, out=flow_2BHW)
+        for _ in range(settings.warps):
+            level.linearise()
+            level.minimise()
     return flow_2BHW
 
 
@@ -189,12 +183,11 @@ class _Level:
         self.moving_B3HW = _with_gradient(second_BHW)
         new = pair_B2HW.new_zeros
         self.flow_2BHW = new((2, batch, height, width))
-        self.before_2BHW = new((2, batch, height, width))
+        self.before_2BHW, self.norm_2BHW = new((2, 2, batch, height, width))
         self.dual_22BHW = new((2, 2, batch, height, width))
         # Forward differences; the last column (row) is never written and stays 0, which also keeps
         # the dual variable 0 there: that is the boundary condition of the divergence.
         self.diff_22BHW = new((2, 2, batch, height, width))
-        self.norm_2BHW = new((2, batch, height, width))
         # Making a view takes as long as adding some thousand numbers: made here, once.
         self.flow_u, self.flow_v = self.flow_2BHW
         self.flow_left, self.flow_right = self.flow_2BHW[..., :-1], self.flow_2BHW[..., 1:]
@@ -213,28 +206,25 @@ class _Level:
         # Batches only: results of pairs that have converged, kept from further iterations.
         self.kept = (new(self.flow_2BHW.shape), new(self.dual_22BHW.shape)) if batch > 1 else None
 
-    def solve(self) -> None:
-        for _ in range(self.settings.warps):
-            self._linearise()
-            self._minimise()
-
-    def _linearise(self) -> None:
+    def linearise(self) -> None:
         """Warp the second image; write rho / |grad|^2 as ``offset + <slope, u>``."""
         shift_2BHW = self.flow_2BHW * self.per_pixel_2.view(2, 1, 1, 1)
         grid_BHW2 = (shift_2BHW + self.here_2HW[:, None]).permute(1, 2, 3, 0)
         warped_B3HW = F.grid_sample(
-            self.moving_B3HW, grid_BHW2, mode="bicubic", padding_mode="zeros", align_corners=False
+            self.moving_B3HW, grid_BHW2, mode="bicubic", padding_mode="border", align_corners=False
         )
         self.grad_2BHW = warped_B3HW[:, 1:].transpose(0, 1).contiguous()
         square_BHW = self.grad_2BHW.square().sum(0)
-        # Outside of the second image the gradient is 0 and so is the step: the flow is filled in.
-        inverse_BHW = torch.where(square_BHW > _FLAT, square_BHW.clamp_min(_FLAT).reciprocal(), 0.0)
+        # A pixel that has left the second image has no data term: its flow is filled in. (Zeros
+        # around the image, as in OpenCV, let rounding errors grow tenfold a warp at the border.)
+        usable_BHW = (square_BHW > _FLAT) & (grid_BHW2.abs() <= 1).all(-1)
+        inverse_BHW = torch.where(usable_BHW, square_BHW.clamp_min(_FLAT).reciprocal(), 0.0)
         slope_2BHW = self.grad_2BHW * inverse_BHW
         self.slope_x, self.slope_y = slope_2BHW
         self.offset_BHW = (warped_B3HW[:, 0] - self.first_BHW) * inverse_BHW
         self.offset_BHW -= (slope_2BHW * self.flow_2BHW).sum(0)
 
-    def _minimise(self) -> None:
+    def minimise(self) -> None:
         """Iterate until every pair's flow rests, or ``outer * inner`` times."""
         options = self.settings
         done_B = torch.zeros(self.batch, dtype=torch.bool, device=self.flow_2BHW.device)
@@ -301,9 +291,9 @@ def _with_gradient(image_BHW: Tensor) -> Tensor:
 def median5(image_NBHW: Tensor, run: int | None = None) -> Tensor:
     """Exact median over 5x5 pixels, edges repeated, of ``(N, B, H, W)``: 85 minima and maxima.
 
-    The padded images are one long row in which a neighbour is an offset: every operation is then
-    on contiguous memory (values that mix the end of a line with the start of the next are made, and
-    dropped). On a CPU the long row is cut into runs of ``run`` pixels that stay in the cache.
+    The padded images are one long row in which a neighbour is an offset, so all operations are on
+    contiguous memory (values that mix two lines are made and dropped). On a CPU the long row is cut
+    into runs of ``run`` pixels that stay in the cache.
     """
     height, width = image_NBHW.shape[-2:]
     padded = F.pad(image_NBHW, (2, 2, 2, 2), mode="replicate")
@@ -312,8 +302,7 @@ def median5(image_NBHW: Tensor, run: int | None = None) -> Tensor:
     flat = padded.view(-1)
     result = torch.empty_like(padded)
     row = result.view(-1)
-    if run is None:
-        run = _CPU_RUN if flat.device.type == "cpu" else len(flat)
+    run = run or (_CPU_RUN if flat.device.type == "cpu" else len(flat))
     for start in range(0, len(flat) - halo, run):
         stop = min(start + run, len(flat) - halo)
         row[start:stop] = _median_of_row(flat[start : stop + halo], line)
@@ -333,23 +322,16 @@ def _median_of_row(row: Tensor, line: int) -> Tensor:
         wanted = range(max(0, 3 - i), min(5, 6 - i))
         for j, value in zip(wanted, _sorted_window(sorted_row, 1, wanted), strict=True):
             entry[i, j] = value
-    below = torch.maximum(
-        torch.maximum(entry[0, 3], entry[1, 2]), torch.maximum(entry[2, 1], entry[3, 0])
-    )
-    above = torch.minimum(
-        torch.minimum(entry[1, 4], entry[2, 3]), torch.minimum(entry[3, 2], entry[4, 1])
-    )
-    one, two, three = _sorted5(
-        _sorted2(entry[0, 4], entry[1, 3]),
-        _sorted2(entry[3, 1], entry[4, 0]),
-        entry[2, 2],
-        range(1, 4),
-    )
+    below = torch.maximum(entry[0, 3], entry[1, 2])
+    below = torch.maximum(below, torch.maximum(entry[2, 1], entry[3, 0]))
+    above = torch.minimum(entry[1, 4], entry[2, 3])
+    above = torch.minimum(above, torch.minimum(entry[3, 2], entry[4, 1]))
+    pairs = _sorted2(entry[0, 4], entry[1, 3]), _sorted2(entry[3, 1], entry[4, 0])
+    one, two, three = _sorted5(*pairs, entry[2, 2], range(1, 4))
     # Third of the sorted lists (one, two, three) and (below, above), merged.
     below, above = _sorted2(below, above)
-    return torch.minimum(
-        three, torch.minimum(torch.maximum(two, below), torch.maximum(one, above))
-    )
+    least_of_two = torch.minimum(torch.maximum(two, below), torch.maximum(one, above))
+    return torch.minimum(three, least_of_two)
 
 
 def _sorted_window(row: Tensor, step: int, wanted: range) -> list[Tensor]:
@@ -372,12 +354,7 @@ def _sorted5(
     least, low = _sorted2(pair[0], other[0])
     high, most = _sorted2(pair[1], other[1])
     four = (least, *_sorted2(low, high), most)
-    result = []
-    for k in wanted:
-        if k == 0:
-            result.append(torch.minimum(four[0], fifth))
-        elif k == 4:
-            result.append(torch.maximum(four[3], fifth))
-        else:  # the fifth value pushed into the sorted four
-            result.append(torch.clamp(fifth, four[k - 1], four[k]))
-    return result
+    # The fifth value pushed into the sorted four.
+    pushed = [torch.minimum(least, fifth)] if 0 in wanted else []
+    pushed += [torch.clamp(fifth, four[k - 1], four[k]) for k in wanted if 0 < k < 4]
+    return [*pushed, torch.maximum(most, fifth)] if 4 in wanted else pushed

@@ -25,7 +25,7 @@ def fake_area(content, settings, progress=None):
     for frame in range(frames):
         corner_K2 = rng.uniform(0, 50, (int(rng.integers(0, 4)), 2))
         movers.append(np.concatenate([corner_K2, corner_K2 + 9.7], axis=1).astype(np.float32))
-        time.sleep(content.get("sleep", 0))
+        time.sleep(float(os.environ.get("STUB_SLEEP", content.get("sleep", 0))))
         if progress is not None:
             progress(1)
     hulls = [hull(boxes_K4) for boxes_K4 in movers]
