@@ -111,7 +111,10 @@ def test_splits_share_no_photograph():
     assert len(test) >= 3
     assert len(both) == len(tune) + len(test)
     tiny = [
-        [cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA).astype(int) for picture in split]
+        [
+            cv2.resize(picture, (16, 16), interpolation=cv2.INTER_AREA).astype(int)
+            for picture in split
+        ]
         for split in (tune, test)
     ]
     assert min(np.abs(a - b).mean() for a in tiny[0] for b in tiny[1]) > 5
@@ -149,7 +152,7 @@ def test_a_pausing_mover_stands_still_in_the_picture():
     for seed in range(40):
         clip = make_clip(small(seed, pauses=True, frames=24, noise=0.0, area=(0.1, 0.2)))
         quiet = np.flatnonzero(~clip.moving_TK[:, 0])
-        if 3 < len(quiet) and (clip.label_THW[quiet[1]] > 0).mean() > 0.05:
+        if len(quiet) > 3 and (clip.label_THW[quiet[1]] > 0).mean() > 0.05:
             break
     assert (np.diff(quiet) == 1).all()
     labels = clip.label_THW[quiet]
@@ -257,8 +260,11 @@ def test_no_frame_looks_past_the_photograph(camera):
     for seed in range(25):
         rng = np.random.default_rng(seed)
         recipe = ClipRecipe(
-            seed=seed, camera=camera, frames=96,
-            width=(320, 426, 180)[seed % 3], height=(240, 240, 320)[seed % 3],
+            seed=seed,
+            camera=camera,
+            frames=96,
+            width=(320, 426, 180)[seed % 3],
+            height=(240, 240, 320)[seed % 3],
         )
         photo_HW3 = photographs()[seed % len(photographs())]
         ground = _Background.around(photo_HW3, camera_path(camera, 96, rng), recipe, rng)

@@ -23,7 +23,9 @@ def write(path, frames, **options):
 
 
 @lru_cache
-def scene(frames, *, ground=0, thing=1, start=(60, 70), way=(3, 1), pan=(0, 0), size=(160, 208), radius=26):
+def scene(
+    frames, *, ground=0, thing=1, start=(60, 70), way=(3, 1), pan=(0, 0), size=(160, 208), radius=26
+):
     """A textured disk over a textured ground; grey frames and boxes in the frame."""
     height, width = size
     rng = np.random.default_rng(ground)
@@ -34,8 +36,9 @@ def scene(frames, *, ground=0, thing=1, start=(60, 70), way=(3, 1), pan=(0, 0), 
             x, y = start[0] + way[0] * t, start[1] + way[1] * t
             own_HW = Waves(thing).picture(height, width, shift(way[0] * t, way[1] * t))
             picture_HW = np.where(disk(height, width, x, y, radius), own_HW, picture_HW)
-            boxes.append(np.clip([x - radius, y - radius, x + radius, y + radius],
-                                 0, [width, height] * 2))
+            boxes.append(
+                np.clip([x - radius, y - radius, x + radius, y + radius], 0, [width, height] * 2)
+            )
         noisy_HW = picture_HW + rng.normal(0, 1.5, picture_HW.shape)
         pictures.append(np.clip(noisy_HW + 0.5, 0, 255).astype(np.uint8))
     return pictures, np.array(boxes, float)
@@ -112,15 +115,20 @@ def test_two_movers_are_two_boxes(tmp_path):
     check(area, 30, (208, 160))
     assert np.median([len(movers_K4) for movers_K4 in area.movers[:15]]) == 2
     both_T4 = np.concatenate(
-        [np.minimum(boxes_T4[:, :2], more_T4[:, :2]), np.maximum(boxes_T4[:, 2:], more_T4[:, 2:])], 1
+        [np.minimum(boxes_T4[:, :2], more_T4[:, :2]), np.maximum(boxes_T4[:, 2:], more_T4[:, 2:])],
+        1,
     )
     assert mean_iou(area, both_T4) > 0.7
 
 
 def test_a_static_scene_has_no_motion(tmp_path):
-    area = analyse(write_clip(
-        make_clip(ClipRecipe(seed=7, movers=0, frames=30, width=240, height=180)), tmp_path / "a.mp4"
-    ), DIS)
+    area = analyse(
+        write_clip(
+            make_clip(ClipRecipe(seed=7, movers=0, frames=30, width=240, height=180)),
+            tmp_path / "a.mp4",
+        ),
+        DIS,
+    )
     check(area, 30, (240, 180))
     assert not area.valid_T.any()
     assert area.union().valid is False
@@ -202,7 +210,11 @@ def test_boxes_are_in_pixels_of_the_full_frame(tmp_path):
     assert mean_iou(area, 3 * boxes_T4) > 0.7
 
 
-ALL = [(preset, flow) for preset in ("default", "paper") for flow in ("dis", "farneback", "tvl1", "codec")]
+ALL = [
+    (preset, flow)
+    for preset in ("default", "paper")
+    for flow in ("dis", "farneback", "tvl1", "codec")
+]
 
 
 @pytest.mark.parametrize(("preset", "flow"), ALL)
@@ -224,7 +236,9 @@ def test_every_combination_is_well_formed_and_repeatable(tmp_path, preset, flow)
 
 
 @pytest.mark.parametrize(("preset", "flow"), ALL)
-@pytest.mark.parametrize(("width", "height", "frames"), [(7, 5, 6), (80, 64, 1), (7, 5, 1), (33, 300, 3)])
+@pytest.mark.parametrize(
+    ("width", "height", "frames"), [(7, 5, 6), (80, 64, 1), (7, 5, 1), (33, 300, 3)]
+)
 def test_odd_videos(tmp_path, preset, flow, width, height, frames):
     if flow == "tvl1" and height == 300:
         pytest.skip("slow, and no other path than that of dis")
@@ -285,8 +299,14 @@ def test_progress_adds_up(tmp_path, flow, frames):
 
 @pytest.mark.parametrize(
     ("size", "short", "expected"),
-    [((1920, 1080), 240, (428, 240)), ((320, 240), 240, (320, 240)), ((240, 320), 240, (240, 320)),
-     ((176, 144), 240, (176, 144)), ((7, 5), 240, (44, 32)), ((2, 2), 240, (32, 32))],
+    [
+        ((1920, 1080), 240, (428, 240)),
+        ((320, 240), 240, (320, 240)),
+        ((240, 320), 240, (240, 320)),
+        ((176, 144), 240, (176, 144)),
+        ((7, 5), 240, (44, 32)),
+        ((2, 2), 240, (32, 32)),
+    ],
 )
 def test_analysis_size(size, short, expected):
     assert analysis_size(*size, short) == expected

@@ -42,7 +42,9 @@ CAMERAS = {
 def error_of(motion, truth_33):
     """Largest distance, over the frame, from where the homography takes a pixel to the truth."""
     xy_hw2 = centres()
-    return np.linalg.norm(apply(motion.homography_33, xy_hw2) - apply(truth_33, xy_hw2), axis=-1).max()
+    return np.linalg.norm(
+        apply(motion.homography_33, xy_hw2) - apply(truth_33, xy_hw2), axis=-1
+    ).max()
 
 
 @pytest.mark.parametrize("name", CAMERAS)
@@ -77,7 +79,9 @@ def test_scattered_outliers_cost_nothing(name):
     rng = np.random.default_rng(7)
     flow_hw2 = flow_of(truth_33)
     wild_hw = rng.random(SHAPE) < 0.3
-    flow_hw2[wild_hw] += rng.uniform(4, 12, (wild_hw.sum(), 1)) * rng.choice([-1, 1], (wild_hw.sum(), 2))
+    flow_hw2[wild_hw] += rng.uniform(4, 12, (wild_hw.sum(), 1)) * rng.choice(
+        [-1, 1], (wild_hw.sum(), 2)
+    )
     motion = CameraFitter(SHAPE, CELL).fit(flow_hw2.astype(np.float32), SURE)
     assert error_of(motion, truth_33) < 1e-2
 
@@ -129,7 +133,9 @@ def test_places_without_confidence_do_not_count():
 def test_no_confidence_anywhere_is_no_motion():
     fitter = CameraFitter(SHAPE, CELL)
     rng = np.random.default_rng(0)
-    motion = fitter.fit(rng.normal(0, 9, (*SHAPE, 2)).astype(np.float32), np.zeros(SHAPE, np.float32))
+    motion = fitter.fit(
+        rng.normal(0, 9, (*SHAPE, 2)).astype(np.float32), np.zeros(SHAPE, np.float32)
+    )
     np.testing.assert_array_equal(motion.homography_33, np.eye(3))
     assert (motion.residual_hw2 == 0).all()
     assert (motion.shift_hw2 == 0).all()

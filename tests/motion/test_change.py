@@ -9,7 +9,9 @@ HEIGHT, WIDTH = 60, 80
 
 def frame(x, y, *, side=14, ground=None):
     """A textured ground with a bright square at (x, y)."""
-    grey_HW = (Waves(0).picture(HEIGHT, WIDTH) // 2).astype(np.uint8) if ground is None else ground.copy()
+    grey_HW = (
+        (Waves(0).picture(HEIGHT, WIDTH) // 2).astype(np.uint8) if ground is None else ground.copy()
+    )
     grey_HW[y : y + side, x : x + side] = 230
     return grey_HW
 
@@ -35,7 +37,9 @@ def test_nothing_changes_nothing():
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0, 4.0])
-@pytest.mark.parametrize("camera", [{"u": 6.0, "v": -3.0}, {"zoom": 1.05}, {"roll": 2.0, "u": 3.3}], ids=str)
+@pytest.mark.parametrize(
+    "camera", [{"u": 6.0, "v": -3.0}, {"zoom": 1.05}, {"roll": 2.0, "u": 3.3}], ids=str
+)
 def test_the_camera_is_taken_out(camera, scale):
     # Homographies are given in full-resolution pixels, the frames are ``scale`` times smaller.
     moved_33 = about(round(HEIGHT * scale), round(WIDTH * scale), **camera)

@@ -30,8 +30,11 @@ def step(field, vectors, kind):
 
 def grid(width, height, side, u, v, **more):
     return np.concatenate(
-        [vector(x + side // 2, y + side // 2, u, v, size=(side, side), **more)
-         for y in range(0, height, side) for x in range(0, width, side)]
+        [
+            vector(x + side // 2, y + side // 2, u, v, size=(side, side), **more)
+            for y in range(0, height, side)
+            for x in range(0, width, side)
+        ]
     )
 
 
@@ -64,8 +67,11 @@ def test_small_frames_keep_small_blocks():
 def test_partitions_land_where_they_are(size):
     field = VectorField(64, 64, 1.0)
     vectors = np.concatenate(
-        [vector(x + size[0] // 2, y + size[1] // 2, x, y, size=size)
-         for y in range(0, 64, size[1]) for x in range(0, 64, size[0])]
+        [
+            vector(x + size[0] // 2, y + size[1] // 2, x, y, size=size)
+            for y in range(0, 64, size[1])
+            for x in range(0, 64, size[0])
+        ]
     )
     flow_hw2, confidence_hw = step(field, vectors, "P")
     assert (confidence_hw == 1).all()
@@ -80,8 +86,11 @@ def test_four_small_blocks_in_a_large_cell_are_averaged():
     field = VectorField(1280, 720, 1.0)
     base = grid(1280, 720, 16, 0, 0)
     base = base[~((base["dst_x"] // 16 >= 10) & (base["dst_x"] // 16 < 15))]
-    small = [vector(x + 4, y + 4, 4 * (x % 16 == 0), 0, size=(8, 8))
-             for y in range(0, 720, 8) for x in range(160, 240, 8)]
+    small = [
+        vector(x + 4, y + 4, 4 * (x % 16 == 0), 0, size=(8, 8))
+        for y in range(0, 720, 8)
+        for x in range(160, 240, 8)
+    ]
     flow_hw2, _ = step(field, np.concatenate([base, *small]), "P")
     np.testing.assert_allclose(flow_hw2[:, 11:14, 0], 2)
     np.testing.assert_allclose(flow_hw2[:, :9], 0)
@@ -127,9 +136,7 @@ def test_distance_to_the_anchor():
 
 def test_future_vectors_are_ignored():
     field = VectorField(640, 480, 1.0)
-    vectors = np.concatenate(
-        [grid(640, 480, 16, 2, 0), grid(640, 480, 16, -40, 9, source=1)]
-    )
+    vectors = np.concatenate([grid(640, 480, 16, 2, 0), grid(640, 480, 16, -40, 9, source=1)])
     flow_hw2, _ = step(field, vectors, "B")
     np.testing.assert_allclose(flow_hw2, np.broadcast_to([2, 0], flow_hw2.shape))
     flow_hw2, confidence_hw = step(field, grid(640, 480, 16, -40, 9, source=1), "B")
@@ -204,7 +211,8 @@ def test_real_pan(tmp_path, way, scale):
     path = write(
         tmp_path / "pan.mp4",
         [waves.picture(144, 192, shift(way[0] * t, way[1] * t)) for t in range(10)],
-        crf=16, bframes=0,
+        crf=16,
+        bframes=0,
     )
     field, seen = VectorField(192, 144, scale), 0
     with VideoReader(path, colour=None, motion_vectors=True) as reader:
@@ -224,7 +232,9 @@ def test_real_pan_with_b_frames(tmp_path):
     waves = Waves()
     path = write(
         tmp_path / "pan.mp4",
-        [waves.picture(144, 192, shift(2 * t, -t)) for t in range(16)], crf=16, bframes=2,
+        [waves.picture(144, 192, shift(2 * t, -t)) for t in range(16)],
+        crf=16,
+        bframes=2,
     )
     field, medians, kinds = VectorField(192, 144, 1.0), [], []
     with VideoReader(path, colour=None, motion_vectors=True) as reader:
@@ -244,9 +254,13 @@ def mover_frames(frames=24, height=144, width=192):
     pictures, boxes = [], []
     for t in range(frames):
         x, y = 50 + 3 * t, 60 + t
-        pictures.append(np.where(
-            disk(height, width, x, y, 24), thing.picture(height, width, shift(3 * t, t)), ground_HW
-        ))
+        pictures.append(
+            np.where(
+                disk(height, width, x, y, 24),
+                thing.picture(height, width, shift(3 * t, t)),
+                ground_HW,
+            )
+        )
         boxes.append([x - 24, y - 24, x + 24, y + 24])
     return pictures, np.array(boxes, float)
 

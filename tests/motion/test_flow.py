@@ -39,7 +39,12 @@ def test_translation(name, way):
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize(
     "camera",
-    [{"zoom": 1.04}, {"zoom": 0.97, "u": 1.0}, {"roll": 2.0}, {"roll": -1.5, "zoom": 1.02, "v": -2}],
+    [
+        {"zoom": 1.04},
+        {"zoom": 0.97, "u": 1.0},
+        {"roll": 2.0},
+        {"roll": -1.5, "zoom": 1.02, "v": -2},
+    ],
     ids=str,
 )
 def test_affine_camera(name, camera):
@@ -72,7 +77,10 @@ def test_object_over_a_still_background(name, way):
 
 def test_dis_and_tvl1_agree():
     waves = Waves(4)
-    pair = waves.picture(HEIGHT, WIDTH), waves.picture(HEIGHT, WIDTH, about(HEIGHT, WIDTH, zoom=1.02))
+    pair = (
+        waves.picture(HEIGHT, WIDTH),
+        waves.picture(HEIGHT, WIDTH, about(HEIGHT, WIDTH, zoom=1.02)),
+    )
     gap_HW2 = (flow_of("dis", *pair) - flow_of("tvl1", *pair))[INNER]
     assert np.median(np.linalg.norm(gap_HW2, axis=-1)) < 0.1
 
@@ -105,7 +113,7 @@ def test_unknown_backend(name):
 
 
 class Fake:
-    """"Flow" that tells which two frames it was computed from: (first, second) grey level."""
+    """ "Flow" that tells which two frames it was computed from: (first, second) grey level."""
 
     def __init__(self, batch):
         self.batch = batch
@@ -115,9 +123,7 @@ class Fake:
         assert first, "an empty call costs a backend a special case"
         assert len(first) == len(second) <= self.batch
         self.calls.append(len(first))
-        return [
-            np.stack([a, b], -1).astype(np.float32) for a, b in zip(first, second, strict=True)
-        ]
+        return [np.stack([a, b], -1).astype(np.float32) for a, b in zip(first, second, strict=True)]
 
 
 def numbered(begins):
@@ -127,7 +133,15 @@ def numbered(begins):
 @pytest.mark.parametrize("batch", [1, 2, 4, 100])
 @pytest.mark.parametrize(
     "begins",
-    [[1, 0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 1, 1, 0, 0], [1] * 6, [1, 0, 0, 0, 1], [1], [], [0, 0, 1]],
+    [
+        [1, 0, 0, 0, 0, 0, 0],
+        [1, 0, 0, 1, 0, 1, 1, 0, 0],
+        [1] * 6,
+        [1, 0, 0, 0, 1],
+        [1],
+        [],
+        [0, 0, 1],
+    ],
     ids=str,
 )
 def test_with_flow_pairs_neighbours_within_a_shot(begins, batch):

@@ -19,8 +19,13 @@ def naive_maps(flows, border):
     fields = [flow.astype(float) for flow in flows if flow is not None]
     fields.append(fields[-1])  # the last one is repeated
     derivatives = [
-        [[ndimage.correlate(flow[..., c], kernel, mode="mirror") for kernel in (ACROSS, ACROSS.T)]
-         for c in (0, 1)]
+        [
+            [
+                ndimage.correlate(flow[..., c], kernel, mode="mirror")
+                for kernel in (ACROSS, ACROSS.T)
+            ]
+            for c in (0, 1)
+        ]
         for flow in fields
     ]
     derivatives = np.array(derivatives)  # (T, uv, xy, H, W)

@@ -146,7 +146,8 @@ def test_boxes_of_impossible_size_take_a_neighbours(bad):
 
 
 @pytest.mark.parametrize(
-    "just_good", [(10, 60, 234, 160), (100, 10, 240, 178), (100, 100, 130, 126)],
+    "just_good",
+    [(10, 60, 234, 160), (100, 10, 240, 178), (100, 100, 130, 126)],
     ids=["wide", "tall", "small"],
 )
 def test_limits_are_where_the_recipe_says(just_good):

@@ -47,12 +47,18 @@ def two_sided_change(
         # The border is repeated: blended with black it would be a change all around the frame as
         # soon as the camera moves by a fraction of a pixel.
         warped_HW = cv2.warpPerspective(
-            other_HW, matrix_33, (width, height),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+            other_HW,
+            matrix_33,
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
         )
         inside_HW = cv2.warpPerspective(
-            all_HW, matrix_33, (width, height),
-            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT,
+            all_HW,
+            matrix_33,
+            (width, height),
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
         )
         change_HW = cv2.max(cv2.subtract(warped_HW, high_HW), cv2.subtract(low_HW, warped_HW))
         change_HW = cv2.bitwise_or(change_HW, cv2.bitwise_not(inside_HW))

@@ -44,9 +44,7 @@ def wide_blur(image_HW: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur for large sigmas by way of a smaller picture; error about 1 % of the peak."""
     shrink = max(1, min(_SHRINK, int(sigma / 3)))
     if shrink == 1:
-        return cv2.GaussianBlur(
-            image_HW, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT
-        )
+        return cv2.GaussianBlur(image_HW, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT)
     height, width = image_HW.shape
     small_size = (-(-width // shrink), -(-height // shrink))
     # Two boxes make a tent, which keeps the centre of what is smaller than a cell. Borders are
