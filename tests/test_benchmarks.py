@@ -24,11 +24,11 @@ def run(script: str, *options: object) -> str:
 
 def test_areas_benchmark(tmp_path):
     out, table = tmp_path / "new" / "areas.json", tmp_path / "table.md"
-    printed = run("areas.py", "--clips", 7, "--backends", "dis,codec", "--out", out,
+    printed = run("areas.py", "--clips", 5, "--backends", "dis,codec", "--workers", 1, "--out", out,
                   "--markdown", table)  # fmt: skip
     found = json.loads(out.read_text())
-    assert len(found["clips"]) == 7
-    assert found["seeds"] == [50000, 50006]
+    assert len(found["clips"]) == 5
+    assert found["seeds"] == [50000, 50004]
     assert found["hardware"]["cpu"]
     for clip in found["clips"]:
         assert clip["scores"]["whole frame"]["recall"] == 1

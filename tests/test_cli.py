@@ -82,6 +82,7 @@ def test_wrong_usage_exits_with_2(capsys):
         ("detect", "v", "--out", "o", "--worker", "2"): "unrecognized arguments: --worker 2",
         ("detect", "v", "--out", "o", "--shard", "5/4"): "'5/4' is no I/N such as 1/4",
         ("detect", "v", "--out", "o", "--flow", "diss"): "invalid choice: 'diss'",
+        ("detect", "v", "--out", "o", "--short-side", "8"): "short_side is 8: 32 pixels",
         ("areas", "merge"): "the following arguments are required: DIR",
     }
     for words, message in cases.items():

@@ -70,11 +70,13 @@ def _main(words: list[str]) -> int:
 
 
 def _run(verb: str, run: object, args: argparse.Namespace) -> int:
-    from mofo.types import MofoError
+    from mofo.types import MofoError, SettingsError
 
     try:
         code = run(args)  # type: ignore[operator]
         return int(code)
+    except SettingsError as error:
+        return _fail(verb, str(error), 2)
     except MofoError as error:
         return _fail(verb, str(error), 1)
     except KeyboardInterrupt as error:

@@ -16,7 +16,7 @@ class Waves:
         self._phase_N = rng.uniform(0, 2 * np.pi, count)
 
     def picture(self, height: int, width: int, moved_33: np.ndarray | None = None) -> np.ndarray:
-        """Uint8 (H, W); what is at p without ``moved_33`` (affine) is at ``moved_33 @ p`` with it."""
+        """Uint8 (H, W); what is at p without ``moved_33`` is at ``moved_33 @ p`` with it."""
         back_33 = np.eye(3) if moved_33 is None else np.linalg.inv(moved_33)
         assert np.allclose(back_33[2], [0, 0, 1]), "affine only"
         # A plane wave stays one, and is the product of a column and a row.
@@ -50,7 +50,7 @@ def about(
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     cos, sin = zoom * np.cos(np.deg2rad(roll)), zoom * np.sin(np.deg2rad(roll))
     turn_33 = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
-    return shift(*(middle + [u, v])) @ turn_33 @ shift(*-middle)
+    return shift(middle[0] + u, middle[1] + v) @ turn_33 @ shift(*-middle)
 
 
 def disk(height: int, width: int, x: float, y: float, radius: float) -> np.ndarray:

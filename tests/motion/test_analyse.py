@@ -192,7 +192,7 @@ def test_codec_says_nothing_across_a_cut(tmp_path):
     area = analyse(path, DetectSettings(flow="codec"))
     check(area, 48, (208, 160))
     assert area.flow == "codec"
-    assert 24 in area.cuts  # the encoder puts an I-frame there
+    assert area.cuts == ()  # an I-frame may be a cut or not: vectors cannot tell
 
 
 def test_portrait(tmp_path):
@@ -219,7 +219,7 @@ ALL = [
 
 @pytest.mark.parametrize(("preset", "flow"), ALL)
 def test_every_combination_is_well_formed_and_repeatable(tmp_path, preset, flow):
-    pictures, boxes_T4 = scene(14, size=(64, 80), start=(25, 25), way=(2, 1), radius=14)
+    pictures, _ = scene(14, size=(64, 80), start=(25, 25), way=(2, 1), radius=14)
     path = write(tmp_path / "a.mp4", pictures, bframes=0)
     settings = DetectSettings(preset=preset, flow=flow)
     area, again = analyse(path, settings), analyse(path, settings)

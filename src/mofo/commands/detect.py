@@ -74,11 +74,13 @@ def _tell(report: DetectReport, args: argparse.Namespace) -> None:
             print(f"{title} ({len(lines)}):", file=sys.stderr)
             for name, text in lines:
                 print(f"  {name}: {text}", file=sys.stderr)
-    rate = report.frames / report.seconds if report.seconds else 0.0
     parts = [f"{report.done} done"]
     parts += [f"{report.skipped} finished before"] if report.skipped else []
     parts += [f"{report.failed} failed"] if report.failed else []
-    print(f"{report.found} videos: {', '.join(parts)}; {report.frames} frames, {rate:.0f} a second")
+    line = f"{report.found} video{'s' if report.found != 1 else ''}: {', '.join(parts)}"
+    if report.frames:
+        line += f"; {report.frames:,} frames, {report.frames / report.seconds:,.0f} a second"
+    print(line)
     for path in report.paths:
         print(f"  {path}")
     if args.shard != (1, 1):

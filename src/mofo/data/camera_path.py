@@ -57,7 +57,9 @@ def camera_path(kind: str, frames: int, rng: np.random.Generator) -> CameraPath:
     if kind == "pan":
         speed, heading = rng.uniform(0.004, 0.018), rng.uniform(0, 2 * np.pi)
         # A pan that swells and slackens, not a metronome.
-        pace_T = np.cumsum(1 + 0.4 * np.sin(2 * np.pi * (s_T / frames * rng.uniform(0.5, 2) + rng.random())))
+        pace_T = np.cumsum(
+            1 + 0.4 * np.sin(2 * np.pi * (s_T / frames * rng.uniform(0.5, 2) + rng.random()))
+        )
         centre_T2 = speed * pace_T[:, None] * [np.cos(heading), np.sin(heading)]
     elif kind == "zoom":
         rate = rng.choice([-1, 1]) * rng.uniform(0.003, 0.010)

@@ -54,7 +54,9 @@ def cut_out(photo_HW3: np.ndarray, rng: np.random.Generator, pixels: int = 192) 
     theta_P = np.linspace(0, 2 * np.pi, 90, endpoint=False)
     radius_P = np.ones_like(theta_P)
     for harmonic in range(2, 6):
-        radius_P += rng.normal(0, 0.22 / harmonic) * np.cos(harmonic * theta_P + rng.uniform(0, 6.3))
+        radius_P += rng.normal(0, 0.22 / harmonic) * np.cos(
+            harmonic * theta_P + rng.uniform(0, 6.3)
+        )
     radius_P = 0.46 * np.clip(radius_P, 0.5, None) / radius_P.max()
     outline_P2 = np.stack(
         [width * (0.5 + radius_P * np.cos(theta_P)), height * (0.5 + radius_P * np.sin(theta_P))], 1
@@ -109,4 +111,6 @@ def trajectory(
     position_T2 += start_2 - position_T2[frames // 2]
     spin = rng.choice([0.0, rng.uniform(-0.05, 0.05)]) * min(1.0, 0.1 / size)
     growth = rng.choice([0.0, rng.uniform(-0.008, 0.008)])
-    return Trajectory(position_T2, rng.uniform(0, 2 * np.pi) + spin * s_T, size * np.exp(growth * s_T))
+    return Trajectory(
+        position_T2, rng.uniform(0, 2 * np.pi) + spin * s_T, size * np.exp(growth * s_T)
+    )

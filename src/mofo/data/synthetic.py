@@ -69,7 +69,7 @@ class SyntheticClip:
 
     def moving_mask(self) -> np.ndarray:
         """Bool ``(T, H, W)``: pixels of cut-outs that move in that frame."""
-        frames, movers = self.moving_TK.shape
+        frames = len(self.moving_TK)
         table_TL = np.concatenate([np.zeros((frames, 1), bool), self.moving_TK], 1)
         return np.stack([table_TL[t][self.label_THW[t]] for t in range(frames)])
 
@@ -77,8 +77,11 @@ class SyntheticClip:
         """Per frame a float32 ``(K, 4)`` box around each mover that moves and is seen, pixels."""
         return tuple(
             np.array(
-                [box for k in np.flatnonzero(moving_K)
-                 if (box := _tight_box(label_HW == k + 1)) is not None],
+                [
+                    box
+                    for k in np.flatnonzero(moving_K)
+                    if (box := _tight_box(label_HW == k + 1)) is not None
+                ],
                 np.float32,
             ).reshape(-1, 4)
             for label_HW, moving_K in zip(self.label_THW, self.moving_TK, strict=True)
@@ -119,8 +122,8 @@ def make_clip(recipe: ClipRecipe) -> SyntheticClip:
         if recipe.noise:
             frame_HW3 += _noise(recipe, rng)
         video_THW3[t] = np.clip(frame_HW3 + 0.5, 0, 255)
-    moving_TK = np.stack([m.moving() for m in movers], 1) if movers else np.zeros(
-        (recipe.frames, 0), bool
+    moving_TK = (
+        np.stack([m.moving() for m in movers], 1) if movers else np.zeros((recipe.frames, 0), bool)
     )
     return SyntheticClip(recipe, video_THW3, label_THW, moving_TK)
 
@@ -179,20 +182,32 @@ class _Background:
         scale = max((high_2 - low_2) * short / [columns, rows])  # screen pixels a photo pixel
         scale = max(scale, min(1.0, scale * 2))
         photo_HW3 = cv2.resize(
-            photo_HW3, None, fx=scale, fy=scale,
+            photo_HW3,
+            None,
+            fx=scale,
+            fy=scale,
             interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC,
         )
         room_2 = np.array(photo_HW3.shape[1::-1]) / short - (high_2 - low_2)
-        corner_2 = low_2 - rng.random(2) * np.maximum(room_2, 0)  # world place of the photo's corner
-        to_world_33 = np.array([[1 / short, 0, corner_2[0]], [0, 1 / short, corner_2[1]], [0, 0, 1]])
+        corner_2 = low_2 - rng.random(2) * np.maximum(
+            room_2, 0
+        )  # world place of the photo's corner
+        to_world_33 = np.array(
+            [[1 / short, 0, corner_2[0]], [0, 1 / short, corner_2[1]], [0, 0, 1]]
+        )
         screen_33 = _screen_matrix(recipe)
         to_screen = [(screen_33 @ _square(m) @ to_world_33)[:2] for m in world_T23]
-        return cls(np.ascontiguousarray(photo_HW3), np.stack(to_screen), (recipe.width, recipe.height))
+        return cls(
+            np.ascontiguousarray(photo_HW3), np.stack(to_screen), (recipe.width, recipe.height)
+        )
 
     def render(self, t: int) -> np.ndarray:
         frame_HW3 = cv2.warpAffine(
-            self.photo_HW3, self.to_screen_T23[t], self.size,
-            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101,
+            self.photo_HW3,
+            self.to_screen_T23[t],
+            self.size,
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT_101,
         )
         return frame_HW3.astype(np.float32)
 
@@ -211,10 +226,15 @@ class _Layer:
         size = frame_HW3.shape[1::-1]
         matrix_23 = self.to_screen_T23[t]
         rgb_HW3 = cv2.warpAffine(
-            self.cutout.rgb_HW3, matrix_23, size, flags=cv2.INTER_LINEAR,
+            self.cutout.rgb_HW3,
+            matrix_23,
+            size,
+            flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        alpha_HW1 = cv2.warpAffine(self.cutout.alpha_HW, matrix_23, size)[..., None] / np.float32(255)
+        alpha_HW1 = cv2.warpAffine(self.cutout.alpha_HW, matrix_23, size)[..., None] / np.float32(
+            255
+        )
         frame_HW3 += alpha_HW1 * (rgb_HW3 - frame_HW3)
         return alpha_HW1[..., 0] > 0.5
 
@@ -222,7 +242,9 @@ class _Layer:
         """Bool (T,): faster than ``MOVING_SPEED`` against the background before or after t."""
         points_P2 = np.array([[0, 0], [0.4, 0], [-0.4, 0], [0, 0.4], [0, -0.4]])
         pose_T23 = self.way.to_world()
-        place_TP2 = np.einsum("tij,pj->tpi", pose_T23[:, :, :2], points_P2) + pose_T23[:, None, :, 2]
+        place_TP2 = (
+            np.einsum("tij,pj->tpi", pose_T23[:, :, :2], points_P2) + pose_T23[:, None, :, 2]
+        )
         step_T = np.linalg.norm(np.diff(place_TP2, axis=0), axis=2).mean(1) * self.path.zoom_T[1:]
         fast_T = np.concatenate([[False], step_T >= MOVING_SPEED, [False]])
         return fast_T[:-1] | fast_T[1:]
@@ -251,7 +273,9 @@ def _near_layer(
     edge_2 = np.array([[-1, 0.3], [1, 0.3], [0, 1]][side]) * half_2
     still = np.ones(recipe.frames)
     size = np.sqrt(rng.uniform(0.45, 0.7) * 4 * half_2.prod())
-    way = Trajectory(edge_2 + np.zeros((recipe.frames, 2)), rng.uniform(0, 6.3) * still, size * still)
+    way = Trajectory(
+        edge_2 + np.zeros((recipe.frames, 2)), rng.uniform(0, 6.3) * still, size * still
+    )
     return _place(cut_out(photo_HW3, rng, 256), way, path, recipe, depth=rng.uniform(0.15, 0.5))
 
 

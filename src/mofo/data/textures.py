@@ -51,8 +51,11 @@ def photographs(split: str = "all") -> tuple[np.ndarray, ...]:
     Raises:
         MofoError: none of them is installed.
     """
-    entries = [entry for name in (("tune", "test") if split == "all" else (split,))
-               for entry in _PHOTOS[name]]
+    entries = [
+        entry
+        for name in (("tune", "test") if split == "all" else (split,))
+        for entry in _PHOTOS[name]
+    ]
     pictures = [_read(path) for path in map(_locate, entries) if path is not None]
     if not pictures:
         raise MofoError(

@@ -107,13 +107,13 @@ class _Log:
         )
 
 
-def _from_pictures(
-    path: str | Path, settings: DetectSettings, flow: str, log: _Log
-) -> MotionArea:
+def _from_pictures(path: str | Path, settings: DetectSettings, flow: str, log: _Log) -> MotionArea:
     with VideoReader(path, colour=None) as probe:
         size = analysis_size(probe.info.width, probe.info.height, settings.short_side)
     with VideoReader(path, colour="gray", size=size) as reader:
-        stream = with_flow(_frames(reader, log, cuts=settings.preset != "paper"), flow_backend(flow))
+        stream = with_flow(
+            _frames(reader, log, cuts=settings.preset != "paper"), flow_backend(flow)
+        )
         boxes_of = _paper_boxes if settings.preset == "paper" else _default_boxes
         movers = boxes_of(stream, size, log)
         to_full_2 = np.array([reader.info.width / size[0], reader.info.height / size[1]])
@@ -128,7 +128,9 @@ def analysis_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     """
     scale = min(1.0, short_side / min(width, height))
     scale = max(scale, LEAST_SIDE / min(width, height))
-    columns, rows = (max(LEAST_SIDE, round(side * scale / _CELL) * _CELL) for side in (width, height))
+    columns, rows = (
+        max(LEAST_SIDE, round(side * scale / _CELL) * _CELL) for side in (width, height)
+    )
     return columns, rows
 
 
@@ -143,9 +145,7 @@ def _frames(reader: VideoReader, log: _Log, *, cuts: bool) -> Iterator[tuple[np.
         yield frame.image, begins
 
 
-def _default_boxes(
-    stream: Stream, size: tuple[int, int], log: _Log
-) -> list[np.ndarray]:
+def _default_boxes(stream: Stream, size: tuple[int, int], log: _Log) -> list[np.ndarray]:
     shape_hw = (size[1] // _CELL, size[0] // _CELL)
     half_size = (size[0] // 2, size[1] // 2)
     shots = _Shots(size, log, shape_hw, _CELL, MoverSettings())
@@ -202,9 +202,7 @@ class _Shots:
         return self._boxes
 
 
-def _paper_boxes(
-    stream: Stream, size: tuple[int, int], log: _Log
-) -> list[np.ndarray]:
+def _paper_boxes(stream: Stream, size: tuple[int, int], log: _Log) -> list[np.ndarray]:
     frames = 0
 
     def flows() -> Iterator[np.ndarray | None]:
@@ -249,13 +247,13 @@ def _from_vectors(path: str | Path, settings: DetectSettings, log: _Log) -> Moti
 def _vectors(
     reader: VideoReader, field: VectorField, log: _Log
 ) -> Iterator[tuple[bool, np.ndarray | None, int]]:
-    """Per frame: begins a shot, vectors, their distance.
+    """Per frame: whether nothing leads to it, vectors, their distance.
 
-    A shot is a group of pictures here: nothing is known across an I-frame.
+    Nothing is known across an I-frame, be it a scene cut or not; so no cuts are noted.
     """
     for frame in reader:
         begins = not log.frames or frame.kind == "I"
-        log.note(frame.index, frame.time, begins)
+        log.note(frame.index, frame.time, False)
         yield begins, frame.vectors, field.distance(frame.kind)
 
 

@@ -63,8 +63,9 @@ class CameraFitter:
         x, y = self._u8[:, 1], self._u8[:, 2]
         self._u4, self._v4 = np.stack([one, nil, x, -y], 1), np.stack([nil, one, y, x], 1)
         # What is near the border is more often background.
-        border = np.maximum(np.abs(x) / np.abs(x).max(initial=1e-6),
-                            np.abs(y) / np.abs(y).max(initial=1e-6))
+        border = np.maximum(
+            np.abs(x) / np.abs(x).max(initial=1e-6), np.abs(y) / np.abs(y).max(initial=1e-6)
+        )
         self._prior = (0.2 + 0.8 * border**2).astype(np.float32)
         self._rim = border > 0.5
         self._last: np.ndarray | None = None
@@ -92,7 +93,9 @@ class CameraFitter:
         full_8f = full_8.astype(np.float32)
         shift_hw2 = np.stack([self._u8_hw8 @ full_8f, self._v8_hw8 @ full_8f], -1)
         return CameraMotion(
-            self._homography(full_8), flow_hw2 - shift_hw2, _weighted_median(rest, weight) / 1.17,
+            self._homography(full_8),
+            flow_hw2 - shift_hw2,
+            _weighted_median(rest, weight) / 1.17,
             shift_hw2,
         )
 
@@ -105,11 +108,7 @@ class CameraFitter:
             rest = np.hypot(u - self._u4 @ self._last, v - self._v4 @ self._last)
             results.append(self._from(u, v, base, base / (1 + rest**2) ** 2))
         self._since_restart += 1
-        if (
-            not results
-            or results[0][0] < self._last_score - 0.05
-            or self._since_restart >= 8
-        ):
+        if not results or results[0][0] < self._last_score - 0.05 or self._since_restart >= 8:
             self._since_restart = 0
             for some in (base, base * self._rim):
                 if some.sum() > 0.01:
@@ -126,9 +125,7 @@ class CameraFitter:
     def _from(
         self, u: np.ndarray, v: np.ndarray, base: np.ndarray, weight: np.ndarray
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        p_4, weight, rest = _irls(
-            u, v, base, weight, self._u4, self._v4, _RIDGE_4, np.zeros(4), 4
-        )
+        p_4, weight, rest = _irls(u, v, base, weight, self._u4, self._v4, _RIDGE_4, np.zeros(4), 4)
         return float((base / (1 + (rest / 0.5) ** 2)).sum()), p_4, weight
 
     def _homography(self, p_8: np.ndarray) -> np.ndarray:

@@ -66,10 +66,10 @@ class VectorField:
         size = rows * columns
         flow_Thw2 = np.zeros((frames, rows, columns, 2), np.float32)
         confidence_Thw = np.zeros((frames, rows, columns), np.float32)
-        full = [t for t in range(frames) if vectors[t] is not None and len(vectors[t]) > 0]
-        if not full:
+        given = [(t, part) for t, part in enumerate(vectors) if part is not None and len(part) > 0]
+        if not given:
             return flow_Thw2, confidence_Thw
-        parts = [vectors[t] for t in full]
+        full, parts = [t for t, _ in given], [part for _, part in given]
         # Joined as bytes: numpy copies structured records field by field, which is slow.
         joined = np.concatenate([part.view(np.uint8) for part in parts]).view(parts[0].dtype)
         lengths = [len(part) for part in parts]

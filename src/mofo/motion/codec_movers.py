@@ -17,7 +17,7 @@ from mofo.motion.movers import FrameMovers
 
 @dataclass(frozen=True, kw_only=True)
 class CodecMoverSettings:
-    """Constants, see ``movers.MoverSettings``. Vectors are noisier, so the least noise is larger."""
+    """Constants, see ``movers.MoverSettings``; vectors are noisier than flow."""
 
     window: int = 2
     low: float = 2.5
@@ -78,7 +78,8 @@ class CodecMoverFinder:
         score_Thw = _smooth(score_Thw)
         peak_T = score_Thw.max((1, 2))
         found = [
-            self._movers(score_Thw[t], mean_Thw2[t], shift_Thw2[t]) if peak_T[t] >= s.high
+            self._movers(score_Thw[t], mean_Thw2[t], shift_Thw2[t])
+            if peak_T[t] >= s.high
             else FrameMovers(np.zeros((0, 4), np.float32), np.zeros((0, 2)), np.zeros((0, 2)))
             for t in range(len(score_Thw))
         ]

@@ -50,7 +50,7 @@ class DisFlow:
     batch = 1
 
     def __init__(self) -> None:
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._dis.setFinestScale(1)
         self._dis.setPatchStride(5)
         self._dis.setGradientDescentIterations(8)
@@ -89,8 +89,11 @@ class TVL1Flow:
 
         from mofo.motion.tvl1 import tvl1_flow
 
-        pair = [torch.from_numpy(np.stack(frames)).to(self._device) for frames in (first, second)]
-        flow_BHW2 = tvl1_flow(*pair).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        first_BHW, second_BHW = (
+            torch.from_numpy(np.stack(frames)).to(self._device) for frames in (first, second)
+        )
+        flow_B2HW = tvl1_flow(first_BHW, second_BHW)
+        flow_BHW2 = flow_B2HW.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         return list(flow_BHW2)
 
 

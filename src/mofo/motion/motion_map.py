@@ -66,7 +66,7 @@ def motion_maps(flows: Iterable[np.ndarray | None]) -> Iterator[np.ndarray]:
             running_HW2 -= held.popleft()
             taken += 1
             if taken % 64 == 0:
-                running_HW2 = np.sum(list(held), axis=0, dtype=np.float32)
+                running_HW2 = np.asarray(np.sum(list(held), axis=0, dtype=np.float32))
         # Frame t has the flows t-3 .. t+4; the first frames share the clip's first eight.
         while len(held) == WINDOW and given + WINDOW - _BEFORE <= seen:
             yield flow_gradient(running_HW2, border)

@@ -141,8 +141,8 @@ class MoverFinder:
         ]
         if not around:
             return _nothing()
-        weight_hw = sum(w for _, w in around)
-        mean_hw2 = sum(m.residual_hw2 * w[..., None] for m, w in around)
+        weight_hw = np.sum([w for _, w in around], axis=0)
+        mean_hw2 = np.sum([m.residual_hw2 * w[..., None] for m, w in around], axis=0)
         # The constant pulls cells without texture to "no motion".
         mean_hw2 = mean_hw2 / (weight_hw + np.float32(0.15 * len(around)))[..., None]
         noise = max(s.least_noise, float(np.median([m.noise for m, _ in around])))
@@ -158,7 +158,7 @@ class MoverFinder:
         )
         boxes, own, camera = [], [], []
         # Over the same frames as the mean, so that one can be held against the other.
-        shift_hw2 = sum(m.shift_hw2 for m, _ in around) / len(around)
+        shift_hw2 = np.mean([m.shift_hw2 for m, _ in around], axis=0)
         for k in range(1, count):
             x, y, width, height, area = stats[k]
             window = np.s_[y : y + height, x : x + width]
@@ -210,9 +210,7 @@ class MoverFinder:
         if change_HW is None:
             return x * cell, y * cell, (x + columns) * cell, (y + rows) * cell
         # One more cell around, since the change may reach a little beyond the flow.
-        grown_hw = cv2.dilate(
-            np.pad(inside_hw.astype(np.uint8), 1), np.ones((3, 3), np.uint8)
-        )
+        grown_hw = cv2.dilate(np.pad(inside_hw.astype(np.uint8), 1), np.ones((3, 3), np.uint8))
         half = int(cell) // 2
         mask_HW = np.repeat(np.repeat(grown_hw, half, 0), half, 1)
         left, top = (x - 1) * half, (y - 1) * half

@@ -88,7 +88,7 @@ def settled_boxes(boxes: list[np.ndarray | None], width: int, height: int) -> np
 
 
 def _neighbours(boxes_T4: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Boxes too wide, too tall or too small take the nearest good one; if none is good, all stay."""
+    """Boxes too wide, tall or small take the nearest good one; if none is good, all stay."""
     size_T2 = boxes_T4[:, 2:] - boxes_T4[:, :2]
     bad_T = (
         (size_T2[:, 0] > 0.7 * width)

@@ -7,6 +7,7 @@ lose track of a task whose worker dies in the moment of taking it.)
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -69,7 +70,7 @@ class LocalPool:
                 busy = [worker for worker in self._workers if worker.task is not None]
                 if not busy:
                     return
-                wait([thing for worker in busy for thing in worker.signs()], timeout=_BEAT)
+                wait([worker.sign() for worker in busy], timeout=_BEAT)
                 for worker in busy:
                     yield from self._listen(worker, again)
                 yield None
@@ -122,21 +123,23 @@ class _Worker:
         return int(self._shared[self._number]) if self.task is not None else 0
 
     def give(self, task: Task) -> None:
-        """Hand over the next video."""
+        """Hand over the next video, to a new process if the old one died while it was idle."""
+        if self._process is not None and not self._process.is_alive():
+            self.end()
+        if self._pipe is None:
+            self._start()
+        assert self._pipe is not None
         self.task = task
         self._shared[self._number] = 0
         self._seen = (0, time.monotonic())
-        try:
-            if self._pipe is None:
-                self._start()
-            assert self._pipe is not None
+        # Broken if it died just now: listening to it will bring that to light.
+        with contextlib.suppress(OSError):
             self._pipe.send(task)
-        except OSError:
-            pass  # it died while it was idle: its pipe will say so, and the exit code why
 
-    def signs(self) -> list[Any]:
-        """What becomes readable when there is news."""
-        return [thing for thing in (self._pipe,) if thing is not None]
+    def sign(self) -> Connection:
+        """What becomes readable when there is news, death included."""
+        assert self._pipe is not None
+        return self._pipe
 
     def messages(self) -> Iterator[Any]:
         """What the process has sent; EOFError when it is dead."""

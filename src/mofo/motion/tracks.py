@@ -86,7 +86,8 @@ def lasting_movers(
     margin_4 = np.array([-1, -1, 1, 1], np.float32) * s.margin
     return [
         np.clip(_merged(np.array(boxes, np.float32).reshape(-1, 4)) + margin_4, 0, limit_4)
-        if boxes else np.zeros((0, 4), np.float32)
+        if boxes
+        else np.zeros((0, 4), np.float32)
         for boxes in result
     ]
 
@@ -144,6 +145,9 @@ def _is_parallax(track: _Track, s: TrackSettings) -> bool:
     if len(camera) < 2 or across < s.least_across:
         return False
     factor = float((own * camera).sum() / (camera**2).sum())
+    # Parallax wavers with the camera; what keeps its pace moves by itself.
+    if own.var(0).sum() < 0.25 * factor**2 * camera.var(0).sum():
+        return False
     left = float(((own - factor * camera) ** 2).sum() / max((own**2).sum(), 1e-9))
     return abs(factor) <= s.most_parallax and 1 - left > s.parallax
 
@@ -154,11 +158,16 @@ def _filled(track: _Track, s: TrackSettings) -> tuple[range, np.ndarray]:
     boxes = np.array(track.boxes)
     dense_T4 = np.stack([np.interp(frames, track.frames, boxes[:, i]) for i in range(4)], 1)
     half = s.smooth // 2
-    padded_T4 = np.pad(dense_T4, ((half, half), (0, 0)), mode="reflect", reflect_type="odd") if (
-        len(dense_T4) > half
-    ) else np.pad(dense_T4, ((half, half), (0, 0)), mode="edge")
+    padded_T4 = (
+        np.pad(dense_T4, ((half, half), (0, 0)), mode="reflect", reflect_type="odd")
+        if (len(dense_T4) > half)
+        else np.pad(dense_T4, ((half, half), (0, 0)), mode="edge")
+    )
     windows_T4s = np.lib.stride_tricks.sliding_window_view(padded_T4, s.smooth, axis=0)
-    return frames, np.median(windows_T4s, axis=-1)
+    smooth_T4 = np.median(windows_T4s, axis=-1)
+    # Medians are taken edge by edge; on jumpy boxes opposite edges could cross.
+    low_T2, high_T2 = smooth_T4[:, :2], smooth_T4[:, 2:]
+    return frames, np.concatenate([np.minimum(low_T2, high_T2), np.maximum(low_T2, high_T2)], 1)
 
 
 def _merged(boxes_K4: np.ndarray) -> np.ndarray:

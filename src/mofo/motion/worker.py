@@ -100,7 +100,8 @@ def do(task: Task, progress: Callable[[int], None] | None = None) -> Outcome:
 
     Every error of one video becomes an ``Outcome``, so that the others go on.
     """
-    frames, warnings = 0, ()
+    frames = 0
+    warnings: tuple[str, ...] = ()
     try:
         if task.known is not None:
             area = task.known.area()
@@ -134,11 +135,10 @@ def draw(task: Task, area: MotionArea) -> None:
     """Write the overlay and the contact sheet of one video, whole or not at all."""
     from mofo.report.figures import write_contact_sheet, write_overlay
 
-    for file, write in zip(
-        overlay_files(Path(task.folder), task.key),
-        (write_overlay, write_contact_sheet),
-        strict=True,
-    ):
+    movie, sheet = overlay_files(Path(task.folder), task.key)
+    writers: tuple[tuple[Path, Callable[[str, MotionArea, Path], object]], ...]
+    writers = ((movie, write_overlay), (sheet, write_contact_sheet))
+    for file, write in writers:
         file.parent.mkdir(parents=True, exist_ok=True)
         # The ending stays: the writers choose the format by it.
         digest = part_file(Path(task.folder), task.key).stem[-16:]

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mofo.motion.parts import replaced
 from mofo.motion.analyse import analyse
+from mofo.motion.parts import replaced
 from mofo.motion.settings import DetectSettings
 from mofo.motion.watch import Watch
 from mofo.types import MotionArea
@@ -17,12 +17,19 @@ from mofo.video.writer import VideoWriter
 
 # RGB. Orange and blue are told apart by everybody.
 _AREA, _MOVER, _TEXT, _PAPER, _QUIET = (
-    (255, 140, 0), (60, 170, 255), (30, 30, 30), (255, 255, 255), (150, 150, 150),
+    (255, 140, 0),
+    (60, 170, 255),
+    (30, 30, 30),
+    (255, 255, 255),
+    (150, 150, 150),
 )
+_MAP_NAMES = {"paper": "motion map", "default": "motion beyond the camera's"}
 _BAND = 22  # pixels of a caption
 
 
-def write_overlay(path: str | Path, area: MotionArea, mp4: str | Path, *, height: int = 360) -> None:
+def write_overlay(
+    path: str | Path, area: MotionArea, mp4: str | Path, *, height: int = 360
+) -> None:
     """Writes the video with its motion area drawn in (thick: the area, thin: single movers).
 
     Args:
@@ -112,7 +119,7 @@ def write_stages(
                     ),
                     _captioned(
                         blank_HW3 if map_hw is None else _heat(map_hw, size, settings.preset),
-                        "motion map" if settings.preset == "paper" else "motion beyond the camera's",
+                        _MAP_NAMES[settings.preset],
                     ),
                     _captioned(draw_area(picture_HW3, area, t), _caption(area, t)),
                 ]
@@ -139,7 +146,7 @@ def draw_area(picture_HW3: np.ndarray, area: MotionArea, t: int) -> np.ndarray:
 
 
 def flow_picture(flow_hw2: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Flow in colour, uint8 RGB: hue is the direction, strength the speed (99th percentile full)."""
+    """Flow in colour, uint8 RGB: hue is the direction, strength the speed."""
     flow_HW2 = cv2.resize(flow_hw2, size, interpolation=cv2.INTER_LINEAR)
     speed_HW, angle_HW = cv2.cartToPolar(
         np.ascontiguousarray(flow_HW2[..., 0]), np.ascontiguousarray(flow_HW2[..., 1])
@@ -242,9 +249,7 @@ def _ascii(text: str) -> str:
 def _grid(tiles: list[np.ndarray], columns: int) -> np.ndarray:
     blank_HW3 = np.full_like(tiles[0], 255)
     padded = tiles + [blank_HW3] * (-len(tiles) % columns)
-    return np.vstack(
-        [np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)]
-    )
+    return np.vstack([np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)])
 
 
 def _save_png(picture_HW3: np.ndarray, png: str | Path) -> None:

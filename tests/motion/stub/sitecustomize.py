@@ -22,7 +22,7 @@ def fake_area(content, settings, progress=None):
     frames = content.get("frames", 5)
     rng = np.random.default_rng(content.get("seed", 0) + 1000 * len(settings.flow))
     movers = []
-    for frame in range(frames):
+    for _ in range(frames):
         corner_K2 = rng.uniform(0, 50, (int(rng.integers(0, 4)), 2))
         movers.append(np.concatenate([corner_K2, corner_K2 + 9.7], axis=1).astype(np.float32))
         time.sleep(float(os.environ.get("STUB_SLEEP", content.get("sleep", 0))))
