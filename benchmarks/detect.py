@@ -373,8 +373,8 @@ def main() -> None:
     print(
         f"\nMedians of {repeat} interleaved repetitions, one process, one thread, short side "
         f"{SHORT_SIDE}; {about['hardware']['cpu']}, {about['date']}. Reference flow: "
-        f"{flow_name()}.\n'ms a frame' is the staged run, which the stages add up to. CPU/wall "
-        "under 1: other programs were running; frames/s is by the wall clock."
+        f"{flow_name()}.\n'ms a frame' is the staged run, which the stages add up to. By CPU "
+        "time, but for '(wall)', which other running programs slow down."
     )
     content = {
         **about,

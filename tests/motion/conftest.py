@@ -1,0 +1,32 @@
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+STUB = Path(__file__).parent / "stub"
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    """Use the stand-in detection, here and in worker processes; names what was really detected."""
+    monkeypatch.setenv("STUB_DETECTION", "1")
+    monkeypatch.setenv("STUB_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("PYTHONPATH", str(STUB))
+    before = {
+        name: sys.modules.get(name) for name in ("mofo.motion.analyse", "mofo.report.figures")
+    }
+    spec = importlib.util.spec_from_file_location("stub", STUB / "sitecustomize.py")
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+    def read() -> list[str]:
+        """What was detected since the last look, in order."""
+        lines = (tmp_path / "log").read_text().splitlines() if (tmp_path / "log").exists() else []
+        (tmp_path / "log").unlink(missing_ok=True)
+        return [line.rpartition(" ")[0] for line in lines]
+
+    yield read
+    for name, module in before.items():
+        sys.modules.pop(name)
+        if module is not None:
+            sys.modules[name] = module
