@@ -15,7 +15,6 @@ import numpy as np
 # Scales of the robust weights 1 / (1 + (r/c)^2)^2 in pixels: never sure of less than LEAST, never
 # tolerant of more than MOST.
 _LEAST, _MOST = 0.15, 2.0
-_RIDGE_4 = np.array([0, 0, 1e-5, 1e-5])
 _RIDGE_8 = 3e-3 * np.array([0, 1, 1, 0, 1, 1, 3, 3])
 
 
@@ -59,9 +58,8 @@ class CameraFitter:
         self._some = np.s_[step // 2 :: step, step // 2 :: step]
         self._u8 = np.ascontiguousarray(self._u8_hw8[self._some].reshape(-1, 8))
         self._v8 = np.ascontiguousarray(self._v8_hw8[self._some].reshape(-1, 8))
-        one, nil = np.ones(len(self._u8), np.float32), np.zeros(len(self._u8), np.float32)
         x, y = self._u8[:, 1], self._u8[:, 2]
-        self._u4, self._v4 = np.stack([one, nil, x, -y], 1), np.stack([nil, one, y, x], 1)
+        self._x, self._y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         # What is near the border is more often background.
         border = np.maximum(
             np.abs(x) / np.abs(x).max(initial=1e-6), np.abs(y) / np.abs(y).max(initial=1e-6)
@@ -103,30 +101,40 @@ class CameraFitter:
         self, u: np.ndarray, v: np.ndarray, base: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Best similarity of up to three starts: last frame's, all points, those at the border."""
-        results = []
+        starts = []
         if self._last is not None:
-            rest = np.hypot(u - self._u4 @ self._last, v - self._v4 @ self._last)
-            results.append(self._from(u, v, base, base / (1 + rest**2) ** 2))
+            p = self._last
+            rest = np.hypot(
+                u - p[0] - p[2] * self._x + p[3] * self._y,
+                v - p[1] - p[3] * self._x - p[2] * self._y,
+            )
+            starts.append(base / (1 + rest**2) ** 2)
+            best = self._from(u, v, base, starts)
         self._since_restart += 1
-        if not results or results[0][0] < self._last_score - 0.05 or self._since_restart >= 8:
+        if not starts or best[0] < self._last_score - 0.05 or self._since_restart >= 8:
             self._since_restart = 0
             for some in (base, base * self._rim):
                 if some.sum() > 0.01:
                     rest = np.hypot(u - _weighted_median(u, some), v - _weighted_median(v, some))
                     scale = max(1.0, 2 * _weighted_median(rest, some))
-                    results.append(self._from(u, v, base, some / (1 + (rest / scale) ** 2) ** 2))
-        best = results[0]
-        for other in results[1:]:
-            if other[0] > best[0] + 0.02:
-                best = other
+                    starts.append(some / (1 + (rest / scale) ** 2) ** 2)
+            best = self._from(u, v, base, starts)
         self._last_score, self._last, weight = best
         return self._last, weight
 
     def _from(
-        self, u: np.ndarray, v: np.ndarray, base: np.ndarray, weight: np.ndarray
+        self, u: np.ndarray, v: np.ndarray, base: np.ndarray, starts: list[np.ndarray]
     ) -> tuple[float, np.ndarray, np.ndarray]:
-        p_4, weight, rest = _irls(u, v, base, weight, self._u4, self._v4, _RIDGE_4, np.zeros(4), 4)
-        return float((base / (1 + (rest / 0.5) ** 2)).sum()), p_4, weight
+        """Score, parameters and weights from the best start; earlier ones win when it is close."""
+        p_S4, weight_SP, rest_SP = fit_similarity(
+            self._x, self._y, u[None], v[None], base[None], np.stack(starts), 6
+        )
+        scores = (base / (1 + np.square(rest_SP / np.float32(0.5)))).sum(1)
+        best = 0
+        for other in range(1, len(scores)):
+            if scores[other] > scores[best] + 0.02:
+                best = other
+        return float(scores[best]), p_S4[best], weight_SP[best]
 
     def _homography(self, p_8: np.ndarray) -> np.ndarray:
         q = p_8 / self._unit
@@ -139,6 +147,47 @@ class CameraFitter:
         )
         inner_33 = np.array([[1 + q[1], q[2], q[0]], [q[4], 1 + q[5], q[3]], [-q[6], -q[7], 1]])
         return np.linalg.inv(to_unit_33) @ inner_33 @ to_unit_33
+
+
+def fit_similarity(
+    x: np.ndarray,
+    y: np.ndarray,
+    u_BP: np.ndarray,
+    v_BP: np.ndarray,
+    base_BP: np.ndarray,
+    weight_BP: np.ndarray,
+    rounds: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flows of similarities ``(u, v) = (a + gx - ty, b + tx + gy)`` by iterative reweighting.
+
+    Args:
+        x, y: float32 ``(P,)`` places, about -1..1.
+        u_BP, v_BP: flows; first axis B or 1.
+        base_BP: weights of the points, summing to 1 in each row; first axis B or 1.
+        weight_BP: weights to start with.
+        rounds: how often the weights are made anew.
+
+    Returns:
+        Parameters ``(B, 4)`` (a, b, g, t), last weights ``(B, P)``, lengths of the residuals.
+    """
+    moments_P4 = np.stack([np.ones_like(x), x, y, x * x + y * y], 1)
+    rest_BP = a = b = grow = turn = u_BP
+    for _ in range(rounds):
+        sw, sx, sy, sr = (weight_BP @ moments_P4).T[..., None]
+        su, sux, suy, _ = ((weight_BP * u_BP) @ moments_P4).T[..., None]
+        sv, svx, svy, _ = ((weight_BP * v_BP) @ moments_P4).T[..., None]
+        sw = np.maximum(sw, 1e-9)
+        mx, my, mu, mv = sx / sw, sy / sw, su / sw, sv / sw
+        spread = sr / sw - mx * mx - my * my + np.float32(1e-4)
+        grow = ((sux + svy) / sw - mx * mu - my * mv) / spread
+        turn = ((svx - suy) / sw - mx * mv + my * mu) / spread
+        a, b = mu - grow * mx + turn * my, mv - turn * mx - grow * my
+        rest_BP = np.hypot(u_BP - a - grow * x + turn * y, v_BP - b - turn * x - grow * y)
+        # The weights have all but silenced the outliers, so their mean is robust enough.
+        scale = 2.0 * (weight_BP * rest_BP).sum(1, keepdims=True) / sw
+        scale = np.clip(scale, _LEAST, _MOST).astype(np.float32)
+        weight_BP = base_BP / np.square(1 + np.square(rest_BP / scale))
+    return np.concatenate([a, b, grow, turn], 1), weight_BP, rest_BP
 
 
 def _irls(

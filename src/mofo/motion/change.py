@@ -41,7 +41,6 @@ def two_sided_change(
     down_33 = np.linalg.inv(up_33)
     seen_HW = np.zeros_like(now_HW)
     least_HW = np.full_like(now_HW, 255)
-    all_HW = least_HW.copy()
     for other_HW, to_other_33 in zip(others_HW, to_others_33, strict=True):
         matrix_33 = down_33 @ to_other_33 @ up_33
         # The border is repeated: blended with black it would be a change all around the frame as
@@ -53,15 +52,22 @@ def two_sided_change(
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        inside_HW = cv2.warpPerspective(
-            all_HW,
-            matrix_33,
-            (width, height),
-            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
-        )
+        inside_HW = _frame_seen(matrix_33, width, height)
         change_HW = cv2.max(cv2.subtract(warped_HW, high_HW), cv2.subtract(low_HW, warped_HW))
         change_HW = cv2.bitwise_or(change_HW, cv2.bitwise_not(inside_HW))
         least_HW = cv2.min(least_HW, change_HW)
         seen_HW = cv2.bitwise_or(seen_HW, inside_HW)
     return cv2.bitwise_and(least_HW, seen_HW)
+
+
+def _frame_seen(matrix_33: np.ndarray, width: int, height: int) -> np.ndarray:
+    """255 where ``matrix`` leads into a frame of this size, else 0."""
+    right, bottom = width - 1, height - 1
+    corners_34 = np.array([[0, right, right, 0], [0, 0, bottom, bottom], [1, 1, 1, 1]], float)
+    back_34 = np.linalg.inv(matrix_33) @ corners_34
+    corners_42 = (back_34[:2] / back_34[2]).T
+    seen_HW = np.zeros((height, width), np.uint8)
+    # Far away corners (a wild homography) would overflow OpenCV's fixed point.
+    corners_42 = np.clip(corners_42, -4 * width - 4 * height, 4 * width + 4 * height)
+    cv2.fillConvexPoly(seen_HW, np.round(corners_42 * 16).astype(np.int32), 255, shift=4)
+    return seen_HW

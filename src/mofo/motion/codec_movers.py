@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from mofo.motion.camera import fit_similarity
 from mofo.motion.movers import FrameMovers
 
 
@@ -94,23 +95,8 @@ class CodecMoverFinder:
         u, v = np.moveaxis(flow_Thw2.reshape(frames, -1, 2)[:, some], -1, 0).copy()
         base = confidence_Thw.reshape(frames, -1)[:, some] * self._prior[some]
         base = base / np.maximum(base.sum(1, keepdims=True), 1e-6)
-        moments = np.stack([np.ones_like(x), x, y, x * x + y * y], 1)
-        weight = base
-        rest = at_u = at_v = grow = turn = np.zeros((frames, 1), np.float32)
-        for _ in range(5):
-            sw, sx, sy, sr = (weight @ moments).T[..., None]
-            su, sux, suy = ((weight * u) @ moments[:, :3]).T[..., None]
-            sv, svx, svy = ((weight * v) @ moments[:, :3]).T[..., None]
-            sw = np.maximum(sw, 1e-6)
-            mx, my, mu, mv = sx / sw, sy / sw, su / sw, sv / sw
-            spread = sr / sw - mx**2 - my**2 + 1e-3
-            grow = ((sux + svy) / sw - mx * mu - my * mv) / spread
-            turn = ((svx - suy) / sw - mx * mv + my * mu) / spread
-            at_u, at_v = mu - grow * mx + turn * my, mv - turn * mx - grow * my
-            rest = np.hypot(u - at_u - grow * x + turn * y, v - at_v - turn * x - grow * y)
-            noise = (weight * rest).sum(1, keepdims=True) / sw
-            scale = np.clip(2.0 * noise, 0.15, 2.0)
-            weight = base / np.square(1 + np.square(rest / scale))
+        p_T4, weight, rest = fit_similarity(x, y, u, v, base, base, 5)
+        at_u, at_v, grow, turn = p_T4.T[..., None]
         noise_T = (weight * rest).sum(1) / np.maximum(weight.sum(1), 1e-6)
         shift_Thw2 = np.empty_like(flow_Thw2).reshape(frames, -1, 2)
         shift_Thw2[..., 0] = at_u + grow * self._x - turn * self._y
