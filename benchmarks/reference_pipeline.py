@@ -1,6 +1,6 @@
 """The published recipe done the straightforward way: a yardstick for speed, nothing else.
 
-Written from the description of arXiv 2308.12447 (METHOD sections 1 to 3): every frame convolves all
+Written from the description of arXiv 2308.12447: every frame convolves all
 eight flows of its own window (by scipy, or by OpenCV, which is much faster at it), the map is a
 picture of three equal channels, both blurs are full Gaussians of scipy. Its boxes are not judged
 anywhere; the preset "paper" is the one to use.

@@ -15,7 +15,7 @@ def flows_of(frames, height=40, width=52, seed=0, size=2.0):
 
 
 def naive_maps(flows, border):
-    """METHOD section 2, word by word, in float64: window of derivatives, summed, per frame."""
+    """The paper, word by word, in float64: window of derivatives, summed, per frame."""
     fields = [flow.astype(float) for flow in flows if flow is not None]
     fields.append(fields[-1])  # the last one is repeated
     derivatives = [
@@ -87,7 +87,7 @@ def test_a_pure_pan_has_no_map(way):
 
 
 def test_a_zoom_is_not_removed_and_has_the_expected_size():
-    # METHOD section 2: only translation vanishes. Divergence d gives Prewitt 6 d (3 rows x 2 px).
+    # The paper: only translation vanishes. Divergence d gives Prewitt 6 d (3 rows x 2 px).
     y, x = np.mgrid[0:48, 0:64].astype(np.float32)
     zoom_HW2 = np.stack([0.01 * x, 0.01 * y], -1)
     maps = list(motion_maps(iter([None] + [zoom_HW2] * 20)))
@@ -140,7 +140,7 @@ def test_opposite_motion_cancels_within_the_window():
 
 @pytest.mark.parametrize("speed", [1.0, 42.6, 42.7, 85.4, 500.0, 20000.0])
 def test_trap_strong_motion_does_not_wrap(speed):
-    """METHOD section 8: a map converted to uint8 wraps at 256, the strongest motion vanishes."""
+    """Released code: a map converted to uint8 wraps at 256, the strongest motion vanishes."""
 
     def peak(value):
         flow_HW2 = np.zeros((60, 80, 2), np.float32)

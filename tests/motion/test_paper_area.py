@@ -69,7 +69,7 @@ def test_weak_regions_are_cut_off():
 
 
 def test_trap_a_small_bright_spot_survives():
-    """METHOD section 3: in 8 bits the blur loses spots under 9x9."""
+    """The paper: in 8 bits the blur loses spots under 9x9."""
     found_4 = frame_box(spots((150, 100, 158, 108)))
     assert found_4 is not None
     assert contains(found_4, box(150, 100, 158, 108))
@@ -77,7 +77,7 @@ def test_trap_a_small_bright_spot_survives():
 
 @pytest.mark.parametrize("value", [0.01, 1, 255, 256, 300, 1e6])
 def test_scale_of_the_map_does_not_matter(value):
-    """METHOD section 8: float to uint8 wraps at 256."""
+    """Defect of the released code: float to uint8 wraps at 256."""
     np.testing.assert_array_equal(
         frame_box(spots((60, 60, 100, 90), value=value)), frame_box(spots((60, 60, 100, 90)))
     )
@@ -186,7 +186,7 @@ def test_drift_is_measured_against_the_area():
 
 @pytest.mark.parametrize("frames", [1, 2, 30])
 def test_trap_padding_is_applied_once(frames):
-    """METHOD section 8: padding applied again to already padded boxes."""
+    """Defect of the released code: padding applied again to already padded boxes."""
     boxes_T4 = settled_boxes([box(100, 100, 200, 180)] + [None] * (frames - 1), WIDTH, HEIGHT)
     np.testing.assert_allclose(boxes_T4, [[95, 96, 205, 184]] * frames)
 
@@ -200,7 +200,7 @@ def test_padding_each_axis_by_itself_and_within_the_frame():
 
 
 def test_trap_all_frames_oversize_keep_their_coordinates():
-    """METHOD section 8: all frames oversize -> coordinates halved, box in the top-left quarter."""
+    """Released code: all frames oversize -> coordinates halved, box in the top-left quarter."""
     large = [box(30 + t, 10, 310, 236) for t in range(4)]
     np.testing.assert_array_equal(settled_boxes(large, WIDTH, HEIGHT), large)
 

@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from mofo.data.real_clips import real_clips
+    from mofo.evaluation.areas import frame_ious
     from mofo.motion.detect import detect_many
     from mofo.motion.settings import DetectSettings
     from mofo.motion.store import AreaStore
@@ -74,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
         )
     for name, (what, clip) in truth.items():
         area = store[name]
-        score = f"{np.mean(_ious(clip, area.box_T4)):.2f}" if clip.recipe.movers else "-"
+        score = (
+            f"{np.mean(frame_ious(area.movers, clip.boxes())):.2f}" if clip.recipe.movers else "-"
+        )
         rows.append((name, str(len(area)), f"{100 * area.valid_T.mean():.0f} %", score, what))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     for row in rows:
@@ -124,14 +127,3 @@ def _generated(folder: Path) -> list[tuple[Path, str, SyntheticClip]]:
         if not path.exists():
             write_clip(clip, path)
     return made
-
-
-def _ious(clip: SyntheticClip, box_T4) -> list[float]:  # type: ignore[no-untyped-def]
-    from mofo.evaluation.areas import box_iou
-    from mofo.types import hull
-
-    return [
-        float(box_iou(box_4, hull(true_K4).box_4))
-        for box_4, true_K4 in zip(box_T4, clip.boxes(), strict=True)
-        if len(true_K4)
-    ]

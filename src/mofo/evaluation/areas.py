@@ -1,4 +1,4 @@
-"""How good motion areas are, against exact truth (METHOD section 7).
+"""How good motion areas are, against exact truth.
 
 Truth and detection have one form: for every frame a float32 ``(K, 4)`` array with a box around each
 mover, in pixels, K = 0 where nothing moves. Measures of a clip are means over frames; intervals are

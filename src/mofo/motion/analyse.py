@@ -58,7 +58,7 @@ def analyse(
         if area is not None:
             return area
         log = _Log(progress, watch)
-        log.warnings.append("no motion vectors in this file: flow by dis instead of codec")
+        log.warnings.append("no motion vectors that can be used: flow by dis instead of codec")
     return _from_pictures(path, settings, "dis" if settings.flow == "codec" else settings.flow, log)
 
 
@@ -138,9 +138,8 @@ def _frames(reader: VideoReader, log: _Log, *, cuts: bool) -> Iterator[tuple[np.
     detector = CutDetector()
     for frame in reader:
         assert frame.image is not None
-        begins = not log.frames or (cuts and detector.step(frame.image))
-        if not log.frames and cuts:
-            detector.step(frame.image)
+        cut = cuts and detector.step(frame.image)  # the first frame is never one
+        begins = cut or not log.frames
         log.note(frame.index, frame.time, begins)
         yield frame.image, begins
 
@@ -186,7 +185,7 @@ class _Shots:
         begins: bool,
         flow_hw2: np.ndarray | None,
         confidence_hw: np.ndarray | None,
-        half_HW: np.ndarray | None = None,
+        half_HW: np.ndarray,
     ) -> None:
         """Takes a frame, see ``MoverFinder.step``."""
         if begins:

@@ -71,8 +71,6 @@ def motion_maps(flows: Iterable[np.ndarray | None]) -> Iterator[np.ndarray]:
         while len(held) == WINDOW and given + WINDOW - _BEFORE <= seen:
             yield flow_gradient(running_HW2, border)
             given += 1
-            if given > _BEFORE:
-                break
     while running_HW2 is not None and given < seen:  # the last frames share the last eight
         yield flow_gradient(running_HW2, border)
         given += 1

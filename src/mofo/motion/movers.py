@@ -21,7 +21,7 @@ from mofo.motion.change import two_sided_change
 
 @dataclass(frozen=True, kw_only=True)
 class MoverSettings:
-    """Constants of the default preset, chosen by benchmarks/areas.py on the tuning split.
+    """Constants of the default preset, chosen on generated clips of the tuning split.
 
     Attributes:
         window: flows on each side of a frame whose residuals are averaged.
@@ -65,7 +65,7 @@ class FrameMovers:
 
 @dataclass(eq=False)
 class _Step:
-    grey_HW: np.ndarray | None  # the frame at half size
+    grey_HW: np.ndarray  # the frame at half size
     motion: CameraMotion | None  # from this frame to the next
     weight_hw: np.ndarray | None
 
@@ -90,7 +90,7 @@ class MoverFinder:
     ) -> None:
         self._watch = watch
         self._settings = settings or MoverSettings()
-        self._shape_hw, self._cell = shape_hw, cell
+        self._cell = cell
         self._fitter = CameraFitter(shape_hw, cell)
         self._steps: deque[_Step] = deque()
         self._first = 0  # frame number of self._steps[0]
@@ -101,14 +101,14 @@ class MoverFinder:
         self,
         flow_hw2: np.ndarray | None,
         confidence_hw: np.ndarray | None,
-        half_HW: np.ndarray | None = None,
+        half_HW: np.ndarray,
     ) -> Iterator[FrameMovers]:
         """Takes a frame; gives the movers of the frames that are ready.
 
         Args:
             flow_hw2: from the previous frame to this one, None for the first.
             confidence_hw: 0..1, how far that flow can be trusted.
-            half_HW: this frame in grey at half size, None if only flow is to be had.
+            half_HW: uint8, this frame in grey at half size.
         """
         if flow_hw2 is not None and confidence_hw is not None:
             last = self._steps[-1]
@@ -176,26 +176,22 @@ class MoverFinder:
         return FrameMovers(np.array(boxes, np.float32), np.array(own), np.array(camera))
 
     def _change(self, t: int) -> np.ndarray | None:
-        """Bool (H, W) at half size: changed on both sides; None if there are no pictures."""
+        """Bool (H, W) at half size: changed on both sides; None in a shot too short to tell."""
         s, steps = self._settings, self._steps
-        now_HW = steps[t].grey_HW
-        if now_HW is None:
-            return None
         others, ways = [], []
         for j in (max(t - s.reach, 0), min(t + s.reach, len(steps) - 1)):
-            other_HW = steps[j].grey_HW
-            if abs(j - t) < 2 or other_HW is None:
+            if abs(j - t) < 2:
                 continue
             way_33 = np.eye(3)
             for i in range(min(t, j), max(t, j)):
                 motion = steps[i].motion
                 assert motion is not None  # only the last step has none
                 way_33 = motion.homography_33 @ way_33
-            others.append(other_HW)
+            others.append(steps[j].grey_HW)
             ways.append(way_33 if j > t else np.linalg.inv(way_33))
         if not others:
             return None
-        change_HW = two_sided_change(now_HW, others, ways, 2.0)
+        change_HW = two_sided_change(steps[t].grey_HW, others, ways, 2.0)
         # Mean of the small values: the sensor's and the codec's noise, not the movers.
         mean, _ = cv2.meanStdDev(change_HW, mask=cv2.compare(change_HW, 20, cv2.CMP_LT))
         noise = max(s.least_change, 1.0 + 1.5 * float(mean[0, 0]))

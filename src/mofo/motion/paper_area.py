@@ -1,4 +1,4 @@
-"""Boxes of the paper's recipe (METHOD section 3), per frame and over time; preset ``paper``.
+"""Boxes of the paper's recipe (arXiv 2308.12447), per frame and over time; preset ``paper``.
 
 Pixel constants hold at a short side of 240 and scale with it. Everything stays float32: in the 8
 bits of the released code the strongest motion wraps to nothing and small spots vanish.
