@@ -2,7 +2,7 @@
 
 Shape letters used as name suffixes all over the package:
     B batch   T frames   C channels   H, W pixels (rows, columns)
-    t h w token grid     N = t*h*w tokens   V visible tokens   D width
+    t h w token grid     N = t*h*w tokens   P = h*w positions   V visible tokens   D width
     K boxes   4 = (x1, y1, x2, y2)
 
 Conventions: pixels, x right, y down, origin at the top-left corner of the top-left pixel. A box is
@@ -45,6 +45,73 @@ class SettingsError(MofoError):
 
 class StoreError(MofoError):
     """A store of motion areas that cannot be read, or that holds something else."""
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """How a clip is cut into tokens: blocks of ``tubelet`` frames by ``patch`` x ``patch`` pixels.
+
+    Token ``n`` of ``N`` counts with x fastest, then y, then time: ``n = (t * h + y) * w + x``. A
+    *position* is one place ``y * w + x`` of the frame, the same through time.
+
+    Attributes:
+        frames, height, width: size of the clip in frames and pixels.
+        tubelet: frames in a token.
+        patch: pixels along each side of a token.
+
+    Raises:
+        SettingsError: a size is not a positive whole number, or not a multiple of its token's.
+    """
+
+    frames: int
+    height: int
+    width: int
+    tubelet: int = 2
+    patch: int = 16
+
+    def __post_init__(self) -> None:
+        pairs = (
+            ("frames", self.frames, "tubelet", self.tubelet),
+            ("height", self.height, "patch", self.patch),
+            ("width", self.width, "patch", self.patch),
+        )
+        numbers = {name: size for pair in pairs for name, size in (pair[:2], pair[2:])}
+        problems = [
+            f"{name} {size} is not a whole number above 0"
+            for name, size in numbers.items()
+            if not isinstance(size, int) or isinstance(size, bool) or size < 1
+        ] or [
+            f"{name} {size} is not a multiple of {unit_name} {unit}"
+            for name, size, unit_name, unit in pairs
+            if size % unit
+        ]
+        if problems:
+            raise SettingsError("token grid: " + "; ".join(problems))
+
+    @property
+    def t(self) -> int:
+        """Time slots."""
+        return self.frames // self.tubelet
+
+    @property
+    def h(self) -> int:
+        """Rows of tokens."""
+        return self.height // self.patch
+
+    @property
+    def w(self) -> int:
+        """Columns of tokens."""
+        return self.width // self.patch
+
+    @property
+    def positions(self) -> int:
+        """P, tokens in one time slot."""
+        return self.h * self.w
+
+    @property
+    def tokens(self) -> int:
+        """N, tokens in the clip."""
+        return self.t * self.positions
 
 
 class ClipBox(NamedTuple):
