@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from mofo.types import SettingsError, VideoError
@@ -17,6 +18,7 @@ from mofo.video.container import reason_of
 
 _CODECS = {".mp4": "libx264", ".webm": "libvpx-vp9"}
 _CLOCK = 90_000  # ticks a second for frames with times of their own; webm rounds to 1/1000 s
+_AVX2, _AVX_512F = 11, 13  # OpenCV's numbers of these; its Python has no names for them
 
 
 class VideoWriter:
@@ -84,6 +86,10 @@ class VideoWriter:
             self._options |= {"preset": "veryfast"}
             if bframes is not None:
                 self._options["bf"] = str(bframes)
+            if _has_avx512():
+                # x264's AVX-512 routine for macroblock trees takes 8 blocks at a time and reads
+                # past rows of another length: its decisions hang on what was in memory before.
+                self._options["x264-params"] = "asm=AVX2"
         self._part = self.path.with_name(f".{self.path.stem}.{uuid.uuid4().hex[:12]}.part")
         self._container: Any = None
         self._stream: Any = None
@@ -215,3 +221,7 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             self.abort()
             raise VideoError(self.path, f"cannot be written ({reason_of(error)})") from None
+
+
+def _has_avx512() -> bool:
+    return cv2.checkHardwareSupport(_AVX_512F) and cv2.checkHardwareSupport(_AVX2)
