@@ -15,28 +15,29 @@ import numpy as np
 # Scales of the robust weights 1 / (1 + (r/c)^2)^2 in pixels: never sure of less than LEAST, never
 # tolerant of more than MOST.
 _LEAST, _MOST = 0.15, 2.0
+_NEIGHBOURS = 4  # frames on each side that have a say in what is background
 _RIDGE_8 = 3e-3 * np.array([0, 1, 1, 0, 1, 1, 3, 3])
 
 
 @dataclass(frozen=True, eq=False)
 class CameraMotion:
-    """Result of one fit.
+    """Result of the fits of T fields.
 
     Attributes:
-        homography_33: maps pixels of the first frame to the second.
-        residual_hw2: flow minus the camera's, pixels a frame.
-        noise: typical length of the residual on the background, pixels.
-        shift_hw2: the camera's own flow.
+        homography_T33: maps pixels of each first frame to the second.
+        residual_Thw2: flow minus the camera's, pixels a frame.
+        noise_T: typical length of the residual on the background, pixels.
+        shift_Thw2: the camera's own flow.
     """
 
-    homography_33: np.ndarray
-    residual_hw2: np.ndarray
-    noise: float
-    shift_hw2: np.ndarray
+    homography_T33: np.ndarray
+    residual_Thw2: np.ndarray
+    noise_T: np.ndarray
+    shift_Thw2: np.ndarray
 
 
 class CameraFitter:
-    """Fits the camera's motion frame after frame; each fit starts from the last.
+    """Fits the camera's motion to many fields at once: one alone would be all numpy's overhead.
 
     Args:
         shape_hw: rows and columns of the flow grid.
@@ -51,13 +52,17 @@ class CameraFitter:
         x_hw = (x_hw * cell + (cell - 1) / 2 - self._middle_2[0]) / self._unit
         y_hw = (y_hw * cell + (cell - 1) / 2 - self._middle_2[1]) / self._unit
         one, nil = np.ones_like(x_hw), np.zeros_like(x_hw)
-        self._u8_hw8 = np.stack([one, x_hw, y_hw, nil, nil, nil, x_hw**2, x_hw * y_hw], -1)
-        self._v8_hw8 = np.stack([nil, nil, nil, one, x_hw, y_hw, x_hw * y_hw, y_hw**2], -1)
+        u8_8hw = np.stack([one, x_hw, y_hw, nil, nil, nil, x_hw**2, x_hw * y_hw])
+        v8_8hw = np.stack([nil, nil, nil, one, x_hw, y_hw, x_hw * y_hw, y_hw**2])
+        self._uv8 = np.stack([u8_8hw, v8_8hw], -1).reshape(8, -1)  # (8, h*w*2), as flow lies
         # A few hundred points say as much as all.
         step = max(1, round(np.sqrt(rows * columns / 400)))
-        self._some = np.s_[step // 2 :: step, step // 2 :: step]
-        self._u8 = np.ascontiguousarray(self._u8_hw8[self._some].reshape(-1, 8))
-        self._v8 = np.ascontiguousarray(self._v8_hw8[self._some].reshape(-1, 8))
+        self._some = np.s_[:, step // 2 :: step, step // 2 :: step]
+        self._u8, self._v8 = (
+            np.ascontiguousarray(rows_8hw[self._some].reshape(8, -1).T)
+            for rows_8hw in (u8_8hw, v8_8hw)
+        )
+        self._products = _outer(self._u8) + _outer(self._v8)
         x, y = self._u8[:, 1], self._u8[:, 2]
         self._x, self._y = np.ascontiguousarray(x), np.ascontiguousarray(y)
         # What is near the border is more often background.
@@ -65,79 +70,103 @@ class CameraFitter:
             np.abs(x) / np.abs(x).max(initial=1e-6), np.abs(y) / np.abs(y).max(initial=1e-6)
         )
         self._prior = (0.2 + 0.8 * border**2).astype(np.float32)
-        self._rim = border > 0.5
-        self._last: np.ndarray | None = None
-        self._last_score = 0.0
-        self._since_restart = 0
+        self._rim = (border > 0.5).astype(np.float32)
 
-    def fit(self, flow_hw2: np.ndarray, confidence_hw: np.ndarray) -> CameraMotion:
-        """Fits one field.
+    def fit(self, flow_Thw2: np.ndarray, confidence_Thw: np.ndarray) -> CameraMotion:
+        """Fits consecutive fields of one shot.
 
         Args:
-            flow_hw2: float32, pixels a frame, at the cells' centres.
-            confidence_hw: float32 in 0..1, how far the flow can be trusted (texture).
+            flow_Thw2: float32, pixels a frame, at the cells' centres.
+            confidence_Thw: float32 in 0..1, how far the flow can be trusted (texture).
         """
-        u, v = flow_hw2[..., 0][self._some].ravel(), flow_hw2[..., 1][self._some].ravel()
-        base = self._prior * confidence_hw[self._some].ravel()
-        total = float(base.sum())
-        if total < 1e-6:  # nothing can be seen: say that nothing moved
-            nothing_hw2 = np.zeros_like(flow_hw2)
-            return CameraMotion(np.eye(3), nothing_hw2, _LEAST, nothing_hw2)
-        base /= total
-        similarity_4, weight = self._similarity(u, v, base)
-        p = similarity_4
-        near_8 = np.array([p[0], p[2], -p[3], p[1], p[3], p[2], 0, 0])
-        full_8, weight, rest = _irls(u, v, base, weight, self._u8, self._v8, _RIDGE_8, near_8, 3)
-        full_8f = full_8.astype(np.float32)
-        shift_hw2 = np.stack([self._u8_hw8 @ full_8f, self._v8_hw8 @ full_8f], -1)
-        return CameraMotion(
-            self._homography(full_8),
-            flow_hw2 - shift_hw2,
-            _weighted_median(rest, weight) / 1.17,
-            shift_hw2,
+        frames = len(flow_Thw2)
+        u, v = (
+            np.ascontiguousarray(flow_Thw2[..., i][self._some]).reshape(frames, -1) for i in (0, 1)
         )
+        base = self._prior * confidence_Thw[self._some].reshape(frames, -1)
+        total = base.sum(1, keepdims=True)
+        blind_T = total[:, 0] < 1e-6  # nothing can be seen: say that nothing moved
+        base /= np.maximum(total, np.float32(1e-6))
+        p_T4, weight = self._similarity(u, v, base)
+        at_u, at_v, grow, turn = p_T4.T
+        nil = np.zeros_like(grow)
+        near_T8 = np.stack([at_u, grow, -turn, at_v, turn, grow, nil, nil], 1)
+        p_T8, weight, rest = self._planar(u, v, base, weight, near_T8)
+        p_T8[blind_T] = 0
+        noise_T = _weighted_median(rest, weight) / np.float32(1.17)
+        noise_T[blind_T] = _LEAST
+        shift_Thw2 = (p_T8.astype(np.float32) @ self._uv8).reshape(flow_Thw2.shape)
+        residual_Thw2 = flow_Thw2 - shift_Thw2
+        residual_Thw2[blind_T] = 0
+        return CameraMotion(self._homography(p_T8), residual_Thw2, noise_T, shift_Thw2)
 
     def _similarity(
-        self, u: np.ndarray, v: np.ndarray, base: np.ndarray
+        self, u_TP: np.ndarray, v_TP: np.ndarray, base_TP: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Best similarity of up to three starts: last frame's, all points, those at the border."""
-        starts = []
-        if self._last is not None:
-            p = self._last
-            rest = np.hypot(
-                u - p[0] - p[2] * self._x + p[3] * self._y,
-                v - p[1] - p[3] * self._x - p[2] * self._y,
-            )
-            starts.append(base / (1 + rest**2) ** 2)
-            best = self._from(u, v, base, starts)
-        self._since_restart += 1
-        if not starts or best[0] < self._last_score - 0.05 or self._since_restart >= 8:
-            self._since_restart = 0
-            for some in (base, base * self._rim):
-                if some.sum() > 0.01:
-                    rest = np.hypot(u - _weighted_median(u, some), v - _weighted_median(v, some))
-                    scale = max(1.0, 2 * _weighted_median(rest, some))
-                    starts.append(some / (1 + (rest / scale) ** 2) ** 2)
-            best = self._from(u, v, base, starts)
-        self._last_score, self._last, weight = best
-        return self._last, weight
+        """Best similarity of three starts: all points, those at the border, the neighbours'.
+
+        What is background in a frame was so a moment ago and will be: where the single frames
+        disagree, the places that most of them follow decide.
+        """
+        best_p, best_weight, best_score = self._from(u_TP, v_TP, base_TP, base_TP, 4)
+        rim_TP = base_TP * self._rim
+        seen_T = rim_TP.sum(1) > 0.01
+        if seen_T.any():
+            p, weight, score = self._from(u_TP, v_TP, base_TP, rim_TP, 4)
+            better = seen_T & (score > best_score + 0.02)
+            best_p[better], best_weight[better] = p[better], weight[better]
+        common_TP = best_weight / np.maximum(best_weight.sum(1, keepdims=True), 1e-9)
+        common_TP = _spread(common_TP, _NEIGHBOURS)
+        p, weight, rest = fit_similarity(self._x, self._y, u_TP, v_TP, base_TP, common_TP, 4)
+        score = _score(base_TP, rest)
+        own_p, own_weight, own_rest = fit_similarity(
+            self._x, self._y, u_TP, v_TP, base_TP, best_weight, 2
+        )
+        alone = _score(base_TP, own_rest) > score + 0.05
+        p[alone], weight[alone] = own_p[alone], own_weight[alone]
+        return p, weight
 
     def _from(
-        self, u: np.ndarray, v: np.ndarray, base: np.ndarray, starts: list[np.ndarray]
-    ) -> tuple[float, np.ndarray, np.ndarray]:
-        """Score, parameters and weights from the best start; earlier ones win when it is close."""
-        p_S4, weight_SP, rest_SP = fit_similarity(
-            self._x, self._y, u[None], v[None], base[None], np.stack(starts), 6
-        )
-        scores = (base / (1 + np.square(rest_SP / np.float32(0.5)))).sum(1)
-        best = 0
-        for other in range(1, len(scores)):
-            if scores[other] > scores[best] + 0.02:
-                best = other
-        return float(scores[best]), p_S4[best], weight_SP[best]
+        self,
+        u_TP: np.ndarray,
+        v_TP: np.ndarray,
+        base_TP: np.ndarray,
+        some_TP: np.ndarray,
+        rounds: int,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Parameters, weights and score of the fit that starts at the median of some points."""
+        at_u, at_v = _weighted_median(u_TP, some_TP), _weighted_median(v_TP, some_TP)
+        rest = np.hypot(u_TP - at_u[:, None], v_TP - at_v[:, None])
+        scale = np.maximum(1.0, 2 * _weighted_median(rest, some_TP))[:, None]
+        start = some_TP / np.square(1 + np.square(rest / scale))
+        p, weight, rest = fit_similarity(self._x, self._y, u_TP, v_TP, base_TP, start, rounds)
+        return p, weight, _score(base_TP, rest)
 
-    def _homography(self, p_8: np.ndarray) -> np.ndarray:
-        q = p_8 / self._unit
+    def _planar(
+        self,
+        u_TP: np.ndarray,
+        v_TP: np.ndarray,
+        base_TP: np.ndarray,
+        weight_TP: np.ndarray,
+        near_T8: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The 8 parameters by reweighting: parameters, last weights, residual lengths."""
+        rest_TP = np.zeros_like(u_TP)
+        p_T8 = near_T8
+        for _ in range(3):
+            total_T = weight_TP.sum(1)
+            pull_T8 = total_T[:, None] * _RIDGE_8
+            normal_T88 = (weight_TP @ self._products).astype(float).reshape(-1, 8, 8)
+            normal_T88[:, range(8), range(8)] += pull_T8 + 1e-9
+            right_T8 = (weight_TP * u_TP) @ self._u8 + (weight_TP * v_TP) @ self._v8
+            p_T8 = np.linalg.solve(normal_T88, (right_T8 + pull_T8 * near_T8)[..., None])[..., 0]
+            p = p_T8.astype(np.float32)
+            rest_TP = np.hypot(u_TP - p @ self._u8.T, v_TP - p @ self._v8.T)
+            weight_TP = _reweighted(base_TP, weight_TP, rest_TP, total_T)
+        return p_T8, weight_TP, rest_TP
+
+    def _homography(self, p_T8: np.ndarray) -> np.ndarray:
+        q = (p_T8 / self._unit).T
         to_unit_33 = np.array(
             [
                 [1 / self._unit, 0, -self._middle_2[0] / self._unit],
@@ -145,8 +174,11 @@ class CameraFitter:
                 [0, 0, 1],
             ]
         )
-        inner_33 = np.array([[1 + q[1], q[2], q[0]], [q[4], 1 + q[5], q[3]], [-q[6], -q[7], 1]])
-        return np.linalg.inv(to_unit_33) @ inner_33 @ to_unit_33
+        one = np.ones_like(q[0])
+        inner_33T = np.array(
+            [[one + q[1], q[2], q[0]], [q[4], one + q[5], q[3]], [-q[6], -q[7], one]]
+        )
+        return np.linalg.inv(to_unit_33) @ np.moveaxis(inner_33T, -1, 0) @ to_unit_33
 
 
 def fit_similarity(
@@ -183,43 +215,41 @@ def fit_similarity(
         turn = ((svx - suy) / sw - mx * mv + my * mu) / spread
         a, b = mu - grow * mx + turn * my, mv - turn * mx - grow * my
         rest_BP = np.hypot(u_BP - a - grow * x + turn * y, v_BP - b - turn * x - grow * y)
-        # The weights have all but silenced the outliers, so their mean is robust enough.
-        scale = 2.0 * (weight_BP * rest_BP).sum(1, keepdims=True) / sw
-        scale = np.clip(scale, _LEAST, _MOST).astype(np.float32)
-        weight_BP = base_BP / np.square(1 + np.square(rest_BP / scale))
+        weight_BP = _reweighted(base_BP, weight_BP, rest_BP, sw[:, 0])
     return np.concatenate([a, b, grow, turn], 1), weight_BP, rest_BP
 
 
-def _irls(
-    u: np.ndarray,
-    v: np.ndarray,
-    base: np.ndarray,
-    weight: np.ndarray,
-    u_rows: np.ndarray,
-    v_rows: np.ndarray,
-    ridge: np.ndarray,
-    prior: np.ndarray,
-    rounds: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Iteratively reweighted least squares: parameters, last weights, residual lengths."""
-    rest = np.zeros_like(u)
-    p = prior
-    for _ in range(rounds):
-        wu, wv = u_rows * weight[:, None], v_rows * weight[:, None]
-        total = float(weight.sum())
-        pull = total * ridge
-        normal = (wu.T @ u_rows + wv.T @ v_rows).astype(float)
-        normal.flat[:: len(p) + 1] += pull + 1e-9
-        p = np.linalg.solve(normal, wu.T @ u + wv.T @ v + pull * prior)
-        p_f = p.astype(np.float32)
-        rest = np.hypot(u - u_rows @ p_f, v - v_rows @ p_f)
-        # The weights have all but silenced the outliers, so their mean is robust enough.
-        scale = min(max(2.0 * float(weight @ rest) / total, _LEAST), _MOST)
-        weight = base / np.square(1 + np.square(rest / np.float32(scale)))
-    return p, weight, rest
+def _reweighted(
+    base_BP: np.ndarray, weight_BP: np.ndarray, rest_BP: np.ndarray, total_B: np.ndarray
+) -> np.ndarray:
+    """Weights from the lengths of the residuals that the last weights led to."""
+    # They have all but silenced the outliers, so their mean is a robust enough scale.
+    scale_B = 2.0 * np.einsum("bp,bp->b", weight_BP, rest_BP) / np.maximum(total_B, 1e-9)
+    scale_B1 = np.clip(scale_B, _LEAST, _MOST).astype(np.float32)[:, None]
+    return base_BP / np.square(1 + np.square(rest_BP / scale_B1))
 
 
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values)
-    heap = np.cumsum(weights[order])
-    return float(values[order[min(np.searchsorted(heap, heap[-1] / 2), len(values) - 1)]])
+def _score(base_TP: np.ndarray, rest_TP: np.ndarray) -> np.ndarray:
+    """Weight of the points that a model explains, 0..1."""
+    return (base_TP / (1 + np.square(2 * rest_TP))).sum(1)
+
+
+def _outer(rows_P8: np.ndarray) -> np.ndarray:
+    return (rows_P8[:, :, None] * rows_P8[:, None, :]).reshape(len(rows_P8), -1)
+
+
+def _spread(values_TP: np.ndarray, reach: int) -> np.ndarray:
+    """Sum over the frames up to ``reach`` away, cut at the ends."""
+    total_TP = values_TP.copy()
+    for shift in range(1, min(reach, len(values_TP) - 1) + 1):
+        total_TP[shift:] += values_TP[:-shift]
+        total_TP[:-shift] += values_TP[shift:]
+    return total_TP
+
+
+def _weighted_median(values_TP: np.ndarray, weights_TP: np.ndarray) -> np.ndarray:
+    order = np.argsort(values_TP, axis=1)
+    heap = np.cumsum(np.take_along_axis(weights_TP, order, 1), axis=1)
+    place = (heap < heap[:, -1:] / 2).sum(1).clip(max=values_TP.shape[1] - 1)
+    rows = np.arange(len(values_TP))
+    return values_TP[rows, order[rows, place]]

@@ -19,15 +19,15 @@ def two_sided_change(
     now_HW: np.ndarray,
     others_HW: list[np.ndarray],
     to_others_33: list[np.ndarray],
-    scale: float,
+    back_33: list[np.ndarray],
 ) -> np.ndarray:
     """Smallest grey-level difference to the camera-aligned other frames.
 
     Args:
         now_HW: uint8 grey frame.
         others_HW: one or more frames, earlier and later.
-        to_others_33: for each, the homography from ``now`` to it, in full-resolution pixels.
-        scale: full-resolution pixels a pixel of these frames.
+        to_others_33: for each, the homography from ``now`` to it, in pixels of these frames.
+        back_33: the inverses of these.
 
     Returns:
         uint8 ``(H, W)``; 0 also where no other frame shows the place.
@@ -36,13 +36,9 @@ def two_sided_change(
     # Half-way to the neighbourhood's extremes: what half a pixel of misalignment can explain.
     high_HW = cv2.addWeighted(cv2.dilate(now_HW, _CROSS), 0.5, now_HW, 0.5, 0)
     low_HW = cv2.addWeighted(cv2.erode(now_HW, _CROSS), 0.5, now_HW, 0.5, 0)
-    offset = (scale - 1) / 2
-    up_33 = np.array([[scale, 0, offset], [0, scale, offset], [0, 0, 1]])
-    down_33 = np.linalg.inv(up_33)
     seen_HW = np.zeros_like(now_HW)
     least_HW = np.full_like(now_HW, 255)
-    for other_HW, to_other_33 in zip(others_HW, to_others_33, strict=True):
-        matrix_33 = down_33 @ to_other_33 @ up_33
+    for other_HW, matrix_33, inverse_33 in zip(others_HW, to_others_33, back_33, strict=True):
         # The border is repeated: blended with black it would be a change all around the frame as
         # soon as the camera moves by a fraction of a pixel.
         warped_HW = cv2.warpPerspective(
@@ -52,7 +48,7 @@ def two_sided_change(
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        inside_HW = _frame_seen(matrix_33, width, height)
+        inside_HW = _frame_seen(inverse_33, width, height)
         change_HW = cv2.max(cv2.subtract(warped_HW, high_HW), cv2.subtract(low_HW, warped_HW))
         change_HW = cv2.bitwise_or(change_HW, cv2.bitwise_not(inside_HW))
         least_HW = cv2.min(least_HW, change_HW)
@@ -60,11 +56,23 @@ def two_sided_change(
     return cv2.bitwise_and(least_HW, seen_HW)
 
 
-def _frame_seen(matrix_33: np.ndarray, width: int, height: int) -> np.ndarray:
-    """255 where ``matrix`` leads into a frame of this size, else 0."""
+def at_scale(homography_T33: np.ndarray, scale: float) -> np.ndarray:
+    """The same homographies in larger pixels.
+
+    Args:
+        homography_T33: in full-resolution pixels.
+        scale: full-resolution pixels a pixel of the smaller frames.
+    """
+    offset = (scale - 1) / 2
+    up_33 = np.array([[scale, 0, offset], [0, scale, offset], [0, 0, 1]])
+    return np.linalg.inv(up_33) @ homography_T33 @ up_33
+
+
+def _frame_seen(inverse_33: np.ndarray, width: int, height: int) -> np.ndarray:
+    """255 where a homography leads into a frame of this size, else 0; given is its inverse."""
     right, bottom = width - 1, height - 1
     corners_34 = np.array([[0, right, right, 0], [0, 0, bottom, bottom], [1, 1, 1, 1]], float)
-    back_34 = np.linalg.inv(matrix_33) @ corners_34
+    back_34 = inverse_33 @ corners_34
     corners_42 = (back_34[:2] / back_34[2]).T
     seen_HW = np.zeros((height, width), np.uint8)
     # Far away corners (a wild homography) would overflow OpenCV's fixed point.

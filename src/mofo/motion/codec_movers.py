@@ -112,15 +112,16 @@ class CodecMoverFinder:
         )
         boxes, own, camera = [], [], []
         large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= s.least_area * score_hw.size) + 1
-        for k in large:
-            x, y, width, height, _ = stats[k]
+        for k in large.tolist():
+            x, y, width, height, area = stats[k].tolist()
             window = np.s_[y : y + height, x : x + width]
             inside_hw = label_hw[window] == k
-            if score_hw[window][inside_hw].max() < s.high:
+            if (score_hw[window] * inside_hw).max() < s.high:
                 continue
             boxes.append((x * cell, y * cell, (x + width) * cell, (y + height) * cell))
-            own.append(mean_hw2[window][inside_hw].mean(0))
-            camera.append(shift_hw2[window][inside_hw].mean(0))
+            inside = inside_hw.ravel().astype(np.float32) / np.float32(area)
+            own.append(inside @ mean_hw2[window].reshape(-1, 2))
+            camera.append(inside @ shift_hw2[window].reshape(-1, 2))
         return FrameMovers(
             np.array(boxes, np.float32).reshape(-1, 4),
             np.array(own).reshape(-1, 2),

@@ -8,15 +8,17 @@ an object's outline by several pixels, the change does not.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
-from mofo.motion.camera import CameraFitter, CameraMotion
-from mofo.motion.change import two_sided_change
+from mofo.motion.camera import CameraFitter
+from mofo.motion.change import at_scale, two_sided_change
+
+_AT_ONCE = 32  # frames worked on together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +65,11 @@ class FrameMovers:
     camera_K2: np.ndarray
 
 
-@dataclass(eq=False)
-class _Step:
-    grey_HW: np.ndarray  # the frame at half size
-    motion: CameraMotion | None  # from this frame to the next
-    weight_hw: np.ndarray | None
-
-
 class MoverFinder:
     """Finds the movers of one shot.
+
+    Frames are worked on some dozens at a time, since one alone would be all numpy's overhead; the
+    result does not come before that.
 
     Args:
         shape_hw: rows and columns of the flow grid.
@@ -92,10 +90,16 @@ class MoverFinder:
         self._settings = settings or MoverSettings()
         self._cell = cell
         self._fitter = CameraFitter(shape_hw, cell)
-        self._steps: deque[_Step] = deque()
-        self._first = 0  # frame number of self._steps[0]
+        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        # Of the frames from number self._first on, and of the flows that leave them.
+        self._first = 0
+        self._greys: list[np.ndarray] = []
+        self._residual_Thw2 = np.zeros((0, *shape_hw, 2), np.float32)  # times the weight
+        self._weight_Thw = np.zeros((0, *shape_hw), np.float32)
+        self._shift_Thw2 = np.zeros((0, *shape_hw, 2), np.float32)
+        self._noise_T = np.zeros(0, np.float32)
+        self._ways_T33 = np.zeros((0, 3, 3))
         self._next = 0  # frame to be answered next
-        self._count = 0  # frames seen
 
     def step(
         self,
@@ -111,91 +115,140 @@ class MoverFinder:
             half_HW: uint8, this frame in grey at half size.
         """
         if flow_hw2 is not None and confidence_hw is not None:
-            last = self._steps[-1]
-            last.motion, last.weight_hw = self._fitter.fit(flow_hw2, confidence_hw), confidence_hw
-        self._steps.append(_Step(half_HW, None, None))
-        self._count += 1
-        if self._next + self._settings.reach < self._count:
-            yield self._answer()
+            self._waiting.append((flow_hw2, confidence_hw))
+        self._greys.append(half_HW)
+        if len(self._waiting) >= _AT_ONCE:
+            yield from self._answers(self._first + len(self._greys) - self._settings.reach)
 
     def finish(self) -> Iterator[FrameMovers]:
         """Gives the movers of the remaining frames; the shot has ended."""
-        while self._next < self._count:
-            yield self._answer()
+        yield from self._answers(self._first + len(self._greys))
 
-    def _answer(self) -> FrameMovers:
-        t = self._next - self._first
-        found = self._movers(t)
-        self._next += 1
-        if t >= self._settings.reach:
-            self._steps.popleft()
-            self._first += 1
-        return found
+    def _answers(self, stop: int) -> Iterator[FrameMovers]:
+        """Movers of the frames up to ``stop`` (excluded)."""
+        self._fit()
+        s = self._settings
+        if stop > self._next:
+            frames = range(self._next - self._first, stop - self._first)
+            mean_Thw2, shift_Thw2, noise_T = self._around(frames)
+            score_Thw = np.hypot(mean_Thw2[..., 0], mean_Thw2[..., 1]) / noise_T[:, None, None]
+            toward_T33, back_T33 = self._toward()
+            for i, t in enumerate(frames):
+                score_hw = cv2.GaussianBlur(score_Thw[i], (0, 0), 0.7)
+                if self._watch and len(self._noise_T):
+                    self._watch(self._first + t, score_hw)
+                if not score_hw.max() >= s.high:
+                    yield _nothing()
+                    continue
+                change_HW = self._change(t, toward_T33, back_T33)
+                yield self._movers(score_hw, mean_Thw2[i], shift_Thw2[i], change_HW)
+            self._next = stop
+        self._forget(max(0, self._next - s.reach - self._first))
 
-    def _movers(self, t: int) -> FrameMovers:
-        s, steps = self._settings, self._steps
-        around = [
-            (step.motion, step.weight_hw)
-            for step in list(steps)[max(0, t - s.window) : t + s.window]
-            if step.motion is not None and step.weight_hw is not None
-        ]
-        if not around:
-            return _nothing()
-        weight_hw = np.sum([w for _, w in around], axis=0)
-        mean_hw2 = np.sum([m.residual_hw2 * w[..., None] for m, w in around], axis=0)
+    def _fit(self) -> None:
+        if not self._waiting:
+            return
+        weight_Thw = np.stack([weight_hw for _, weight_hw in self._waiting])
+        motion = self._fitter.fit(np.stack([flow_hw2 for flow_hw2, _ in self._waiting]), weight_Thw)
+        self._waiting = []
+        weighted_Thw2 = motion.residual_Thw2 * weight_Thw[..., None]
+        self._residual_Thw2 = np.concatenate([self._residual_Thw2, weighted_Thw2])
+        self._weight_Thw = np.concatenate([self._weight_Thw, weight_Thw])
+        self._shift_Thw2 = np.concatenate([self._shift_Thw2, motion.shift_Thw2])
+        self._noise_T = np.concatenate([self._noise_T, motion.noise_T])
+        self._ways_T33 = np.concatenate([self._ways_T33, motion.homography_T33])
+
+    def _forget(self, count: int) -> None:
+        """Drops the first frames, which no frame to come is compared with."""
+        self._first += count
+        del self._greys[:count]
+        self._residual_Thw2 = self._residual_Thw2[count:]
+        self._weight_Thw = self._weight_Thw[count:]
+        self._shift_Thw2 = self._shift_Thw2[count:]
+        self._noise_T = self._noise_T[count:]
+        self._ways_T33 = self._ways_T33[count:]
+
+    def _around(self, frames: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean residual, mean camera and noise over the flows around each frame."""
+        s = self._settings
+        first, last = frames[0] - s.window, frames[-1] + s.window  # flows, last one excluded
+        low, high = max(first, 0), min(last, len(self._noise_T))
+        ends = (low - first, last - high)
+
+        def around(values_T: np.ndarray) -> np.ndarray:
+            rest = [(0, 0)] * (values_T.ndim - 1)
+            padded_T = np.pad(values_T[low:high], [ends, *rest])
+            parts = [padded_T[k : k + len(frames)] for k in range(2 * s.window)]
+            return np.add.reduce(parts)
+
+        one_T = np.ones(len(self._noise_T), np.float32)
+        count_T = np.maximum(around(one_T), 1)[:, None, None]
         # The constant pulls cells without texture to "no motion".
-        mean_hw2 = mean_hw2 / (weight_hw + np.float32(0.15 * len(around)))[..., None]
-        noise = max(s.least_noise, float(np.median([m.noise for m, _ in around])))
-        score_hw = cv2.magnitude(mean_hw2[..., 0], mean_hw2[..., 1])
-        score_hw = cv2.GaussianBlur(score_hw, (0, 0), 0.7) / noise
-        if self._watch:
-            self._watch(self._next, score_hw)
-        if not score_hw.max() >= s.high:
-            return _nothing()
-        change_HW = self._change(t)
-        count, label_hw, stats, _ = cv2.connectedComponentsWithStats(
+        weight_Thw = around(self._weight_Thw) + np.float32(0.15) * count_T
+        mean_Thw2 = around(self._residual_Thw2) / weight_Thw[..., None]
+        # Over the same frames as the mean, so that one can be held against the other.
+        shift_Thw2 = around(self._shift_Thw2) / count_T[..., None]
+        padded_T = np.full(last - first, np.nan, np.float32)
+        padded_T[ends[0] : len(padded_T) - ends[1]] = self._noise_T[low:high]
+        noise_T = _median_of_known(sliding_window_view(padded_T, 2 * s.window))[: len(frames)]
+        return mean_Thw2, shift_Thw2, np.maximum(noise_T, np.float32(s.least_noise))
+
+    def _toward(self) -> tuple[np.ndarray, np.ndarray]:
+        """From the first frame kept to each: homographies at half size, and their inverses."""
+        ways = [np.eye(3)]
+        for way_33 in at_scale(self._ways_T33, 2.0):
+            ways.append(way_33 @ ways[-1])
+        toward_T33 = np.stack(ways)
+        return toward_T33, np.linalg.inv(toward_T33)
+
+    def _change(self, t: int, toward_T33: np.ndarray, back_T33: np.ndarray) -> np.ndarray | None:
+        """Bool (H, W) at half size: changed on both sides; None in a shot too short to tell."""
+        s = self._settings
+        earlier, later = max(t - s.reach, 0), min(t + s.reach, len(self._greys) - 1)
+        others = [j for j in (earlier, later) if abs(j - t) >= 2]
+        if not others:
+            return None
+        change_HW = two_sided_change(
+            self._greys[t],
+            [self._greys[j] for j in others],
+            [toward_T33[j] @ back_T33[t] for j in others],
+            [toward_T33[t] @ back_T33[j] for j in others],
+        )
+        # Mean of the small values: the sensor's and the codec's noise, not the movers.
+        mean, _ = cv2.meanStdDev(change_HW, mask=cv2.compare(change_HW, 20, cv2.CMP_LT))
+        noise = max(s.least_change, 1.0 + 1.5 * float(mean[0, 0]))
+        return change_HW > s.change_noise * noise
+
+    def _movers(
+        self,
+        score_hw: np.ndarray,
+        mean_hw2: np.ndarray,
+        shift_hw2: np.ndarray,
+        change_HW: np.ndarray | None,
+    ) -> FrameMovers:
+        """Candidates: regions of high score that hold a change."""
+        s = self._settings
+        _, label_hw, stats, _ = cv2.connectedComponentsWithStats(
             (score_hw > s.low).view(np.uint8), connectivity=8
         )
         boxes, own, camera = [], [], []
-        # Over the same frames as the mean, so that one can be held against the other.
-        shift_hw2 = np.mean([m.shift_hw2 for m, _ in around], axis=0)
-        for k in range(1, count):
-            x, y, width, height, area = stats[k]
+        large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= s.least_area * score_hw.size) + 1
+        for k in large.tolist():
+            x, y, width, height, area = stats[k].tolist()
             window = np.s_[y : y + height, x : x + width]
             inside_hw = label_hw[window] == k
-            if area < s.least_area * score_hw.size or score_hw[window][inside_hw].max() < s.high:
+            if (score_hw[window] * inside_hw).max() < s.high:
                 continue
             box = self._box(change_HW, inside_hw, x, y)
             if box is None:
                 continue
             boxes.append(box)
-            own.append(mean_hw2[window][inside_hw].mean(0))
-            camera.append(shift_hw2[window][inside_hw].mean(0))
+            inside = inside_hw.ravel().astype(np.float32) / np.float32(area)
+            own.append(inside @ mean_hw2[window].reshape(-1, 2))
+            camera.append(inside @ shift_hw2[window].reshape(-1, 2))
         if not boxes:
             return _nothing()
         return FrameMovers(np.array(boxes, np.float32), np.array(own), np.array(camera))
-
-    def _change(self, t: int) -> np.ndarray | None:
-        """Bool (H, W) at half size: changed on both sides; None in a shot too short to tell."""
-        s, steps = self._settings, self._steps
-        others, ways = [], []
-        for j in (max(t - s.reach, 0), min(t + s.reach, len(steps) - 1)):
-            if abs(j - t) < 2:
-                continue
-            way_33 = np.eye(3)
-            for i in range(min(t, j), max(t, j)):
-                motion = steps[i].motion
-                assert motion is not None  # only the last step has none
-                way_33 = motion.homography_33 @ way_33
-            others.append(steps[j].grey_HW)
-            ways.append(way_33 if j > t else np.linalg.inv(way_33))
-        if not others:
-            return None
-        change_HW = two_sided_change(steps[t].grey_HW, others, ways, 2.0)
-        # Mean of the small values: the sensor's and the codec's noise, not the movers.
-        mean, _ = cv2.meanStdDev(change_HW, mask=cv2.compare(change_HW, 20, cv2.CMP_LT))
-        noise = max(s.least_change, 1.0 + 1.5 * float(mean[0, 0]))
-        return change_HW > s.change_noise * noise
 
     def _box(
         self, change_HW: np.ndarray | None, inside_hw: np.ndarray, x: int, y: int
@@ -224,6 +277,16 @@ class MoverFinder:
 
 def _nothing() -> FrameMovers:
     return FrameMovers(np.zeros((0, 4), np.float32), np.zeros((0, 2)), np.zeros((0, 2)))
+
+
+def _median_of_known(values_TK: np.ndarray) -> np.ndarray:
+    """Median of each row without its NaNs; 0 in a row that has no others."""
+    count_T1 = np.count_nonzero(~np.isnan(values_TK), axis=1)[:, None]
+    ordered_TK = np.nan_to_num(np.sort(values_TK, axis=1))  # NaNs go last
+    middle = np.take_along_axis(
+        ordered_TK, np.concatenate([(count_T1 - 1) // 2, count_T1 // 2], 1).clip(0), 1
+    )
+    return middle.mean(1)
 
 
 def _extent(counts: np.ndarray, trim: float) -> tuple[int, int]:

@@ -13,6 +13,8 @@ import numpy as np
 
 from mofo.motion.movers import FrameMovers
 
+_Box = list[float]  # x1, y1, x2, y2; Python's own numbers are faster here than numpy's
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrackSettings:
@@ -73,19 +75,20 @@ def lasting_movers(
     """
     s = settings or TrackSettings()
     need = min(s.least_frames, max(1, len(candidates) // 2))
-    result: list[list[np.ndarray]] = [[] for _ in candidates]
+    result: list[list[_Box]] = [[] for _ in candidates]
     for track in _link(candidates, s):
         span = track.frames[-1] - track.frames[0] + 1
         if len(track.frames) < need or len(track.frames) < s.least_density * span:
             continue
         if _is_parallax(track, s):
             continue
-        for t, box_4 in zip(*_filled(track, s), strict=True):
-            result[t].append(box_4)
+        frames, boxes_T4 = _filled(track, s)
+        for t, box in zip(frames, boxes_T4.tolist(), strict=True):
+            result[t].append(box)
     limit_4 = np.array([width, height, width, height], np.float32)
     margin_4 = np.array([-1, -1, 1, 1], np.float32) * s.margin
     return [
-        np.clip(_merged(np.array(boxes, np.float32).reshape(-1, 4)) + margin_4, 0, limit_4)
+        np.clip(np.array(_merged(boxes), np.float32) + margin_4, 0, limit_4)
         if boxes
         else np.zeros((0, 4), np.float32)
         for boxes in result
@@ -94,42 +97,49 @@ def lasting_movers(
 
 def _link(candidates: list[FrameMovers], s: TrackSettings) -> list[_Track]:
     tracks: list[_Track] = []
-    alive: list[_Track] = []
+    alive: list[tuple[_Track, _Box]] = []  # with the last box
     for t, movers in enumerate(candidates):
-        alive = [track for track in alive if t - track.frames[-1] <= s.gap]
+        alive = [(track, box) for track, box in alive if t - track.frames[-1] <= s.gap]
+        boxes: list[_Box] = movers.box_K4.tolist()
         # Best overlap first; each candidate continues one track, a track takes one candidate.
         pairs = sorted(
             (
-                (_overlap(track.boxes[-1], movers.box_K4[k]), i, k)
-                for i, track in enumerate(alive)
-                for k in range(len(movers.box_K4))
+                (overlap, i, k)
+                for i, (_, last) in enumerate(alive)
+                for k, box in enumerate(boxes)
+                if (overlap := _overlap(last, box)) > 0.1
             ),
             reverse=True,
         )
         taken_tracks: set[int] = set()
         taken: set[int] = set()
-        for overlap, i, k in pairs:
-            if overlap > 0.1 and i not in taken_tracks and k not in taken:
-                alive[i].add(t, movers, k)
+        for _, i, k in pairs:
+            if i not in taken_tracks and k not in taken:
+                track = alive[i][0]
+                track.add(t, movers, k)
+                alive[i] = (track, boxes[k])
                 taken_tracks.add(i)
                 taken.add(k)
-        for k in range(len(movers.box_K4)):
+        for k, box in enumerate(boxes):
             if k not in taken:
                 track = _Track()
                 track.add(t, movers, k)
                 tracks.append(track)
-                alive.append(track)
+                alive.append((track, box))
     return tracks
 
 
-def _overlap(a_4: np.ndarray, b_4: np.ndarray) -> float:
+def _overlap(a: _Box, b: _Box) -> float:
     """Share of the smaller box that lies in the other."""
-    width = min(a_4[2], b_4[2]) - max(a_4[0], b_4[0])
-    height = min(a_4[3], b_4[3]) - max(a_4[1], b_4[1])
+    ax1, ay1, ax2, ay2 = a
+    bx1, by1, bx2, by2 = b
+    # Conditions rather than min() and max(): this is called for every pair of boxes.
+    width = (ax2 if ax2 < bx2 else bx2) - (ax1 if ax1 > bx1 else bx1)
+    height = (ay2 if ay2 < by2 else by2) - (ay1 if ay1 > by1 else by1)
     if width <= 0 or height <= 0:
         return 0.0
-    areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a_4, b_4)]
-    return float(width * height / max(min(areas), 1e-6))
+    smaller = min((ax2 - ax1) * (ay2 - ay1), (bx2 - bx1) * (by2 - by1))
+    return width * height / max(smaller, 1e-6)
 
 
 def _is_parallax(track: _Track, s: TrackSettings) -> bool:
@@ -170,17 +180,16 @@ def _filled(track: _Track, s: TrackSettings) -> tuple[range, np.ndarray]:
     return frames, np.concatenate([np.minimum(low_T2, high_T2), np.maximum(low_T2, high_T2)], 1)
 
 
-def _merged(boxes_K4: np.ndarray) -> np.ndarray:
+def _merged(boxes: list[_Box]) -> list[_Box]:
     """Joins boxes of which one lies mostly inside another."""
-    boxes = list(boxes_K4)
     i = 0
     while i < len(boxes):
         for j in range(len(boxes)):
             if i != j and _overlap(boxes[i], boxes[j]) > 0.6:
-                a, b = boxes[i], boxes[j]
-                joined = np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])
+                (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = boxes[i], boxes[j]
+                joined = [min(ax1, bx1), min(ay1, by1), max(ax2, bx2), max(ay2, by2)]
                 boxes = [box for n, box in enumerate(boxes) if n not in (i, j)] + [joined]
                 i = -1
                 break
         i += 1
-    return np.array(boxes, np.float32)
+    return boxes
