@@ -1,0 +1,77 @@
+"""Which frames of a video make a clip: pure functions of numbers.
+
+All return int64 frame numbers ``(T,)``, never falling, inside the stretch ``[start, stop)`` of the
+video. Randomness comes from the generator that is passed; without one the middle is taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mofo.types import SettingsError
+
+
+def dense(
+    count: int, stride: int, start: int, stop: int, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """``count`` frames, each ``stride`` after the one before, from a random (or the middle) place.
+
+    A stretch that is too short is taken from its beginning, and its last frame is repeated.
+
+    Raises:
+        SettingsError: count or stride under 1, or an empty stretch.
+    """
+    _check(count, start, stop, stride)
+    room = stop - start - _span(count, stride)
+    first = start
+    if room > 0:
+        first += room // 2 if rng is None else int(rng.integers(room + 1))
+    return np.minimum(first + stride * np.arange(count, dtype=np.int64), stop - 1)
+
+
+def segments(
+    count: int, start: int, stop: int, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """One frame out of each of ``count`` equal segments: a random one, or the middle one.
+
+    Temporal segment networks (arXiv 1608.00859), section 3.1. The segments are equal in real
+    numbers, so that every frame of the stretch is as likely as any other; in a stretch shorter than
+    ``count`` frames are repeated evenly, not the last one only.
+
+    Raises:
+        SettingsError: count under 1, or an empty stretch.
+    """
+    _check(count, start, stop)
+    place_T = np.full(count, 0.5) if rng is None else rng.random(count)
+    index_T = (np.arange(count) + place_T) * ((stop - start) / count)
+    return np.minimum(start + np.floor(index_T).astype(np.int64), stop - 1)
+
+
+def views(count: int, stride: int, start: int, stop: int, several: int) -> tuple[np.ndarray, ...]:
+    """``several`` dense clips, spread evenly from the first possible to the last: for testing.
+
+    One view is the middle one. Too short a stretch gives the same clip several times, as ``dense``
+    makes it.
+
+    Raises:
+        SettingsError: count, stride or several under 1, or an empty stretch.
+    """
+    _check(count, start, stop, stride, several)
+    room = max(0, stop - start - _span(count, stride))
+    places = [room / 2] if several == 1 else np.linspace(0, room, several)
+    steps_T = stride * np.arange(count, dtype=np.int64)
+    return tuple(np.minimum(start + int(place) + steps_T, stop - 1) for place in places)
+
+
+def _span(count: int, stride: int) -> int:
+    """Frames from the first to the last one of a dense clip, both included."""
+    return (count - 1) * stride + 1
+
+
+def _check(count: int, start: int, stop: int, stride: int = 1, several: int = 1) -> None:
+    if min(count, stride, several) < 1:
+        raise SettingsError(
+            f"{several} clips of {count} frames at stride {stride}: each must be 1 or more"
+        )
+    if not 0 <= start < stop:
+        raise SettingsError(f"no frames from {start} to {stop}")

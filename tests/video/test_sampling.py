@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mofo.types import SettingsError
+from mofo.video.sampling import dense, segments, views
+
+counts, strides = st.integers(1, 40), st.integers(1, 9)
+stretches = st.tuples(st.integers(0, 500), st.integers(1, 400)).map(lambda s: (s[0], s[0] + s[1]))
+seeds = st.none() | st.integers(0, 99)
+
+
+def generator(seed):
+    return None if seed is None else np.random.default_rng(seed)
+
+
+@given(counts, strides, stretches, seeds)
+def test_dense(count, stride, stretch, seed):
+    start, stop = stretch
+    found = dense(count, stride, start, stop, generator(seed))
+    assert found.dtype == np.int64
+    assert found.shape == (count,)
+    assert found[0] >= start
+    assert found[-1] <= stop - 1
+    if stop - start >= (count - 1) * stride + 1:
+        assert (np.diff(found) == stride).all()
+    else:  # from the beginning, then the last frame over and over
+        expected = np.minimum(start + stride * np.arange(count), stop - 1)
+        np.testing.assert_array_equal(found, expected)
+
+
+@given(counts, stretches, seeds)
+def test_segments(count, stretch, seed):
+    start, stop = stretch
+    found = segments(count, start, stop, generator(seed))
+    assert found.dtype == np.int64
+    assert found.shape == (count,)
+    length = (stop - start) / count
+    low = start + np.floor(length * np.arange(count))
+    high = start + np.ceil(length * np.arange(1, count + 1))
+    assert (low <= found).all()
+    assert (found < np.minimum(high, stop)).all()
+
+
+@given(counts, strides, stretches, st.integers(1, 6))
+def test_views(count, stride, stretch, several):
+    start, stop = stretch
+    found = views(count, stride, start, stop, several)
+    assert len(found) == several
+    span = (count - 1) * stride + 1
+    for clip in found:
+        np.testing.assert_array_equal(
+            clip, np.minimum(clip[0] + stride * np.arange(count), stop - 1)
+        )
+    if several > 1:
+        assert found[0][0] == start
+        assert found[-1][0] == start + max(0, stop - start - span)
+        assert np.ptp(np.diff([clip[0] for clip in found])) <= 1
+    else:
+        np.testing.assert_array_equal(found[0], dense(count, stride, start, stop))
+
+
+def test_every_start_is_as_likely():
+    rng = np.random.default_rng(0)
+    starts = [dense(4, 2, 10, 27, rng)[0] for _ in range(6000)]
+    found = np.bincount(starts, minlength=27)
+    assert found[:10].sum() == 0
+    assert found[21:].sum() == 0  # 10 + 10 is the last start: 20, 22, 24, 26
+    assert (np.abs(found[10:21] - 6000 / 11) < 5 * np.sqrt(6000 / 11)).all()
+
+
+def test_every_frame_of_a_segment_is_as_likely():
+    rng = np.random.default_rng(0)
+    found = np.bincount(np.concatenate([segments(4, 3, 13, rng) for _ in range(5000)]))
+    assert found[:3].sum() == 0
+    assert (np.abs(found[3:] - 2000) < 5 * np.sqrt(2000)).all()
+
+
+def test_the_middle_without_a_generator():
+    assert dense(4, 2, 0, 17).tolist() == [5, 7, 9, 11]
+    assert segments(4, 0, 40).tolist() == [5, 15, 25, 35]
+    assert segments(8, 0, 4).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert dense(5, 2, 2, 6).tolist() == [2, 4, 5, 5, 5]
+
+
+@pytest.mark.parametrize("call", [
+    lambda: dense(0, 1, 0, 9), lambda: dense(4, 0, 0, 9), lambda: dense(4, 1, 5, 5),
+    lambda: segments(0, 0, 9), lambda: segments(3, 9, 3), lambda: segments(3, -1, 3),
+    lambda: views(4, 1, 0, 9, 0),
+])  # fmt: skip
+def test_what_makes_no_sense(call):
+    with pytest.raises(SettingsError):
+        call()
