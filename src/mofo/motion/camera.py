@@ -56,7 +56,7 @@ class CameraFitter:
         v8_8hw = np.stack([nil, nil, nil, one, x_hw, y_hw, x_hw * y_hw, y_hw**2])
         self._uv8 = np.stack([u8_8hw, v8_8hw], -1).reshape(8, -1)  # (8, h*w*2), as flow lies
         # A few hundred points say as much as all.
-        step = max(1, round(np.sqrt(rows * columns / 400)))
+        step = max(1, round(np.sqrt(rows * columns / 300)))
         self._some = np.s_[:, step // 2 :: step, step // 2 :: step]
         self._u8, self._v8 = (
             np.ascontiguousarray(rows_8hw[self._some].reshape(8, -1).T)
@@ -115,15 +115,12 @@ class CameraFitter:
             p, weight, score = self._from(u_TP, v_TP, base_TP, rim_TP, 4)
             better = seen_T & (score > best_score + 0.02)
             best_p[better], best_weight[better] = p[better], weight[better]
-        common_TP = best_weight / np.maximum(best_weight.sum(1, keepdims=True), 1e-9)
-        common_TP = _spread(common_TP, _NEIGHBOURS)
+            best_score[better] = score[better]
+        agreed_TP = _mean_around(best_weight / np.maximum(base_TP, 1e-9), _NEIGHBOURS)
+        common_TP = base_TP * np.square(np.square(agreed_TP))  # dissenters have next to no say
         p, weight, rest = fit_similarity(self._x, self._y, u_TP, v_TP, base_TP, common_TP, 4)
-        score = _score(base_TP, rest)
-        own_p, own_weight, own_rest = fit_similarity(
-            self._x, self._y, u_TP, v_TP, base_TP, best_weight, 2
-        )
-        alone = _score(base_TP, own_rest) > score + 0.05
-        p[alone], weight[alone] = own_p[alone], own_weight[alone]
+        alone = best_score > _score(base_TP, rest) + 0.05
+        p[alone], weight[alone] = best_p[alone], best_weight[alone]
         return p, weight
 
     def _from(
@@ -238,13 +235,17 @@ def _outer(rows_P8: np.ndarray) -> np.ndarray:
     return (rows_P8[:, :, None] * rows_P8[:, None, :]).reshape(len(rows_P8), -1)
 
 
-def _spread(values_TP: np.ndarray, reach: int) -> np.ndarray:
-    """Sum over the frames up to ``reach`` away, cut at the ends."""
-    total_TP = values_TP.copy()
+def _mean_around(values_TP: np.ndarray, reach: int) -> np.ndarray:
+    """Mean over the frames up to ``reach`` away, as far as there are any."""
+    total_TP, count_T1 = values_TP.copy(), np.ones((len(values_TP), 1), np.float32)
     for shift in range(1, min(reach, len(values_TP) - 1) + 1):
-        total_TP[shift:] += values_TP[:-shift]
-        total_TP[:-shift] += values_TP[shift:]
-    return total_TP
+        for there, here in (
+            (slice(shift, None), slice(None, -shift)),
+            (slice(None, -shift), slice(shift, None)),
+        ):
+            total_TP[there] += values_TP[here]
+            count_T1[there] += 1
+    return total_TP / count_T1
 
 
 def _weighted_median(values_TP: np.ndarray, weights_TP: np.ndarray) -> np.ndarray:
