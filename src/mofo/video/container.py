@@ -37,29 +37,13 @@ class Container:
     """
 
     def __init__(self, path: str, options: dict[str, str]) -> None:
-        check_readable(path)
         self.used = False  # whether decode() has been called
-        self._path = path
         self._packets = self._bad = self._damaged = 0
         self._end = ""
+        self._container, self._stream = open_video(path, options)
         try:
-            # "file:" keeps names such as "a:b.mp4" from being taken for a protocol, and the white
-            # list keeps a play list that is called .mp4 from fetching anything.
-            self._container = av.open(
-                "file:" + str(Path(path).absolute()),
-                options={"protocol_whitelist": "file"},
-                metadata_errors="replace",
-            )
-        except (av.FFmpegError, ValueError, OSError) as error:
-            raise VideoError(
-                path, f"not a video that FFmpeg can read ({reason_of(error)})"
-            ) from None
-        try:
-            self._stream = stream = self._pick()
-            context = stream.codec_context
-            self.codec = context.codec.canonical_name
-            context.thread_count = 1
-            context.options = options
+            stream = self._stream
+            self.codec = stream.codec_context.codec.canonical_name
             self.fps = _positive(stream.average_rate) or _positive(stream.guessed_rate)
             self.frames = stream.frames or None
             self.duration = self._duration()
@@ -72,20 +56,6 @@ class Container:
         except BaseException:
             self._container.close()
             raise
-
-    def _pick(self) -> Any:
-        """The video stream; attached pictures (cover art) are none."""
-        if self._container.format.name in _TEXT_DEMUXERS:
-            raise VideoError(self._path, "not a video that FFmpeg can read (it is text)")
-        cover = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-        streams = [s for s in self._container.streams.video if not s.disposition & cover]
-        if not streams:
-            raise VideoError(self._path, "has no video stream")
-        best = self._container.streams.best("video")
-        stream = best if best in streams else streams[0]
-        if stream.codec_context is None:
-            raise VideoError(self._path, "no decoder for its video codec")
-        return stream
 
     def _duration(self) -> float | None:
         stream = self._stream
@@ -150,6 +120,52 @@ class Container:
         if self._bad or self._damaged:
             lines.append(f"{self._bad} corrupt packets skipped, {self._damaged} frames damaged")
         return lines
+
+
+def open_video(path: str, options: dict[str, str]) -> tuple[Any, Any]:
+    """Container and video stream of a file, its decoder set to one thread; nothing is decoded.
+
+    Args:
+        path: the file.
+        options: FFmpeg options of the decoder.
+
+    Raises:
+        VideoError: the file cannot be read, or is no video.
+    """
+    check_readable(path)
+    try:
+        # "file:" keeps names such as "a:b.mp4" from being taken for a protocol, and the white
+        # list keeps a play list that is called .mp4 from fetching anything.
+        container = av.open(
+            "file:" + str(Path(path).absolute()),
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise VideoError(path, f"not a video that FFmpeg can read ({reason_of(error)})") from None
+    try:
+        stream = _video_stream(path, container)
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = options
+    except BaseException:
+        container.close()
+        raise
+    return container, stream
+
+
+def _video_stream(path: str, container: Any) -> Any:
+    """The video stream; attached pictures (cover art) are none."""
+    if container.format.name in _TEXT_DEMUXERS:
+        raise VideoError(path, "not a video that FFmpeg can read (it is text)")
+    cover = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    streams = [s for s in container.streams.video if not s.disposition & cover]
+    if not streams:
+        raise VideoError(path, "has no video stream")
+    best = container.streams.best("video")
+    stream = best if best in streams else streams[0]
+    if stream.codec_context is None:
+        raise VideoError(path, "no decoder for its video codec")
+    return stream
 
 
 def check_readable(path: str) -> None:

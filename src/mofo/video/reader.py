@@ -86,6 +86,9 @@ class Frame:
         kind: "I", "P", "B" or "?".
         vectors: array of ``MOTION_VECTOR``, in the coordinates of the coded frame (full size, not
             turned upright); None if not asked for or if the frame has none (all I-frames do not).
+        order: rises in the order in which frames were coded; None without motion vectors.
+        referred: whether others may be predicted from this frame; None if that is not known
+            (only H.264 says so) or without motion vectors.
     """
 
     index: int
@@ -94,6 +97,8 @@ class Frame:
     key: bool
     kind: str
     vectors: np.ndarray | None = None
+    order: int | None = None
+    referred: bool | None = None
 
 
 class VideoReader:
@@ -142,7 +147,7 @@ class VideoReader:
         source = self._source
         first = source.first
         self._coded = (first.width, first.height)
-        rotation, mirrored = _orientation(first)
+        rotation, mirrored = orientation(first)
         self._orient = (rotation, mirrored)
         turned = rotation in (90, 270)
         width, height = self._coded[::-1] if turned else self._coded
@@ -175,7 +180,7 @@ class VideoReader:
             if self._colour is None:
                 # Vectors come from the bitstream. Deblocking only mends pixels nobody looks at.
                 options["skip_loop_filter"] = "all"
-        return Container(self.path, options)
+        return Container(self.path, options, coding_order=self._vectors)
 
     def __enter__(self) -> VideoReader:
         return self
@@ -218,8 +223,9 @@ class VideoReader:
                 time,
                 None if colour is None else self._image(frame),
                 bool(frame.key_frame),
-                _KINDS[frame.pict_type] if frame.pict_type < 4 else "?",
-                _motion_vectors(frame) if wants_vectors else None,
+                frame_kind(frame),
+                motion_vectors(frame) if wants_vectors else None,
+                *((wants_vectors and frame.opaque) or (None, None)),
             )
         if back:
             self.warnings.append(f"{back} time stamps do not rise: the frame rate was used there")
@@ -301,7 +307,13 @@ def _side_data(frame: av.VideoFrame, kind: str) -> Any:
         return None
 
 
-def _motion_vectors(frame: av.VideoFrame) -> np.ndarray | None:
+def frame_kind(frame: av.VideoFrame) -> str:
+    """ "I", "P", "B" or "?"."""
+    return _KINDS[frame.pict_type] if frame.pict_type < 4 else "?"
+
+
+def motion_vectors(frame: av.VideoFrame) -> np.ndarray | None:
+    """The codec's vectors, see ``Frame.vectors``; the decoder must have been asked for them."""
     data = _side_data(frame, "MOTION_VECTORS")
     if data is None:
         return None
@@ -309,7 +321,7 @@ def _motion_vectors(frame: av.VideoFrame) -> np.ndarray | None:
     return np.frombuffer(data, np.uint8).copy().view(MOTION_VECTOR)
 
 
-def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     """Clockwise degrees, then whether to mirror left to right, that make a frame upright."""
     data = _side_data(frame, "DISPLAYMATRIX")
     if data is None:
