@@ -1,3 +1,4 @@
+import av
 import numpy as np
 import pytest
 from scenes import Waves, disk, iou, shift
@@ -134,6 +135,60 @@ def test_distance_to_the_anchor():
     assert u("P", 2) == pytest.approx(2)
 
 
+# Frames in display order: kind, order of coding, whether others are predicted from it, and how far
+# back the nearest frame lies that it may be predicted from.
+RUNS = {
+    "no B": [("I", 0, True, 1), ("P", 1, True, 1), ("P", 2, True, 1)],
+    "x264, three B": [
+        *[("I", 0, True, 1), ("B", 3, False, 1), ("B", 2, True, 2), ("B", 4, False, 1)],
+        *[("P", 1, True, 4), ("B", 7, False, 1), ("B", 6, True, 2), ("B", 8, False, 1)],
+        *[("P", 5, True, 4), ("P", 9, True, 1)],
+    ],
+    "x264, two B": [
+        *[("I", 0, True, 1), ("B", 2, True, 1), ("B", 3, False, 1), ("P", 1, True, 3)],
+        *[("B", 5, True, 1), ("B", 6, False, 1), ("P", 4, True, 3)],
+    ],
+    "three B, none referred to": [
+        *[("I", 0, True, 1), ("B", 2, False, 1), ("B", 3, False, 2), ("B", 4, False, 3)],
+        *[("P", 1, True, 4)],
+    ],
+    "three levels": [
+        *[("I", 0, True, 1), ("B", 4, False, 1), ("B", 3, True, 2), ("B", 5, False, 1)],
+        *[("B", 2, True, 4), ("B", 7, False, 1), ("B", 6, True, 2), ("B", 8, False, 1)],
+        *[("P", 1, True, 8)],
+    ],
+    "P that none refers to": [
+        *[("I", 0, True, 1), ("P", 1, False, 1), ("P", 2, True, 2), ("P", 3, False, 1)],
+    ],
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_distance_to_the_nearest_reference(run):
+    field = VectorField(640, 480, 1.0)
+    for _ in range(12):  # so that what is kept comes to its limit
+        found = [field.distance(kind, order, referred) for kind, order, referred, _ in run]
+        assert found[1:] == [back for *_, back in run[1:]]
+        # The I-frame of the next round is coded later than all before it.
+        run = [(kind, order + len(run), referred, back) for kind, order, referred, back in run]
+
+
+@pytest.mark.parametrize("name", ["no B", "x264, three B", "three B, none referred to"])
+def test_distance_by_order_alone(name):
+    field = VectorField(640, 480, 1.0)
+    for kind, order, _, back in RUNS[name]:
+        assert field.distance(kind, order) == back
+
+
+def test_distance_without_order():
+    field = VectorField(640, 480, 1.0)
+    assert [field.distance(kind) for kind in "IBBBPPBPIB"] == [1, 1, 2, 3, 4, 1, 1, 2, 1, 1]
+    # Lost for a while, for instance after damage: the last I or P again, then as before.
+    field = VectorField(640, 480, 1.0)
+    marks = [("I", 0, True), ("B", None, None), ("B", None, None), ("P", 1, True), ("P", 5, True)]
+    assert [field.distance(*mark) for mark in marks] == [1, 1, 2, 3, 1]
+
+
 def test_future_vectors_are_ignored():
     field = VectorField(640, 480, 1.0)
     vectors = np.concatenate([grid(640, 480, 16, 2, 0), grid(640, 480, 16, -40, 9, source=1)])
@@ -248,6 +303,81 @@ def test_real_pan_with_b_frames(tmp_path):
     assert np.median(medians, axis=0) == pytest.approx([2, -1], abs=0.1)
 
 
+def encode(path, frames, codec, **options):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width = frames[0].shape
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    return path
+
+
+def speeds(path):
+    """Per frame: kind, whether others are predicted from it, median vector (NaN if none)."""
+    with VideoReader(path, colour=None, motion_vectors=True) as reader:
+        field = VectorField(reader.info.width, reader.info.height, 1.0)
+        for frame in reader:
+            distance = field.distance(frame.kind, frame.order, frame.referred)
+            flow_Thw2, confidence_Thw = field.fields([frame.vectors], [distance])
+            known_Thw = confidence_Thw > 0
+            median_2 = np.full(2, np.nan)
+            if known_Thw.mean() > 0.3:
+                median_2 = np.median(flow_Thw2[known_Thw], axis=0)
+            yield frame.kind, frame.referred, median_2
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pyramid", "bframes"),
+    [
+        *[(".mp4", "none", bframes) for bframes in (0, 1, 3)],
+        *[(".mp4", "strict", bframes) for bframes in (2, 3)],
+        *[(".mp4", "normal", bframes) for bframes in (0, 1, 2, 3, 5)],
+        # Lengths before units, or start codes; h264 has no time stamps at all, avi wrong ones.
+        *[(suffix, "normal", 3) for suffix in (".mkv", ".ts", ".avi", ".h264")],
+    ],
+)
+def test_speed_of_a_pan_with_every_kind_of_b_frame(tmp_path, suffix, pyramid, bframes):
+    waves, way_2 = Waves(1), np.array([3, -1])
+    path = encode(
+        tmp_path / f"pan{suffix}",
+        [waves.picture(144, 192, shift(*way_2 * t)) for t in range(26)],
+        "libx264",
+        **{"preset": "veryfast", "crf": "16", "bf": str(bframes)},
+        **{"x264-params": f"b-adapt=0:b-pyramid={pyramid}:scenecut=0:asm=0"},
+    )
+    found = list(speeds(path))
+    kinds = "".join(kind for kind, _, _ in found)
+    assert len(found) == 26
+    assert kinds.startswith("I" + "B" * bframes + "P")
+    is_middle = [kind == "B" and referred for kind, referred, _ in found]
+    assert any(is_middle) == (pyramid != "none" and bframes > 1)
+    # Relative to the way. Near the end of the clip vectors may point elsewhere.
+    error = np.array([np.linalg.norm(median_2 - way_2) for *_, median_2 in found])
+    error = error[~np.isnan(error)] / np.linalg.norm(way_2)
+    assert len(error) > 20
+    assert (error < 0.1).mean() > 0.9
+
+
+def test_b_frames_of_mpeg4_say_nothing(tmp_path):
+    waves = Waves(1)
+    frames = [waves.picture(144, 192, shift(3 * t, -t)) for t in range(14)]
+    path = encode(tmp_path / "pan.avi", frames, "mpeg4", bf="2", b="2000000")
+    seen, steps = "", 0
+    for kind, referred, median_2 in speeds(path):
+        seen += kind
+        assert referred is None
+        if kind == "B":
+            assert np.isnan(median_2).all()
+        elif not np.isnan(median_2).any():
+            steps += 1
+            assert median_2 == pytest.approx([3, -1], abs=0.2)
+    assert seen.startswith("IBBPBBP")
+    assert steps >= 3
+
+
 def mover_frames(frames=24, height=144, width=192):
     """A textured disk over a still ground; and its boxes."""
     ground_HW, thing = Waves(7).picture(height, width), Waves(8)
@@ -315,8 +445,6 @@ def test_upright(rotation):
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_rotated_file_gives_the_same_area_by_pictures_and_by_vectors(tmp_path, degrees):
-    import av
-
     pictures, boxes_T4 = mover_frames(20)
     path = tmp_path / "turned.mp4"
     with av.open(str(path), "w") as container:

@@ -6,6 +6,9 @@ decoding at almost no cost, and the pixels themselves are not needed.
 
 from __future__ import annotations
 
+import math
+from collections import deque
+
 import cv2
 import numpy as np
 
@@ -37,16 +40,34 @@ class VectorField:
         self.shape_hw = (-(-height // self._side), -(-width // self._side))
         self.cell = self._side * scale
         self._scale = scale
-        self._since_anchor = 0
+        self._position = -1
+        # Position and order of coding; H.264 has 16 references at most.
+        self._references: deque[tuple[int, int]] = deque(maxlen=16)
+        self._latest = -1  # of the B-frames since the last I or P, in order of coding
 
-    def distance(self, kind: str) -> int:
-        """Frames from this frame (kind "I", "P", "B" or "?") to the one its vectors point to.
+    def distance(self, kind: str, order: int | None = None, referred: bool | None = None) -> int:
+        """Frames from this frame to the one that most of its vectors point to.
 
-        FFmpeg does not say which frame a vector refers to. The last anchor (I or P) is the usual
-        one. Call it once for every frame, in display order.
+        FFmpeg does not say which frame a vector refers to. It is nearly always the nearest of the
+        earlier ones that may be: coded before this frame, and an I, a P, or a B that others are
+        predicted from (the middle of a run of three B-frames, as x264 has it). Call it once for
+        every frame, in display order.
+
+        Args:
+            kind: "I", "P", "B" or "?".
+            order: place in the order of coding. Without it, B-frames refer to the last I or P.
+            referred: whether others are predicted from the frame. Without it, B-frames are taken
+                for such if they were coded before one that is shown earlier.
         """
-        distance = self._since_anchor + 1
-        self._since_anchor = self._since_anchor + 1 if kind == "B" else 0
+        self._position += 1
+        now = math.inf if order is None else order
+        past = (at for at, coded in reversed(self._references) if coded <= now)
+        distance = self._position - next(past, -1)
+        if referred is None:
+            referred = kind != "B" or now < self._latest
+        if referred:
+            self._references.append((self._position, -1 if order is None else order))
+        self._latest = max(self._latest, order or 0) if kind == "B" else -1
         return distance
 
     def fields(

@@ -15,6 +15,7 @@ from typing import Any
 import av
 
 from mofo.types import VideoError
+from mofo.video.coding_order import CodingOrder
 
 _TEXT_DEMUXERS = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # "decode" any text as ANSI art
 
@@ -25,6 +26,7 @@ class Container:
     Args:
         path: the file.
         options: FFmpeg options of the decoder.
+        coding_order: mark frames as ``CodingOrder`` does.
 
     Attributes:
         codec: FFmpeg's name of the codec.
@@ -36,7 +38,7 @@ class Container:
         VideoError: when not a single frame can be had from the file.
     """
 
-    def __init__(self, path: str, options: dict[str, str]) -> None:
+    def __init__(self, path: str, options: dict[str, str], *, coding_order: bool = False) -> None:
         self.used = False  # whether decode() has been called
         self._packets = self._bad = self._damaged = 0
         self._end = ""
@@ -44,6 +46,7 @@ class Container:
         try:
             stream = self._stream
             self.codec = stream.codec_context.codec.canonical_name
+            self._order = CodingOrder(stream.codec_context) if coding_order else None
             self.fps = _positive(stream.average_rate) or _positive(stream.guessed_rate)
             self.frames = stream.frames or None
             self.duration = self._duration()
@@ -91,6 +94,8 @@ class Container:
             if packet is None:
                 return
             self._packets += packet.size > 0
+            if self._order is not None and packet.size:
+                self._order.mark(packet)
             try:
                 frames = packet.decode()
             except (av.FFmpegError, OSError):

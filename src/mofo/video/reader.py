@@ -85,7 +85,8 @@ class Frame:
         key: whether decoding can start here.
         kind: "I", "P", "B" or "?".
         vectors: array of ``MOTION_VECTOR``, in the coordinates of the coded frame (full size, not
-            turned upright); None if not asked for or if the frame has none (all I-frames do not).
+            turned upright); None if not asked for or if the frame has none (all I-frames do not,
+            nor do B-frames of MPEG-4).
         order: rises in the order in which frames were coded; None without motion vectors.
         referred: whether others may be predicted from this frame; None if that is not known
             (only H.264 says so) or without motion vectors.
@@ -203,6 +204,7 @@ class VideoReader:
         source.used = True
         step = 1.0 / source.fps if source.fps else 0.04
         colour, coded, wants_vectors = self._colour, self._coded, self._vectors
+        no_vectors_of_b = source.codec == "mpeg4"  # FFmpeg exports zeros for its B-frames
         index, time, resized, back = -1, -step, 0, 0
         for frame in source.decode():
             index += 1
@@ -218,14 +220,17 @@ class VideoReader:
                         f"frame {index} is {frame.width}x{frame.height}, the first one was "
                         f"{coded[0]}x{coded[1]}: such frames are resized"
                     )
+            kind = frame_kind(frame)
+            has_vectors = wants_vectors and not (kind == "B" and no_vectors_of_b)
+            mark: Any = frame.opaque or (None, None)  # by ``CodingOrder``
             yield Frame(
                 index,
                 time,
                 None if colour is None else self._image(frame),
                 bool(frame.key_frame),
-                frame_kind(frame),
-                motion_vectors(frame) if wants_vectors else None,
-                *((wants_vectors and frame.opaque) or (None, None)),
+                kind,
+                motion_vectors(frame) if has_vectors else None,
+                *mark,
             )
         if back:
             self.warnings.append(f"{back} time stamps do not rise: the frame rate was used there")
