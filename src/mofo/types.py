@@ -180,3 +180,31 @@ class MotionArea:
         """One box around all motion in frames ``start`` (included) to ``stop`` (excluded)."""
         rows = slice(start, stop)
         return hull(self.box_T4[rows][self.valid_T[rows]])
+
+
+@dataclass(frozen=True, eq=False)
+class ClipSample:
+    """One clip and its motion area: frames and boxes went through the same crop, resize and flip.
+
+    Attributes:
+        frames_THWC: uint8 RGB.
+        box_T4: float32, pixels of ``frames_THWC``. Each frame's box is the hull of the motion from
+            this frame up to the next one of the clip, so that the frames left out between them
+            count, too; zeros where not valid.
+        valid_T: bool, whether anything moves there, inside the crop.
+        noise_N: float32 in [0, 1), one value a token, from the sample's own generator; it decides
+            the mask.
+        index: row of the catalog.
+        path: the file.
+        start: number of the clip's first frame in the file.
+        failures: ``(path, reason)`` of each video that was drawn first but could not be used.
+    """
+
+    frames_THWC: np.ndarray
+    box_T4: np.ndarray
+    valid_T: np.ndarray
+    noise_N: np.ndarray
+    index: int
+    path: str
+    start: int
+    failures: tuple[tuple[str, str], ...] = ()
