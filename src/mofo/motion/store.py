@@ -11,9 +11,11 @@ detect`` writes them; what is in them depends on the videos and the settings onl
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -108,13 +110,39 @@ class AreaStore:
             raise KeyError(key)
         video = self._videos.slice(row, 1).to_pylist()[0]
         rows = self._areas(video["_table"]).rows(video["video"])
-        if len(rows) != video["frames"]:
+        self._check_frames(row, len(rows))
+        return from_rows(rows, video)
+
+    def boxes(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Key, ``box_T4`` and ``valid_T`` of every video, in no certain order.
+
+        The store is read through once: for many videos, far faster than one after the other.
+
+        Raises:
+            StoreError: the files are damaged or do not belong together.
+        """
+        sides = ["x1", "y1", "x2", "y2"]
+        columns = ["video", *sides, "valid"]
+        in_table = self._videos["_table"].to_numpy()
+        for number in range(len(self._tables)):
+            runs = self._areas(number).runs(columns)
+            for key, several in itertools.groupby(runs, lambda run: run[0]):
+                row = self._row.get(key)
+                if row is None or in_table[row] != number:
+                    continue  # an older detection of the same video
+                rows = pa.concat_tables([rows for _, rows in several])
+                self._check_frames(row, len(rows))
+                box_T4 = np.stack([rows[side].to_numpy() for side in sides], 1)
+                yield key, box_T4, rows["valid"].to_numpy()
+
+    def _check_frames(self, row: int, found: int) -> None:
+        video = self._videos.slice(row, 1).select(["video", "frames", "_table"]).to_pylist()[0]
+        if found != video["frames"]:
             file = self._tables[video["_table"]].areas
             raise StoreError(
-                f"{file}: {len(rows)} frames of {key}, expected {video['frames']}: "
+                f"{file}: {found} frames of {video['video']}, expected {video['frames']}: "
                 "the detection did not end well, run it again to mend the store"
             )
-        return from_rows(rows, video)
 
     def find(self, path: str | Path) -> str:
         """The key of the video whose stored path shares the longest end with ``path``.

@@ -111,11 +111,14 @@ class AreasFile:
             table = self._file.read_row_groups(groups)
         return table.filter(pc.equal(table["video"], key))
 
-    def runs(self) -> Iterator[tuple[str, pa.Table]]:
-        """All rows in order, as ``(video, rows)``; a long video may come in several runs."""
+    def runs(self, columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
+        """All rows in order, as ``(video, rows)``; a long video may come in several runs.
+
+        ``columns``: only these, ``video`` among them.
+        """
         for group in range(self._file.num_row_groups):
             with damage_named(self.path):
-                table = self._file.read_row_groups([group]).combine_chunks()
+                table = self._file.read_row_groups([group], columns=columns).combine_chunks()
             names = table["video"].cast(pa.string())
             ends = pc.run_end_encode(names.combine_chunks() if len(names) else pa.array([], "str"))
             start = 0
