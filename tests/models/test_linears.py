@@ -1,0 +1,84 @@
+"""The thrifty layers give what the plain ones give, and keep less."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from inputs import generator, randomise
+from torch import nn
+
+from mofo.models.linears import gelu_linear, norm_linear
+
+
+class Both(nn.Module):
+    """A norm and two layers, by ours or by plain operations."""
+
+    def __init__(self, plain: bool) -> None:
+        super().__init__()
+        self.plain = plain
+        self.norm = nn.LayerNorm(16, eps=1e-6)
+        self.first = nn.Linear(16, 32)
+        self.second = nn.Linear(32, 16)
+        randomise(self, 3)
+
+    def forward(self, x):
+        if self.plain:
+            return self.second(F.gelu(self.first(self.norm(x))))
+        hidden = norm_linear(x, self.norm, self.first.weight, self.first.bias)
+        return gelu_linear(hidden, self.second)
+
+
+def run(plain, *, dtype=None, frozen=(), leaf=True):
+    module = Both(plain)
+    for name in frozen:
+        module.get_parameter(name).requires_grad_(False)
+    x = torch.randn(2, 5, 16, generator=generator(4)).requires_grad_(leaf)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype is not None):
+        y = module(x)
+    y.float().square().sum().backward()
+    grads = {name: p.grad for name, p in module.named_parameters()} | {"x": x.grad}
+    return y, grads
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+@pytest.mark.parametrize(
+    "frozen", [(), ("first.weight", "norm.bias"), ("norm.weight", "norm.bias", "second.bias")]
+)
+def test_same_result_and_gradients(frozen, leaf):
+    wanted, wanted_grads = run(True, frozen=frozen, leaf=leaf)
+    found, found_grads = run(False, frozen=frozen, leaf=leaf)
+    assert torch.equal(found, wanted)
+    for name, grad in wanted_grads.items():
+        if grad is None:
+            assert found_grads[name] is None, name
+        else:
+            torch.testing.assert_close(found_grads[name], grad, msg=name)
+
+
+def test_same_under_autocast():
+    wanted, wanted_grads = run(True, dtype=torch.bfloat16)
+    found, found_grads = run(False, dtype=torch.bfloat16)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, wanted)
+    for name, grad in wanted_grads.items():
+        assert found_grads[name].dtype == torch.float32
+        torch.testing.assert_close(found_grads[name], grad, rtol=0.02, atol=0.02, msg=name)
+
+
+def test_less_is_kept():
+    """Of the tensors with a row for each token, only the inputs of norm and GELU."""
+
+    def kept(plain: bool) -> list[int]:
+        module, sizes = Both(plain), set()
+        x = torch.randn(2, 50, 16, generator=generator(4), requires_grad=True)
+
+        def note(tensor):
+            if tensor.numel() >= x.numel() and not isinstance(tensor, nn.Parameter):
+                sizes.add((tensor.data_ptr(), tensor.numel()))
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            module(x)
+        return sorted(size for _, size in sizes)
+
+    assert kept(plain=False) == [1600, 3200]
+    assert kept(plain=True) == [1600, 1600, 3200, 3200]

@@ -1,0 +1,278 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from inputs import GRID, HIDDEN, clip, gradients, mask, model, settings
+
+from mofo.models.mae import MaskedAutoencoder, area_weight, with_statistics
+from mofo.models.patches import patch_statistics, put_patches, take_patches
+from mofo.types import SettingsError
+
+
+def step(built, frames=None, mask_BN=None, hidden=HIDDEN, **options):
+    frames = clip() if frames is None else frames
+    return built(frames, mask() if mask_BN is None else mask_BN, hidden=hidden, **options)
+
+
+def test_shapes_and_what_belongs_together():
+    found = step(model())
+    assert found.loss.shape == ()
+    assert found.error_BM.shape == (2, HIDDEN)
+    assert found.prediction_BMp.shape == (2, HIDDEN, 1536)
+    assert not found.prediction_BMp.requires_grad
+    for row, hidden in zip(found.index_BM, mask(), strict=True):
+        assert row.tolist() == hidden.nonzero().flatten().tolist()
+    assert found.loss.item() == pytest.approx(found.error_BM.mean().item(), rel=1e-6)
+
+
+def test_loss_is_the_mean_squared_error_to_the_target():
+    built = model()
+    found = step(built)
+    target = built.target(clip(), found.index_BM)
+    wanted = ((found.prediction_BMp - target) ** 2).mean()
+    assert found.loss.item() == pytest.approx(wanted.item(), rel=1e-6)
+
+
+def test_target_follows_the_formula():
+    pixels = clip().numpy().reshape(2, 2, 2, 4, 16, 3, 16, 3).astype(np.float64) / 255
+    blocks = pixels.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(2, 24, 512, 3)
+    mean, std = blocks.mean(2, keepdims=True), blocks.std(2, ddof=1, keepdims=True)
+    wanted = ((blocks - mean) / (std + 1e-6)).reshape(2, 24, 1536)
+    index = torch.tensor([[3, 1], [0, 23]])
+    found = model().target(clip(), index).numpy()
+    for sample in range(2):
+        np.testing.assert_allclose(found[sample], wanted[sample, index[sample]], atol=2e-6)
+    plain = model(normalise_target=False).target(clip(), index).numpy()
+    np.testing.assert_allclose(plain[0], blocks.reshape(2, 24, 1536)[0, index[0]], atol=1e-7)
+
+
+def test_bytes_and_floats_give_the_same():
+    built = model()
+    bytes_, floats = step(built), step(built, clip() / 255)
+    torch.testing.assert_close(floats.prediction_BMp, bytes_.prediction_BMp, rtol=0, atol=2e-5)
+    assert floats.loss.item() == pytest.approx(bytes_.loss.item(), rel=1e-5)
+
+
+def test_the_frames_stay_as_they_are():
+    for frames in (clip(), clip() / 255):
+        before = frames.clone()
+        step(model(), frames)
+        assert torch.equal(frames, before)
+
+
+@pytest.mark.parametrize("value", [0, 77, 255])
+def test_flat_tokens_have_a_target_of_zero(value):
+    built = model()
+    frames = torch.full_like(clip(), value)
+    index = torch.arange(24).expand(2, -1)
+    assert (built.target(frames, index) == 0).all()
+    assert built.target(frames / 255, index).abs().max() < 0.2  # rounding of floats, over 1e-6
+    found = step(built, frames)
+    found.loss.backward()
+    assert all(grad.isfinite().all() for grad in gradients(built).values())
+
+
+def test_batch_order_does_not_matter():
+    built = model()
+    found = step(built, clip(3), mask(3))
+    turned = step(built, clip(3).flip(0), mask(3).flip(0))
+    torch.testing.assert_close(
+        turned.prediction_BMp.flip(0), found.prediction_BMp, rtol=0, atol=1e-5
+    )
+    torch.testing.assert_close(turned.error_BM.flip(0), found.error_BM)
+
+
+def test_hidden_pixels_do_not_reach_the_prediction():
+    built, hidden = model(), mask()
+    noise = torch.where(
+        hidden[:, :, None], take_patches(clip(seed=9), GRID), take_patches(clip(), GRID)
+    )
+    every = torch.arange(24).expand(2, -1)
+    other = put_patches(clip(), GRID, every, noise)
+    assert not torch.equal(other, clip())
+    assert torch.equal(step(built, other).prediction_BMp, step(built).prediction_BMp)
+    found, wanted = (built.predict(f, hidden, hidden=HIDDEN) for f in (other, clip()))
+    assert torch.equal(found.pixels_BMp, wanted.pixels_BMp)
+
+
+def test_stages_by_hand_give_the_step():
+    built = model()
+    visible, index = built.split(mask(), HIDDEN)
+    latent = built.encode(clip(), visible)
+    assert latent.shape == (2, 24 - HIDDEN, 64)
+    prediction = built.decode(latent, visible, index)
+    loss = built.loss(built.error(prediction, built.target(clip(), index)))
+    assert torch.equal(loss, step(built).loss)
+
+
+def part() -> torch.Tensor:
+    """Every other hidden token."""
+    hidden = mask()
+    return hidden & (hidden.cumsum(1) % 2 == 0)
+
+
+def test_decoding_a_part():
+    """Not the same numbers as a full decoding has there: mask tokens attend to each other."""
+    built = model()
+    whole, half = step(built), step(built, decode_BN=part(), decoded=HIDDEN // 2)
+    assert half.prediction_BMp.shape == (2, HIDDEN // 2, 1536)
+    for row, chosen in zip(half.index_BM, part(), strict=True):
+        assert row.tolist() == chosen.nonzero().flatten().tolist()
+    same_tokens = whole.prediction_BMp[:, 1::2]
+    assert not torch.allclose(half.prediction_BMp, same_tokens, rtol=0, atol=1e-3)
+    visible, _ = built.split(mask(), HIDDEN)
+    latent = built.encode(clip(), visible)
+    assert torch.equal(built.decode(latent, visible, half.index_BM).detach(), half.prediction_BMp)
+    # The whole, given as a part, is the whole.
+    full = step(built, decode_BN=mask(), decoded=HIDDEN)
+    assert torch.equal(full.loss, whole.loss)
+
+
+def test_weight_outside_the_area():
+    built, inside = model(), torch.zeros(2, 24, dtype=torch.bool)
+    inside[:, 4:15] = True
+    plain = step(built)
+    same = step(built, weight_BN=area_weight(inside, 1.0))
+    assert same.loss.item() == pytest.approx(plain.loss.item(), rel=1e-6)
+    at = inside.gather(1, plain.index_BM)
+    none = step(built, weight_BN=area_weight(inside, 0.0))
+    assert none.loss.item() == pytest.approx(plain.error_BM[at].mean().item(), rel=1e-6)
+    weight = torch.where(at, 1.0, 0.25)
+    quarter = step(built, weight_BN=area_weight(inside, torch.tensor(0.25)))
+    wanted = (plain.error_BM * weight).sum() / weight.sum()
+    assert quarter.loss.item() == pytest.approx(wanted.item(), rel=1e-6)
+    assert step(built, weight_BN=torch.zeros(2, 24)).loss == 0
+
+
+def test_a_sample_without_an_area_counts_everywhere():
+    inside = torch.zeros(2, 4, dtype=torch.bool)
+    inside[0, 1] = True
+    assert area_weight(inside, 0.5).tolist() == [[0.5, 1, 0.5, 0.5], [1, 1, 1, 1]]
+    with pytest.raises(SettingsError, match="0 is the least"):
+        area_weight(inside, -1.0)
+
+
+def test_autocast_is_finite_and_near():
+    built = model()
+    exact = step(built)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = step(built)
+    assert found.loss.dtype == torch.float32
+    assert found.prediction_BMp.dtype == torch.bfloat16
+    assert found.loss.item() == pytest.approx(exact.loss.item(), rel=0.02)
+    found.loss.backward()
+    for name, grad in gradients(built).items():
+        assert grad.dtype == torch.float32, name
+        assert grad.isfinite().all(), name
+
+
+def test_checkpointing_gives_the_same():
+    found = []
+    for checkpointing in (False, True):
+        built = model(checkpointing=checkpointing)
+        step(built).loss.backward()
+        found.append(gradients(built))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"checkpointing": True}, {"drop_path": 0.1}])
+def test_compiles_without_a_break(options):
+    built = model(**options).eval()
+    plain = step(built, decode_BN=part(), decoded=9, weight_BN=area_weight(mask(seed=4), 0.5))
+    plain.loss.backward()
+    wanted = gradients(built)
+    built.zero_grad()
+    torch._dynamo.reset()
+    compiled = torch.compile(built, fullgraph=True, backend="aot_eager")
+    found = step(compiled, decode_BN=part(), decoded=9, weight_BN=area_weight(mask(seed=4), 0.5))
+    found.loss.backward()
+    assert found.loss.item() == pytest.approx(plain.loss.item(), rel=1e-5)
+    for name, grad in gradients(built).items():
+        torch.testing.assert_close(grad, wanted[name], rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_compiles_in_training_with_autocast():
+    torch._dynamo.reset()
+    compiled = torch.compile(model(drop_path=0.2), fullgraph=True, backend="eager")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert step(compiled).loss.isfinite()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not torch.cuda.is_available() and os.environ.get("MOFO_REQUIRE_GPU") != "1",
+    reason="no CUDA device",
+)
+def test_on_a_gpu_without_a_sync():
+    """The step never waits for the device, compiled or not, and gives what the CPU gives."""
+    built = model()
+    wanted = step(built)
+    built.cuda()
+    frames, hidden = clip().cuda(), mask().cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = built(frames, hidden, hidden=HIDDEN)
+        found.loss.backward()
+        with torch.autocast("cuda", torch.bfloat16):
+            low = built(frames, hidden, hidden=HIDDEN)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert found.loss.item() == pytest.approx(wanted.loss.item(), rel=1e-4)
+    assert low.loss.item() == pytest.approx(wanted.loss.item(), rel=0.02)
+    compiled = torch.compile(built, fullgraph=True)
+    with torch.autocast("cuda", torch.bfloat16):
+        fast = compiled(frames, hidden, hidden=HIDDEN)
+    fast.loss.backward()
+    assert fast.loss.item() == pytest.approx(wanted.loss.item(), rel=0.02)
+
+
+def test_predict_uses_neighbours_statistics_and_the_true_ones_only_when_given():
+    built = model()
+    found = built.predict(clip(), mask(), hidden=HIDDEN)
+    assert found.pixels_BMp.min() >= 0
+    assert found.pixels_BMp.max() <= 1
+    # Noise has the same statistics everywhere: the guess must be near the truth.
+    true = patch_statistics(take_patches(clip(), GRID, found.index_BM))
+    assert (found.statistics.mean_BMC - true.mean_BMC).abs().max() < 0.1
+    wanted = with_statistics(found.prediction_BMp, found.statistics).clamp(0, 1)
+    assert torch.equal(found.pixels_BMp, wanted)
+    target = built.target(clip(), found.index_BM)
+    pixels = with_statistics(target, true)
+    truth = take_patches(clip(), GRID, found.index_BM) / 255
+    torch.testing.assert_close(pixels, truth, rtol=0, atol=1e-5)
+    plain = model(normalise_target=False).predict(clip(), mask(), hidden=HIDDEN)
+    assert torch.equal(plain.pixels_BMp, plain.prediction_BMp.clamp(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hidden": HIDDEN + 1}, "not 19 in each"),
+        ({"hidden": 24}, "1 to 23 can be"),
+        ({"hidden": 0}, "1 to 23 can be"),
+        ({"mask_BN": torch.ones(2, 20, dtype=torch.bool)}, "takes bool"),
+        ({"mask_BN": torch.ones(2, 24)}, "takes bool"),
+        ({"decoded": 9}, "given together"),
+        ({"decode_BN": torch.ones(2, 24, dtype=torch.bool), "decoded": 20}, "only 18 are hidden"),
+        ({"decode_BN": torch.ones(2, 24, dtype=torch.bool), "decoded": 9}, "not 9 in each"),
+    ],
+)
+def test_wrong_sizes_give_one_clear_line(options, words):
+    with pytest.raises(SettingsError, match=words) as error:
+        step(model(), **options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_few_steps_learn():
+    built = MaskedAutoencoder(settings())
+    optimiser = torch.optim.AdamW(built.parameters(), lr=1e-3)
+    frames = torch.linspace(0, 255, 48).to(torch.uint8)[:, None].expand(2, 4, 64, 48, 3)
+    losses = []
+    for _ in range(30):
+        loss = step(built, frames).loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
