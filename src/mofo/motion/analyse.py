@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ _CELL = 4  # pixels of the analysis a cell of the flow grid
 _AT_ONCE = 128  # frames whose vectors are worked on together
 
 Progress = Callable[[int], None]
+Reader = Callable[..., Any]  # makes a ``VideoReader``, or what can stand in for one
 # Frame, whether it begins a shot, flow from the frame before.
 Stream = Iterator[tuple[np.ndarray, bool, np.ndarray | None]]
 # Whether the frame begins a shot, its vectors, how many frames back they point.
@@ -38,6 +40,7 @@ def analyse(
     *,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    reader: Reader = VideoReader,
 ) -> MotionArea:
     """Finds the motion area of a video.
 
@@ -48,18 +51,20 @@ def analyse(
         settings: backend, preset, size of the analysis.
         progress: called now and then with the number of frames done since the last call.
         watch: keeps flow and map of chosen frames.
+        reader: opens the video; may show a part of it only.
 
     Raises:
         VideoError: the file cannot be read.
     """
     log = _Log(progress, watch)
     if settings.flow == "codec":
-        area = _from_vectors(path, settings, log)
+        area = _from_vectors(path, settings, log, reader)
         if area is not None:
             return area
         log = _Log(progress, watch)
         log.warnings.append("no motion vectors that can be used: flow by dis instead of codec")
-    return _from_pictures(path, settings, "dis" if settings.flow == "codec" else settings.flow, log)
+    flow = "dis" if settings.flow == "codec" else settings.flow
+    return _from_pictures(path, settings, flow, log, reader)
 
 
 class _Log:
@@ -107,10 +112,12 @@ class _Log:
         )
 
 
-def _from_pictures(path: str | Path, settings: DetectSettings, flow: str, log: _Log) -> MotionArea:
-    with VideoReader(path, colour=None) as probe:
+def _from_pictures(
+    path: str | Path, settings: DetectSettings, flow: str, log: _Log, opened: Reader
+) -> MotionArea:
+    with opened(path, colour=None) as probe:
         size = analysis_size(probe.info.width, probe.info.height, settings.short_side)
-    with VideoReader(path, colour="gray", size=size) as reader:
+    with opened(path, colour="gray", size=size) as reader:
         stream = with_flow(
             _frames(reader, log, cuts=settings.preset != "paper"), flow_backend(flow)
         )
@@ -219,9 +226,11 @@ def _paper_boxes(stream: Stream, size: tuple[int, int], log: _Log) -> list[np.nd
     return [box_4[None] for box_4 in settled_boxes(boxes, *size)]
 
 
-def _from_vectors(path: str | Path, settings: DetectSettings, log: _Log) -> MotionArea | None:
+def _from_vectors(
+    path: str | Path, settings: DetectSettings, log: _Log, opened: Reader
+) -> MotionArea | None:
     """The codec's own motion; None if the file carries none."""
-    with VideoReader(path, colour=None, motion_vectors=True) as reader:
+    with opened(path, colour=None, motion_vectors=True) as reader:
         info = reader.info
         if not has_vectors(info.codec) or info.mirrored:
             return None

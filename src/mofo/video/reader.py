@@ -204,7 +204,6 @@ class VideoReader:
         source.used = True
         step = 1.0 / source.fps if source.fps else 0.04
         colour, coded, wants_vectors = self._colour, self._coded, self._vectors
-        no_vectors_of_b = source.codec == "mpeg4"  # FFmpeg exports zeros for its B-frames
         index, time, resized, back = -1, -step, 0, 0
         for frame in source.decode():
             index += 1
@@ -220,16 +219,14 @@ class VideoReader:
                         f"frame {index} is {frame.width}x{frame.height}, the first one was "
                         f"{coded[0]}x{coded[1]}: such frames are resized"
                     )
-            kind = frame_kind(frame)
-            has_vectors = wants_vectors and not (kind == "B" and no_vectors_of_b)
             mark: Any = frame.opaque or (None, None)  # by ``CodingOrder``
             yield Frame(
                 index,
                 time,
                 None if colour is None else self._image(frame),
                 bool(frame.key_frame),
-                kind,
-                motion_vectors(frame) if has_vectors else None,
+                frame_kind(frame),
+                motion_vectors(frame, source.codec) if wants_vectors else None,
                 *mark,
             )
         if back:
@@ -317,8 +314,10 @@ def frame_kind(frame: av.VideoFrame) -> str:
     return _KINDS[frame.pict_type] if frame.pict_type < 4 else "?"
 
 
-def motion_vectors(frame: av.VideoFrame) -> np.ndarray | None:
+def motion_vectors(frame: av.VideoFrame, codec: str) -> np.ndarray | None:
     """The codec's vectors, see ``Frame.vectors``; the decoder must have been asked for them."""
+    if codec == "mpeg4" and frame_kind(frame) == "B":
+        return None  # FFmpeg exports zeros for them
     data = _side_data(frame, "MOTION_VECTORS")
     if data is None:
         return None

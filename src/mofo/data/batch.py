@@ -1,0 +1,75 @@
+"""Clip samples put together: what the loader hands to the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from mofo.types import ClipSample
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBatch:
+    """Clips of a batch, see ``ClipSample``.
+
+    Attributes:
+        frames_BTHWC: uint8 RGB.
+        box_BT4: float32, pixels of the clips' frames.
+        valid_BT: bool.
+        noise_BN: float32 in [0, 1).
+        index_B, start_B: int64, row of the catalog and number of the first frame.
+        path: the files, B of them.
+        failures: ``(path, reason)`` of all videos that had to be replaced.
+    """
+
+    frames_BTHWC: Tensor
+    box_BT4: Tensor
+    valid_BT: Tensor
+    noise_BN: Tensor
+    index_B: Tensor
+    start_B: Tensor
+    path: tuple[str, ...]
+    failures: tuple[tuple[str, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> ClipBatch:
+        """The batch with all tensors on ``device``."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> ClipBatch:
+        """The batch in page-locked memory; ``DataLoader(pin_memory=True)`` calls it."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Any) -> ClipBatch:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        changed = {name: change(value) for name, value in values if isinstance(value, Tensor)}
+        return replace(self, **changed)
+
+
+def collate(samples: Sequence[ClipSample]) -> ClipBatch:
+    """Put samples of the same shape together; ``collate_fn`` of a ``DataLoader``."""
+
+    def stack(name: str) -> Tensor:
+        # default_collate stacks straight into shared memory when it runs in a worker.
+        found: Tensor = default_collate(
+            [torch.from_numpy(getattr(sample, name)) for sample in samples]
+        )
+        return found
+
+    return ClipBatch(
+        frames_BTHWC=stack("frames_THWC"),
+        box_BT4=stack("box_T4"),
+        valid_BT=stack("valid_T"),
+        noise_BN=stack("noise_N"),
+        index_B=torch.tensor([sample.index for sample in samples]),
+        start_B=torch.tensor([sample.start for sample in samples]),
+        path=tuple(sample.path for sample in samples),
+        failures=tuple(failure for sample in samples for failure in sample.failures),
+    )

@@ -1,0 +1,145 @@
+"""Crop, resize and flip: drawn once a clip, applied to its frames and its boxes alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mofo.types import SettingsError
+from mofo.video.picture import resized
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropSettings:
+    """How crops are drawn.
+
+    Attributes:
+        scales: sides of a multi-scale crop, as shares of the largest one in the picture's shape
+            (of the frame's short side, for square pictures).
+        distortion: steps in ``scales`` by which width and height may differ.
+        flip: mirror half of the clips left to right. Off by default: many labels have a left and
+            a right ("pushing something from left to right").
+
+    Raises:
+        SettingsError: an impossible scale or distortion.
+    """
+
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    distortion: int = 1
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
+            raise SettingsError(f"scales are {self.scales}: expected shares above 0, at most 1")
+        if self.distortion < 0:
+            raise SettingsError(f"distortion is {self.distortion}: expected 0 or more")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the pixels of a clip come from.
+
+    Attributes:
+        crop: ``(x1, y1, x2, y2)``, whole pixels of the upright frame, half-open.
+        size: ``(width, height)`` of the clip's frames.
+        flip: mirrored left to right, after the crop.
+    """
+
+    crop: tuple[int, int, int, int]
+    size: tuple[int, int]
+    flip: bool = False
+
+    def frames(self, frames_THWC: np.ndarray) -> np.ndarray:
+        """Crop, resize and flip frames that are decoded already.
+
+        Args:
+            frames_THWC: uint8, upright, full resolution.
+
+        Returns:
+            uint8 ``(T, height, width, C)``.
+        """
+        x1, y1, x2, y2 = self.crop
+        cut_THWC = frames_THWC[:, y1:y2, x1:x2]
+        out = np.stack([resized(cut_HWC, self.size) for cut_HWC in cut_THWC])
+        return np.ascontiguousarray(out[:, :, ::-1]) if self.flip else out
+
+    def boxes(self, box_T4: np.ndarray, valid_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes of the upright frames, in pixels of the clip's frames.
+
+        Boxes are cut at the edge of the crop; one of which nothing is left is not valid.
+
+        Args:
+            box_T4: float32, pixels of the upright frames.
+            valid_T: bool; other boxes do not count.
+
+        Returns:
+            float32 ``(T, 4)`` with zeros where not valid, and bool ``(T,)``.
+        """
+        x1, y1, x2, y2 = self.crop
+        width, height = self.size
+        scale_2 = np.array([width / (x2 - x1), height / (y2 - y1)])
+        moved_T4 = (np.asarray(box_T4, np.float64) - [x1, y1, x1, y1]) * np.tile(scale_2, 2)
+        moved_T4 = np.clip(moved_T4, 0, [width, height] * 2)
+        if self.flip:
+            moved_T4[:, [0, 2]] = width - moved_T4[:, [2, 0]]
+        inside_T = (moved_T4[:, 2] > moved_T4[:, 0]) & (moved_T4[:, 3] > moved_T4[:, 1])
+        valid_T = np.asarray(valid_T, bool) & inside_T
+        return np.where(valid_T[:, None], moved_T4, 0).astype(np.float32), valid_T
+
+
+def draw_geometry(
+    settings: CropSettings,
+    frame_size: tuple[int, int],
+    size: tuple[int, int],
+    rng: np.random.Generator,
+) -> Geometry:
+    """Draw the geometry of one clip.
+
+    Multi-scale crop as in temporal segment networks (arXiv 1608.00859), section 3.1, but at any
+    place instead of 13 fixed ones. Crops begin and end on even pixels, so that the colour planes of
+    4:2:0 video are cut at the same place as its luma.
+
+    Args:
+        settings: what to draw.
+        frame_size: ``(width, height)`` of the upright frames.
+        size: ``(width, height)`` of the clip's frames.
+        rng: the sample's own generator; a fixed number of values is drawn from it.
+    """
+    steps = len(settings.scales)
+    pairs = [
+        (i, j) for i in range(steps) for j in range(steps) if abs(i - j) <= settings.distortion
+    ]
+    pair, x, y, flip = rng.random(4)
+    scale = min(frame_size[0] / size[0], frame_size[1] / size[1])
+    chosen = pairs[int(pair * len(pairs))]
+    sides = [
+        _even(side * scale * settings.scales[step]) for side, step in zip(size, chosen, strict=True)
+    ]
+    places = [
+        2 * int(place * ((whole - side) // 2 + 1))
+        for place, whole, side in zip((x, y), frame_size, sides, strict=True)
+    ]
+    return Geometry(_box(places, sides), size, bool(settings.flip and flip < 0.5))
+
+
+def centre_geometry(frame_size: tuple[int, int], size: tuple[int, int]) -> Geometry:
+    """The largest part of the frame in the shape of ``size``, from its middle.
+
+    Args:
+        frame_size: ``(width, height)`` of the upright frames.
+        size: ``(width, height)`` of the clip's frames.
+    """
+    scale = min(frame_size[0] / size[0], frame_size[1] / size[1])
+    sides = [_even(min(side * scale, whole)) for side, whole in zip(size, frame_size, strict=True)]
+    places = [(whole - side) // 4 * 2 for whole, side in zip(frame_size, sides, strict=True)]
+    return Geometry(_box(places, sides), size)
+
+
+def _even(side: float) -> int:
+    """The even number of pixels nearest below, at least 2; a frame of one pixel has no two."""
+    return max(2, int(side + 1e-6) // 2 * 2) if side >= 2 else 1
+
+
+def _box(places: list[int], sides: list[int]) -> tuple[int, int, int, int]:
+    return places[0], places[1], places[0] + sides[0], places[1] + sides[1]

@@ -1,0 +1,282 @@
+"""Where each frame of a file is: time stamps and key frames, found without decoding it.
+
+Frames are numbered as ``VideoReader`` numbers them: all that can be decoded, in display order. What
+a file says about itself is believed as long as nothing contradicts it, in three steps: the sample
+table of an mp4; the packets, read through once; the frames themselves, decoded once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import IntEnum
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from mofo.types import VideoError
+from mofo.video.container import open_video
+from mofo.video.reader import VideoReader, orientation
+
+# An old encoder's hidden reference frames are packets of their own, and no frames.
+_HIDDEN_FRAMES = frozenset({"vp8"})
+# MPEG-4 "not coded" packets give no frame; they are a header and nothing else.
+_EMPTY_PACKETS = frozenset({"mpeg4", "msmpeg4v2", "msmpeg4v3", "h263"})
+_EMPTY = 8
+
+
+class Source(IntEnum):
+    """What an index was made from, the more reliable the higher."""
+
+    TABLE = 0
+    PACKETS = 1
+    FRAMES = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameIndex:
+    """The frames of one file.
+
+    Attributes:
+        source: what was believed; with ``FRAMES``, frames can only be counted from the beginning.
+        width, height: pixels of the upright frame, at full resolution.
+        rotation, mirrored: as in ``VideoInfo``.
+        codec: FFmpeg's name.
+        stamps: time stamp of each frame in units of ``time_base`` seconds, rising (a ``range`` if
+            all are the same apart); with ``FRAMES`` float64 seconds.
+        time_base: seconds.
+        keys: int32, frames that decoding may be able to start at, or frames shortly before those.
+    """
+
+    source: Source
+    width: int
+    height: int
+    rotation: int
+    mirrored: bool
+    codec: str
+    stamps: range | np.ndarray
+    time_base: Fraction
+    keys: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    @property
+    def seconds_T(self) -> np.ndarray:
+        """Float64, presentation time of each frame as in the file (it need not start at 0)."""
+        stamps_T = np.asarray(self.stamps, np.float64)
+        if self.source is Source.FRAMES:
+            return stamps_T
+        return stamps_T * self.time_base.numerator / self.time_base.denominator
+
+    @property
+    def bytes(self) -> int:
+        """Memory taken, about."""
+        stamps = 0 if isinstance(self.stamps, range) else self.stamps.nbytes
+        return 1000 + stamps + self.keys.nbytes
+
+    def position(self, stamp: int | None) -> int | None:
+        """Number of the frame with this time stamp; None if there is no such frame."""
+        if stamp is None:
+            return None
+        if isinstance(self.stamps, range):
+            at, rest = divmod(stamp - self.stamps.start, self.stamps.step)
+            return at if rest == 0 and 0 <= at < len(self.stamps) else None
+        at = int(self.stamps.searchsorted(stamp))
+        return at if at < len(self.stamps) and self.stamps[at] == stamp else None
+
+    def key_before(self, frame: int) -> int:
+        """The last frame up to ``frame`` that decoding may be able to start at; 0 if none is."""
+        at = int(self.keys.searchsorted(frame, "right"))
+        return int(self.keys[at - 1]) if at else 0
+
+    def stretch(self, start: float | None, end: float | None) -> tuple[int, int]:
+        """Frames shown from ``start`` on and before ``end``, as ``(first, stop)``.
+
+        Args:
+            start, end: seconds since the first frame; None is the file's own beginning or end.
+
+        Returns:
+            ``first >= stop`` if there is none.
+        """
+        times_T = self.seconds_T
+        times_T = times_T - times_T[0]
+        first = 0 if start is None else int(times_T.searchsorted(start - 1e-6))
+        stop = len(self) if end is None else int(times_T.searchsorted(end - 1e-6))
+        return first, stop
+
+
+def index_frames(path: str | os.PathLike[str], least: Source = Source.TABLE) -> FrameIndex:
+    """Number the frames of a file.
+
+    Args:
+        path: the file.
+        least: believe nothing less reliable.
+
+    Raises:
+        VideoError: not a single frame can be had from the file.
+    """
+    path = os.fspath(path)
+    if least < Source.FRAMES:
+        container, stream = open_video(path, {})
+        with container:
+            found = _without_decoding(path, container, stream, least)
+        if found is not None:
+            return found
+    with VideoReader(path, colour=None) as reader:
+        seconds_T = np.array([frame.time for frame in reader], np.float64)
+        info = reader.info
+    return FrameIndex(
+        Source.FRAMES, info.width, info.height, info.rotation, info.mirrored, info.codec,
+        seconds_T, Fraction(1), np.zeros(0, np.int32),
+    )  # fmt: skip
+
+
+def _without_decoding(path: str, container: Any, stream: Any, least: Source) -> FrameIndex | None:
+    """From the table or the packets; None if they do not tell."""
+    packets: list[tuple[int | None, bool]] = []  # time stamp, key
+    first: Any = None
+    codec = stream.codec_context.codec.canonical_name
+    doubtful = codec in _HIDDEN_FRAMES
+    stamps: range | np.ndarray | None = None
+    keys = np.zeros(0, np.int32)
+    with contextlib.suppress(av.FFmpegError, OSError):  # the end of a truncated file
+        for packet in container.demux(stream):
+            if packet.size and not packet.is_discard:
+                packets.append((packet.pts, packet.is_keyframe))
+                doubtful |= packet.is_corrupt
+                doubtful |= packet.size < _EMPTY and codec in _EMPTY_PACKETS
+            if first is None:
+                frames = []
+                try:
+                    frames = packet.decode()
+                except (av.FFmpegError, OSError):
+                    doubtful = True
+                if frames:
+                    first = frames[0]
+                    if least is Source.TABLE and not doubtful:
+                        stamps, keys = _from_table(path, container, stream, packets, first.pts)
+                        if stamps is not None:
+                            break
+    source = Source.TABLE
+    if stamps is None and first is not None and not doubtful:
+        source = Source.PACKETS
+        stamps, keys = _from_packets(stream, packets, first.pts)
+    if stamps is None or first is None:
+        return None
+    rotation, mirrored = orientation(first)
+    size = (first.width, first.height)
+    width, height = size[::-1] if rotation in (90, 270) else size
+    return FrameIndex(
+        source, width, height, rotation, mirrored, codec, stamps, stream.time_base, keys
+    )
+
+
+def _from_table(
+    path: str, container: Any, stream: Any, packets: list[tuple[int | None, bool]], begin: int
+) -> tuple[range | None, np.ndarray]:
+    """Mp4 and its kin list all samples in front of the data, by decoding time.
+
+    That gives presentation times only if all frames last equally long; and reordering must show
+    within the first packets, or the file does not tell presentation from decoding time.
+    """
+    entries = stream.index_entries
+    nothing = None, np.zeros(0, np.int32)
+    ordered = packets == sorted(packets)
+    if (
+        not container.format.name.startswith("mov")
+        or not 1 < len(entries) == stream.frames
+        or begin is None
+        or any(stamp is None or stamp < begin for stamp, _ in packets)
+        or (stream.codec_context.has_b_frames and ordered)
+    ):
+        return nothing
+    rows = [(e.timestamp, e.is_keyframe, e.is_discard, e.pos + e.size) for e in entries]
+    table_T4 = np.array(rows, np.int64)
+    steps_T = np.diff(table_T4[:, 0])
+    step = int(steps_T[0])
+    if step < 1 or (steps_T != step).any() or table_T4[:, 2].any():
+        return nothing
+    if table_T4[:, 3].max() > Path(path).stat().st_size:  # truncated
+        return nothing
+    stamps = range(begin, begin + step * len(entries), step)
+    return stamps, np.flatnonzero(table_T4[:, 1]).astype(np.int32)
+
+
+def _from_packets(
+    stream: Any, packets: list[tuple[int | None, bool]], begin: int | None
+) -> tuple[range | np.ndarray | None, np.ndarray]:
+    nothing = None, np.zeros(0, np.int32)
+    known = [(stamp, key) for stamp, key in packets if stamp is not None]
+    if not known or len(known) < len(packets):
+        return nothing
+    stamps_T = np.array([stamp for stamp, _ in known], np.int64)
+    sorted_T = np.sort(stamps_T)
+    steps_T = np.diff(sorted_T)
+    # Where frames are reordered but time stamps are not, they belong to other frames (avi).
+    foreign = stream.codec_context.has_b_frames and (sorted_T == stamps_T).all()
+    # Where the first frames cannot be decoded (cut in the middle), packets are not frames.
+    if (steps_T < 1).any() or foreign or sorted_T[0] != begin:
+        return nothing
+    keys = np.searchsorted(sorted_T, stamps_T[[key for _, key in known]])
+    stamps: range | np.ndarray = sorted_T
+    if len(steps_T) and (steps_T == steps_T[0]).all():
+        step = int(steps_T[0])
+        stamps = range(int(sorted_T[0]), int(sorted_T[0]) + step * len(sorted_T), step)
+    return stamps, np.sort(keys).astype(np.int32)
+
+
+class IndexCache:
+    """Indexes of the files that this process has seen, as long as they fit into the memory given.
+
+    Args:
+        limit: bytes; the indexes used least recently go first.
+    """
+
+    def __init__(self, limit: int = 64 << 20) -> None:
+        self._limit = limit
+        self._used = 0
+        self._known: OrderedDict[str, tuple[tuple[int, int], FrameIndex]] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_limit": self._limit, "_used": 0, "_known": OrderedDict()}
+
+    def get(self, path: str, least: Source = Source.TABLE) -> FrameIndex:
+        """The index of a file, made anew if the file has changed since.
+
+        Args:
+            path: the file.
+            least: believe nothing less reliable, from now on.
+
+        Raises:
+            VideoError: not a single frame can be had from the file.
+        """
+        try:
+            status = Path(path).stat()
+        except (OSError, ValueError):
+            self._drop(path)
+            return index_frames(path)  # says why
+        state = (status.st_mtime_ns, status.st_size)
+        known = self._known.get(path)
+        if known is not None and known[0] == state and known[1].source >= least:
+            self._known.move_to_end(path)
+            return known[1]
+        self._drop(path)
+        index = index_frames(path, least)
+        if len(index) == 0:
+            raise VideoError(path, "no frame can be decoded")
+        self._known[path] = (state, index)
+        self._used += index.bytes
+        while self._used > self._limit and len(self._known) > 1:
+            self._drop(next(iter(self._known)))
+        return index
+
+    def _drop(self, path: str) -> None:
+        known = self._known.pop(path, None)
+        if known is not None:
+            self._used -= known[1].bytes
