@@ -19,7 +19,7 @@ from mofo.motion.settings import DetectSettings
 from mofo.motion.texture import flow_confidence
 from mofo.motion.tracks import lasting_movers
 from mofo.motion.watch import Watch
-from mofo.types import MotionArea, hull
+from mofo.types import MotionArea
 from mofo.video.cuts import CutDetector
 from mofo.video.reader import VideoReader
 
@@ -93,23 +93,41 @@ class _Log:
         if self._progress:
             self._progress(len(self.frames) % 32)
         width, height = reader.info.width, reader.info.height
-        full = tuple(
-            np.clip(boxes_K4 * np.tile(to_full_2, 2), 0, [width, height] * 2).astype(np.float32)
-            for boxes_K4 in movers
-        )
-        hulls = [hull(boxes_K4) for boxes_K4 in full]
+        full, box_T4, valid_T = _full_size(movers, to_full_2, width, height)
         return MotionArea(
             width=width,
             height=height,
             frame_T=np.array(self.frames, np.int64),
             time_T=np.array(self.times, np.float64),
-            box_T4=np.array([h.box_4 for h in hulls], np.float32).reshape(-1, 4),
-            valid_T=np.array([h.valid for h in hulls], bool),
+            box_T4=box_T4,
+            valid_T=valid_T,
             movers=full,
             cuts=tuple(self.cuts),
             flow=flow,
             warnings=tuple(self.warnings + reader.warnings),
         )
+
+
+def _full_size(
+    movers: list[np.ndarray], to_full_2: np.ndarray, width: int, height: int
+) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
+    """Movers of all frames in full pixels, the box around those of each frame, whether any.
+
+    All at once: numpy's overhead a frame would count beside the codec's vectors.
+    """
+    count_T = np.array([len(boxes_K4) for boxes_K4 in movers], np.int64)
+    end_T = np.cumsum(count_T)
+    all_K4 = np.concatenate([np.zeros((0, 4), np.float32), *movers]) * np.tile(to_full_2, 2)
+    all_K4 = np.clip(all_K4, 0, [width, height] * 2).astype(np.float32)
+    box_T4 = np.zeros((len(movers), 4), np.float32)
+    valid_T = count_T > 0
+    if valid_T.any():
+        first = (end_T - count_T)[valid_T]
+        box_T4[valid_T, :2] = np.minimum.reduceat(all_K4[:, :2], first)
+        box_T4[valid_T, 2:] = np.maximum.reduceat(all_K4[:, 2:], first)
+    starts, ends = (end_T - count_T).tolist(), end_T.tolist()
+    full = tuple(all_K4[start:end] for start, end in zip(starts, ends, strict=True))
+    return full, box_T4, valid_T
 
 
 def _from_pictures(
@@ -262,7 +280,7 @@ def _vectors(
     for frame in reader:
         begins = not log.frames or frame.kind == "I"
         log.note(frame.index, frame.time, False)
-        yield begins, frame.vectors, field.distance(frame.kind)
+        yield begins, frame.vectors, field.distance(frame.kind, frame.order, frame.referred)
 
 
 def _default_from_vectors(

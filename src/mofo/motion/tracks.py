@@ -8,6 +8,7 @@ motion.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -85,14 +86,13 @@ def lasting_movers(
         frames, boxes_T4 = _filled(track, s)
         for t, box in zip(frames, boxes_T4.tolist(), strict=True):
             result[t].append(box)
-    limit_4 = np.array([width, height, width, height], np.float32)
+    merged = [_merged(boxes) for boxes in result]
     margin_4 = np.array([-1, -1, 1, 1], np.float32) * s.margin
-    return [
-        np.clip(np.array(_merged(boxes), np.float32) + margin_4, 0, limit_4)
-        if boxes
-        else np.zeros((0, 4), np.float32)
-        for boxes in result
-    ]
+    limit_4 = np.array([width, height, width, height], np.float32)
+    all_K4 = np.array([box for boxes in merged for box in boxes], np.float32).reshape(-1, 4)
+    all_K4 = np.clip(all_K4 + margin_4, 0, limit_4)
+    ends = list(accumulate(map(len, merged), initial=0))
+    return [all_K4[start:end] for start, end in pairwise(ends)]
 
 
 def _link(candidates: list[FrameMovers], s: TrackSettings) -> list[_Track]:
