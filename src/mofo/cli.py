@@ -19,7 +19,8 @@ from typing import NoReturn
 VERBS = {
     "detect": "find motion areas in videos",
     "areas": "merge, export and import stores of motion areas",
-    "show": "draw frame, flow, map and area side by side",
+    "pretrain": "motion-focused pre-training on videos without labels",
+    "show": "draw what the system sees: motion, masks, reconstructions",
     "demo": "motion areas of real and generated videos, in a minute",
 }
 
@@ -63,10 +64,30 @@ def _main(words: list[str]) -> int:
     )
     module.add_arguments(parser)
     try:
-        args = parser.parse_args(words[1:])
+        if getattr(module, "TAKES_SETTINGS", False):
+            args, rest = parser.parse_known_args(words[1:])
+            args.settings = _pairs(rest, parser)
+        else:
+            args = parser.parse_args(words[1:])
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return stop.code if isinstance(stop.code, int) else 2
     return _run(verb, module.run, args)
+
+
+def _pairs(words: list[str], parser: argparse.ArgumentParser) -> list[tuple[str, str]]:
+    """``--section.key value`` and ``--section.key=value`` as pairs."""
+    pairs, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            parser.error(f"{word!r} belongs to no option: settings are written --section.key value")
+        key, is_pair, value = word[2:].partition("=")
+        if not is_pair:
+            if not rest or rest[0].startswith("--"):
+                parser.error(f"{word} has no value")
+            value = rest.pop(0)
+        pairs.append((key, value))
+    return pairs
 
 
 def _run(verb: str, run: object, args: argparse.Namespace) -> int:

@@ -1,0 +1,222 @@
+"""Checkpoints: folders of safetensors and JSON that appear whole or not at all.
+
+    run/checkpoints/step_00001000/
+        model.safetensors       weights by name
+        optimiser.safetensors   moments, as "<moment>/<name of the weight>"
+        checkpoint.json         step, settings, versions
+
+Nothing else is needed to go on: order, crops, masks and drop path are functions of the seed and the
+step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mofo.types import MofoError
+
+_NAME = re.compile(r"step_(\d{8,})")
+_MODEL, _OPTIMISER, _FACTS = "model.safetensors", "optimiser.safetensors", "checkpoint.json"
+_BEST = "best.json"
+
+
+class CheckpointError(MofoError):
+    """A checkpoint that cannot be written, read, or used for what was asked."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk.
+
+    Attributes:
+        path: its folder.
+        step: steps done.
+        facts: content of its JSON: "settings", "step", "loss", "versions".
+    """
+
+    path: Path
+    step: int
+    facts: dict[str, Any]
+
+    def model(self) -> dict[str, Tensor]:
+        """The weights, on the CPU."""
+        return _load(self.path / _MODEL)
+
+    def optimiser(self) -> dict[str, Tensor]:
+        """The optimiser's moments, on the CPU."""
+        return _load(self.path / _OPTIMISER)
+
+
+class CheckpointFolder:
+    """The checkpoints of one run.
+
+    Args:
+        path: the folder; made when the first is saved.
+        keep: last ones to keep; the best one stays besides.
+    """
+
+    def __init__(self, path: Path, keep: int) -> None:
+        self.path = path
+        self._keep = keep
+
+    def save(
+        self,
+        step: int,
+        model: Mapping[str, Tensor],
+        optimiser: Mapping[str, Tensor],
+        facts: Mapping[str, Any],
+        loss: float,
+    ) -> Path:
+        """Writes a checkpoint, then drops those no longer wanted.
+
+        Args:
+            step: steps done.
+            model, optimiser: tensors by name.
+            facts: what else to remember, as JSON.
+            loss: mean over the steps since the last checkpoint; the lowest marks the best one.
+
+        Raises:
+            CheckpointError: it cannot be written; earlier ones are as they were.
+        """
+        place = self.path / f"step_{step:08d}"
+        half = self.path / f".{place.name}.part"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir()
+            for name, tensors in ((_MODEL, model), (_OPTIMISER, optimiser)):
+                save_file({key: t.detach().contiguous() for key, t in tensors.items()}, half / name)
+                _settle(half / name)
+            _write_json(half / _FACTS, {**facts, "step": step, "loss": loss})
+            _settle(half)
+            shutil.rmtree(place, ignore_errors=True)
+            half.rename(place)
+            _settle(self.path)
+            self._note_best(step, loss)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(half, ignore_errors=True)
+            raise CheckpointError(
+                f"{place}: the checkpoint cannot be written: {_reason(error)}; earlier ones are "
+                "whole: make room and run the same command again"
+            ) from None
+        self._prune()
+        return place
+
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints there are, ascending."""
+        with contextlib.suppress(FileNotFoundError):
+            found = (_NAME.fullmatch(entry.name) for entry in self.path.iterdir())
+            return sorted(int(match[1]) for match in found if match)
+        return []
+
+    def last(self) -> Checkpoint | None:
+        """The newest checkpoint; None if there is none."""
+        steps = self.steps()
+        return open_checkpoint(self.path / f"step_{steps[-1]:08d}") if steps else None
+
+    def best(self) -> int | None:
+        """Step of the one with the lowest loss."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return int(json.loads((self.path / _BEST).read_text())["step"])
+        return None
+
+    def _note_best(self, step: int, loss: float) -> None:
+        lowest = float("inf")
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            lowest = float(json.loads((self.path / _BEST).read_text())["loss"])
+        if loss < lowest:
+            half = self.path / f".{_BEST}.part"
+            _write_json(half, {"step": step, "loss": loss})
+            half.replace(self.path / _BEST)
+
+    def _prune(self) -> None:
+        best = self.best()
+        for step in self.steps()[: -self._keep]:
+            if step != best:
+                shutil.rmtree(self.path / f"step_{step:08d}", ignore_errors=True)
+
+
+def open_checkpoint(path: str | Path) -> Checkpoint:
+    """A checkpoint's folder, or the folder of a run: then its newest one.
+
+    Raises:
+        CheckpointError: it is none, or a broken one.
+    """
+    path = Path(path)
+    if not (path / _FACTS).is_file():
+        for folder in (path / "checkpoints", path):
+            newest = CheckpointFolder(folder, 1).steps()
+            if newest:
+                return open_checkpoint(folder / f"step_{newest[-1]:08d}")
+        raise CheckpointError(f"{path}: is no checkpoint: it has no {_FACTS}")
+    try:
+        facts = json.loads((path / _FACTS).read_text(encoding="utf-8"))
+        return Checkpoint(path, int(facts["step"]), facts)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: {_FACTS} cannot be read: {_reason(error)}") from None
+
+
+def fit_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
+    """Loads weights by name; all must be there and fit.
+
+    Raises:
+        CheckpointError: missing or unknown names, or other shapes: which, and what to do.
+    """
+    own = model.state_dict()
+    problems = []
+    wrong = [
+        f"{key} is {tuple(weights[key].shape)}, not {tuple(tensor.shape)}"
+        for key, tensor in own.items()
+        if key in weights and weights[key].shape != tensor.shape
+    ]
+    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    for title, names in (("other shapes", wrong), ("missing", missing), ("unknown", unknown)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            problems.append(f"{title}: {names[0]}{more}")
+    if problems:
+        raise CheckpointError(
+            f"{name}: made for another model than model.size and data.size say: "
+            + "; ".join(problems)
+        )
+    model.load_state_dict(dict(weights))
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {_reason(error)}") from None
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _settle(path: Path) -> None:
+    """Makes sure that a file or folder is on the disk and not only on its way there."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _reason(error: Exception) -> str:
+    return str(error.strerror if isinstance(error, OSError) and error.strerror else error)

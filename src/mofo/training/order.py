@@ -1,0 +1,108 @@
+"""The order of samples in a run: a pure function of the step, so that any step can be gone on from.
+
+Epochs are strung together without a seam: a batch may end one permutation of the videos and begin
+the next, so that no video is left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from mofo.types import SettingsError
+
+_ORDER = 0x0DE2  # keeps this generator apart from those of the samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """How the clips of a step are divided.
+
+    Attributes:
+        batch: clips a step.
+        micro: clips that a process takes at once.
+        repeats: clips cut from one decoded stretch.
+        processes: that train together.
+        passes: forward and backward passes that a process accumulates in a step.
+    """
+
+    batch: int
+    micro: int
+    repeats: int
+    processes: int
+    passes: int
+
+    @classmethod
+    def of(cls, *, batch: int, micro: int, repeats: int, processes: int) -> Division:
+        """The division with the largest possible ``micro`` that is not above the given one.
+
+        Raises:
+            SettingsError: the batch cannot be divided.
+        """
+        share, rest = divmod(batch, processes)
+        if rest or share % repeats:
+            raise SettingsError(
+                f"optim.batch {batch} cannot be divided among {processes} processes into stretches "
+                f"of data.repeats {repeats} clips: make it a multiple of {processes * repeats}"
+            )
+        micro = (
+            next(m for m in range(min(micro, share), 0, -1) if share % m == 0 and m % repeats == 0)
+            if micro >= repeats
+            else 0
+        )
+        if not micro:
+            raise SettingsError(
+                f"run.micro_batch is smaller than data.repeats {repeats}: it takes whole stretches"
+            )
+        return cls(
+            batch=batch,
+            micro=micro,
+            repeats=repeats,
+            processes=processes,
+            passes=share // micro,
+        )
+
+
+class SampleOrder(Sampler[list[tuple[int, int]]]):
+    """Keys (epoch, index of the video) of each pass of one process.
+
+    What makes a step does not depend on the division: pass ``a`` of process ``r`` takes the part
+    number ``a * processes + r`` of the step's keys.
+
+    Args:
+        videos: how many there are.
+        seed: of the run.
+        division: of the steps.
+        rank: number of this process.
+        start, stop: steps from (included) and to (excluded).
+    """
+
+    def __init__(
+        self, videos: int, *, seed: int, division: Division, rank: int, start: int, stop: int
+    ) -> None:
+        super().__init__()
+        self._videos, self._seed, self._division = videos, seed, division
+        self._rank, self._start, self._stop = rank, start, stop
+        self._known: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return max(0, self._stop - self._start) * self._division.passes
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        d = self._division
+        a_part = d.micro // d.repeats
+        for step in range(self._start, self._stop):
+            for number in range(d.passes):
+                first = step * (d.batch // d.repeats) + (number * d.processes + self._rank) * a_part
+                yield [self._key(place) for place in range(first, first + a_part)]
+
+    def _key(self, place: int) -> tuple[int, int]:
+        epoch, place = divmod(place, self._videos)
+        if epoch not in self._known:
+            self._known = {e: p for e, p in self._known.items() if e >= epoch - 1}
+            generator = np.random.default_rng([self._seed, _ORDER, epoch])
+            self._known[epoch] = generator.permutation(self._videos)
+        return epoch, int(self._known[epoch][place])
