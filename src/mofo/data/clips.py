@@ -149,16 +149,18 @@ class ClipDataset(Dataset[ClipSample]):
     def _usable(
         self, row: int, key: tuple[int, ...], failures: tuple[tuple[str, str], ...]
     ) -> tuple[ClipSample, ...]:
-        """The clips of one video; its index is made anew for as long as it proves to be wrong."""
+        """The clips of one video, by a more reliable index if one proves to be wrong."""
         path = self.videos[row].path
-        for least in Source:
+        least = Source.TABLE
+        while True:
+            # Each sample begins with the least: what it is must not depend on earlier ones.
+            index = self._indexes.get(path, least)
             try:
-                return self._clips(row, self._indexes.get(path, least), key, failures)
+                return self._clips(row, index, key, failures)
             except IndexMismatchError:
-                continue
+                least = Source(index.source + 1)
             except av.FFmpegError as error:
                 raise VideoError(path, reason_of(error)) from None
-        raise VideoError(path, "other frames come out each time it is read")
 
     def _clips(
         self,

@@ -131,6 +131,8 @@ def index_frames(path: str | os.PathLike[str], least: Source = Source.TABLE) -> 
     with VideoReader(path, colour=None) as reader:
         seconds_T = np.array([frame.time for frame in reader], np.float64)
         info = reader.info
+    if len(seconds_T) == 0:
+        raise VideoError(path, "no frame can be decoded")
     return FrameIndex(
         Source.FRAMES, info.width, info.height, info.rotation, info.mirrored, info.codec,
         seconds_T, Fraction(1), np.zeros(0, np.int32),
@@ -234,6 +236,8 @@ def _from_packets(
 class IndexCache:
     """Indexes of the files that this process has seen, as long as they fit into the memory given.
 
+    What it gives does not depend on what it was asked before.
+
     Args:
         limit: bytes; the indexes used least recently go first.
     """
@@ -241,7 +245,7 @@ class IndexCache:
     def __init__(self, limit: int = 64 << 20) -> None:
         self._limit = limit
         self._used = 0
-        self._known: OrderedDict[str, tuple[tuple[int, int], FrameIndex]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_limit": self._limit, "_used": 0, "_known": OrderedDict()}
@@ -251,7 +255,7 @@ class IndexCache:
 
         Args:
             path: the file.
-            least: believe nothing less reliable, from now on.
+            least: believe nothing less reliable.
 
         Raises:
             VideoError: not a single frame can be had from the file.
@@ -259,24 +263,35 @@ class IndexCache:
         try:
             status = Path(path).stat()
         except (OSError, ValueError):
-            self._drop(path)
             return index_frames(path)  # says why
         state = (status.st_mtime_ns, status.st_size)
         known = self._known.get(path)
-        if known is not None and known[0] == state and known[1].source >= least:
-            self._known.move_to_end(path)
-            return known[1]
-        self._drop(path)
-        index = index_frames(path, least)
-        if len(index) == 0:
-            raise VideoError(path, "no frame can be decoded")
-        self._known[path] = (state, index)
-        self._used += index.bytes
-        while self._used > self._limit and len(self._known) > 1:
-            self._drop(next(iter(self._known)))
-        return index
+        if known is None or known.state != state:
+            self._drop(path)
+            known = self._known[path] = _Known(state, {})
+        self._known.move_to_end(path)
+        if least not in known.indexes:
+            try:
+                index = index_frames(path, least)
+            except BaseException:
+                self._drop(path)
+                raise
+            of = (source for source in Source if least <= source <= index.source)
+            known.indexes.update(dict.fromkeys(of, index))
+            self._used += index.bytes
+            while self._used > self._limit and len(self._known) > 1:
+                self._drop(next(iter(self._known)))
+        return known.indexes[least]
 
     def _drop(self, path: str) -> None:
         known = self._known.pop(path, None)
         if known is not None:
-            self._used -= known[1].bytes
+            self._used -= sum(index.bytes for index in {*known.indexes.values()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Indexes of a file, by the least that was to be believed; and the file's time and size."""
+
+    state: tuple[int, int]
+    indexes: dict[Source, FrameIndex]

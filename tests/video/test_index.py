@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numbered import write_numbered
+
+from mofo.types import VideoError
+from mofo.video import index as index_module
+from mofo.video.index import FrameIndex, IndexCache, Source, index_frames
+from mofo.video.reader import VideoReader
+
+TICKS = np.cumsum([20 + 30 * (i % 3) for i in range(40)]).tolist()
+
+
+def index(stamps: range | np.ndarray, keys=(0,), source=Source.PACKETS) -> FrameIndex:
+    return FrameIndex(
+        source, 64, 48, 0, False, "h264", stamps, Fraction(1, 100), np.array(keys, np.int32)
+    )
+
+
+@pytest.mark.parametrize("kind", ["regular", "irregular"])
+def test_positions(kind):
+    stamps = range(-8, 392, 4) if kind == "regular" else np.cumsum(np.arange(100) % 7 + 1)
+    found = index(stamps)
+    assert len(found) == 100
+    for number, stamp in enumerate(stamps):
+        assert found.position(int(stamp)) == number
+    known = {int(stamp) for stamp in stamps}
+    for stamp in {*range(-30, 420)} - known:
+        assert found.position(stamp) is None
+    assert found.position(None) is None
+    np.testing.assert_allclose(found.seconds_T, np.asarray(stamps) / 100)
+
+
+def test_key_before():
+    found = index(range(100), (0, 12, 30))
+    before = {-1: 0, 0: 0, 11: 0, 12: 12, 29: 12, 30: 30, 99: 30}
+    assert {frame: found.key_before(frame) for frame in before} == before
+    assert index(range(5), ()).key_before(4) == 0
+
+
+@pytest.mark.parametrize(("start", "end", "expected"), [
+    (None, None, (0, 50)), (0, 2, (0, 50)), (0.0, 0.04, (0, 1)), (0.04, 0.08, (1, 2)),
+    (0.05, 0.13, (2, 4)), (1.0, None, (25, 50)), (None, 1.0, (0, 25)), (1.98, 9.0, (50, 50)),
+    (0.05, 0.06, (2, 2)), (7.0, 9.0, (50, 50)),
+])  # fmt: skip
+def test_stretch(start, end, expected):
+    assert index(range(1000, 1200, 4)).stretch(start, end) == expected  # first frame at 10 s
+
+
+def test_a_table_is_enough_for_mp4(tmp_path):
+    found = index_frames(write_numbered(tmp_path / "a.mp4", 50, bf="3", g="12"))
+    assert found.source is Source.TABLE
+    assert found.stamps == range(0, 50 * 512, 512)
+    assert found.keys.tolist() == [0, 12, 24, 36, 48]
+    assert (found.width, found.height, found.codec, found.rotation) == (128, 96, "h264", 0)
+
+
+def test_packets_tell_what_a_table_does_not(tmp_path):
+    path = write_numbered(tmp_path / "a.mp4", 40, bf="3", g="12", ticks=TICKS)
+    found = index_frames(path)
+    assert found.source is Source.PACKETS
+    with VideoReader(path, colour=None) as reader:
+        np.testing.assert_allclose(found.seconds_T, [frame.time for frame in reader])
+    webm = index_frames(
+        write_numbered(tmp_path / "a.webm", 40, codec="libvpx-vp9", g="12", deadline="realtime")
+    )
+    assert (webm.source, len(webm)) == (Source.PACKETS, 40)
+    assert webm.keys.tolist() == [0, 12, 24, 36]
+
+
+@pytest.mark.parametrize("least", Source)
+def test_no_less_than_asked_for(tmp_path, least):
+    path = write_numbered(tmp_path / "a.mp4", 40, bf="3", g="12", rotate=(90, True))
+    found = index_frames(path, least)
+    assert found.source is least
+    with VideoReader(path) as reader:
+        info = reader.info
+    assert (found.width, found.height) == (info.width, info.height) == (96, 128)
+    assert (found.rotation, found.mirrored) == (info.rotation, info.mirrored)
+    np.testing.assert_allclose(found.seconds_T, np.arange(40) / 25)
+
+
+def test_files_that_are_none(tmp_path):
+    (tmp_path / "text.mp4").write_text("no video at all" * 100)
+    (tmp_path / "empty.mp4").touch()
+    whole = write_numbered(tmp_path / "a.mp4", 40)
+    (tmp_path / "head.mp4").write_bytes(whole.read_bytes()[:500])
+    for name in ("text.mp4", "empty.mp4", "head.mp4", "gone.mp4", "."):
+        with pytest.raises(VideoError, match=rf"{name}: "):
+            index_frames(tmp_path / name)
+        with pytest.raises(VideoError):
+            IndexCache().get(str(tmp_path / name))
+
+
+@pytest.fixture
+def made(monkeypatch) -> list[tuple[str, Source]]:
+    calls: list[tuple[str, Source]] = []
+
+    def counted(path, least=Source.TABLE):
+        calls.append((Path(path).name, least))
+        return index_frames(path, least)
+
+    monkeypatch.setattr(index_module, "index_frames", counted)
+    return calls
+
+
+def test_cache(tmp_path, made):
+    path = str(write_numbered(tmp_path / "a.mp4", 30))
+    cache = IndexCache()
+    found = cache.get(path)
+    assert cache.get(path) is found
+    better = cache.get(path, Source.FRAMES)
+    assert better.source is Source.FRAMES
+    assert cache.get(path, Source.FRAMES) is better
+    assert cache.get(path) is found  # whatever was asked before
+    assert made == [("a.mp4", Source.TABLE), ("a.mp4", Source.FRAMES)]
+    write_numbered(Path(path), 20)
+    os.utime(path, (time.time() + 5,) * 2)
+    assert len(cache.get(path)) == 20
+    assert len(cache.get(path, Source.FRAMES)) == 20
+
+
+def test_cache_makes_no_index_twice(tmp_path, made):
+    path = str(write_numbered(tmp_path / "a.avi", 30, codec="libx264", bf="3"))
+    cache = IndexCache()
+    found = cache.get(path)
+    assert found.source is Source.FRAMES
+    for least in Source:
+        assert cache.get(path, least) is found
+    assert len(made) == 1
+
+
+def test_cache_has_a_limit(tmp_path, made):
+    paths = [str(write_numbered(tmp_path / f"{i}.mp4", 5)) for i in range(4)]
+    size = index_frames(paths[0]).bytes
+    cache = IndexCache(limit=3 * size)
+    for path in (*paths[:3], paths[0], paths[3], paths[0], paths[2], paths[1]):
+        cache.get(path)
+    assert [name for name, _ in made] == ["0.mp4", "1.mp4", "2.mp4", "3.mp4", "1.mp4"]
+    assert cache._used <= 3 * size
+    again = pickle.loads(pickle.dumps(cache))
+    assert again._used == 0
+    assert len(again.get(paths[0])) == 5
+
+
+def test_an_index_is_small(tmp_path):
+    regular = index_frames(write_numbered(tmp_path / "a.mp4", 300))
+    assert regular.bytes < 2000
