@@ -86,6 +86,12 @@ def test_block_equals_torchs_own_transformer_layer():
     torch.testing.assert_close(block(x), other(x), rtol=0, atol=1e-5)
 
 
+def test_tokens_that_nobody_asks_for_are_skipped_at_the_end():
+    built = encoder().blocks
+    x = torch.randn(2, 7, 64, generator=generator(8))
+    torch.testing.assert_close(built(x, 3), built(x)[:, 3:], rtol=0, atol=1e-5)
+
+
 def test_drop_path_leaves_out_whole_samples_and_keeps_the_mean():
     block = Block(8, 2, drop_path=0.3)
     with torch.no_grad():

@@ -89,9 +89,8 @@ class Decoder(nn.Module):
         """Encoded tokens (B, V, D), their numbers, and those of M others, to pixels (B, M, p)."""
         seen = self.embed(latent_BVD) + self.positions(visible_BV)
         asked = self.mask_token + self.positions(decoded_BM)
-        tokens = self.blocks(torch.cat([seen, asked], dim=1))
         # Nothing asks for the pixels of visible tokens.
-        asked = tokens[:, visible_BV.shape[1] :]
+        asked = self.blocks(torch.cat([seen, asked], dim=1), visible_BV.shape[1])
         return norm_linear(asked, self.norm, self.head.weight, self.head.bias)
 
 

@@ -35,12 +35,12 @@ class Attention(nn.Module):
         self.v_bias = nn.Parameter(torch.empty(width))
         self.project = blank_linear(width, width)
 
-    def forward(self, x_BVD: Tensor) -> Tensor:
-        """Tokens (B, V, D) to the branch that is added to them."""
+    def forward(self, x_BVD: Tensor, skip: int = 0) -> Tensor:
+        """Tokens (B, V, D) to the branch that is added to them: not to the first ``skip``."""
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         qkv = norm_linear(x_BVD, self.norm, self.qkv.weight, bias)
         q, k, v = qkv.unflatten(2, (3, self._heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed_BhVd = F.scaled_dot_product_attention(q, k, v)
+        mixed_BhVd = F.scaled_dot_product_attention(q[:, :, skip:], k, v)
         return self.project(mixed_BhVd.transpose(1, 2).flatten(2))
 
 
@@ -76,9 +76,9 @@ class Block(nn.Module):
         self.attention = Attention(width, heads, norm_eps)
         self.mlp = Mlp(width, norm_eps)
 
-    def forward(self, x_BVD: Tensor) -> Tensor:
-        """Tokens (B, V, D) to tokens."""
-        x_BVD = x_BVD + self._drop(self.attention(x_BVD))
+    def forward(self, x_BVD: Tensor, skip: int = 0) -> Tensor:
+        """Tokens (B, V, D) to tokens: (B, V - skip, D), without the first ones."""
+        x_BVD = x_BVD[:, skip:] + self._drop(self.attention(x_BVD, skip))
         return x_BVD + self._drop(self.mlp(x_BVD))
 
     def _drop(self, branch_BVD: Tensor) -> Tensor:
@@ -107,16 +107,23 @@ class Blocks(nn.ModuleList):
         self.checkpointing = checkpointing
         self._random = drop_path > 0
 
-    def forward(self, x_BVD: Tensor) -> Tensor:
-        """Tokens (B, V, D) to tokens."""
+    def forward(self, x_BVD: Tensor, skip: int = 0) -> Tensor:
+        """Tokens (B, V, D) to tokens (B, V - skip, D).
+
+        Args:
+            x_BVD: tokens.
+            skip: the first tokens, which nobody asks for: the last block attends to them but does
+                no work on them.
+        """
         again = self.checkpointing and torch.is_grad_enabled()
-        for block in self:
+        for number, block in enumerate(self, start=1):
+            options = (x_BVD, skip if number == len(self) else 0)
             if again:
                 x_BVD = checkpoint(
-                    block, x_BVD, use_reentrant=False, preserve_rng_state=self._random
+                    block, *options, use_reentrant=False, preserve_rng_state=self._random
                 )
             else:
-                x_BVD = block(x_BVD)
+                x_BVD = block(*options)
         return x_BVD
 
 
