@@ -55,3 +55,16 @@ def test_detection_speed_benchmark(tmp_path):
         assert line["stages_ms"]["rest"] < 0.3 * line["staged_ms"]
         assert line["stages_ms"]["flow"] > 0
     assert "dis >= 150 frames/s" in printed
+
+
+def test_loader_benchmark(tmp_path):
+    out = tmp_path / "loader.json"
+    printed = run("loader.py", "--quick", "--out", out)
+    found = json.loads(out.read_text())
+    (line,) = found["table"]
+    assert line["clips_per_s"] == pytest.approx(1000 / line["ms_a_clip"]["mofo"])
+    assert all(value > 0 for value in line["ms_a_clip"].values())
+    # Counted by torch's FlopCounterMode on our ViT-B, which computes no visible pixels: 66.
+    assert 65 < sum(found["gpu"]["forward_gflop"].values()) < 69
+    assert "x bare decoding" in printed
+    assert "One GPU (H200) at ViT-B" in printed
