@@ -1,4 +1,4 @@
-"""The chain of DESIGN.md: a module imports only from stages to its left; no import does work."""
+"""The chain from video to report: a module imports only from its left; no import does work."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ CHAIN = (
 ALLOWED = {
     # A worker draws the overlay of its video when asked to (imported at that moment only).
     "mofo.motion.worker": "mofo.report.figures",
+    # A run draws pictures of what it has learned so far (imported at that moment only).
+    "mofo.training.pretrain": "mofo.report.reconstruction",
 }
 MODULES = sorted(ROOT.rglob("*.py"))
 

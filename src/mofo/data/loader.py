@@ -2,38 +2,80 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mofo.data.batch import ClipBatch, collate
 from mofo.data.clips import ClipDataset
+from mofo.types import ClipSample, MofoError
 
 
-def clip_loader(
+def clip_batches(
     dataset: ClipDataset, order: Sampler[Any], *, workers: int, pin: bool
-) -> DataLoader[ClipBatch]:
+) -> Iterator[ClipBatch]:
     """Batches of clips.
 
     Args:
         dataset: gives clips for keys.
         order: lists of keys, one list a batch.
-        workers: processes that read; 0: this one does.
+        workers: processes that read; 0: this one does. A script that is not imported needs
+            ``if __name__ == "__main__":`` around what it does, since they are not forked.
         pin: put batches into page-locked memory, for a GPU.
+
+    Raises:
+        MofoError: as the dataset raises it, from whichever process.
     """
-    return DataLoader(
-        dataset,
+    loader = DataLoader(
+        _Guarded(dataset),
         batch_sampler=order,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_collate,
         pin_memory=pin,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=_begin if workers else None,
+        multiprocessing_context=_context() if workers else None,
     )
+    for batch in loader:
+        if isinstance(batch, MofoError):
+            raise batch
+        yield batch
 
 
-def _one_thread(worker: int) -> None:
+class _Guarded(Dataset[Any]):
+    """Hands errors over as results: a DataLoader would make a page of traceback of one line."""
+
+    def __init__(self, dataset: ClipDataset) -> None:
+        self._dataset = dataset
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[ClipSample] | MofoError:
+        try:
+            return self._dataset.__getitems__(keys)
+        except MofoError as error:
+            return error
+
+
+def _collate(samples: list[ClipSample] | MofoError) -> ClipBatch | MofoError:
+    return samples if isinstance(samples, MofoError) else collate(samples)
+
+
+def _context() -> Any:
+    # Plain fork copies OpenCV's and OpenMP's threads in whatever state they are: workers may hang.
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imports once for all workers
+    return context
+
+
+def _begin(worker: int) -> None:
     # There are as many workers as processors; threads on top would only get in each other's way.
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    # Ctrl-C and a job's end go to all processes, but the training decides when it stops.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from mofo.data.batch import ClipBatch
 from mofo.data.clips import ClipDataset, ClipSettings
-from mofo.data.loader import clip_loader
+from mofo.data.loader import clip_batches
 from mofo.data.transforms import CropSettings
 from mofo.models.mae import MaskedAutoencoder
+from mofo.motion.cpus import usable_cpus
 from mofo.motion.store import AreaStore
 from mofo.training.checkpoint import Checkpoint, CheckpointFolder, fit_weights
 from mofo.training.engine import engine, versions
@@ -218,8 +219,8 @@ class _Pretraining:
             stop=end,
         )
         pin = self.accelerator.device.type == "cuda"
-        workers = min(self.settings.run.workers, len(order))
-        return iter(clip_loader(self.dataset, order, workers=workers, pin=pin))
+        workers = min(self.settings.run.workers, usable_cpus(), len(order))
+        return clip_batches(self.dataset, order, workers=workers, pin=pin)
 
     def _on_batch(self, step: int, batch: ClipBatch) -> None:
         failures: list[tuple[str, str]] = list(batch.failures)

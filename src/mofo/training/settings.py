@@ -139,7 +139,7 @@ class RunSettings:
         seed: of weights, order, crops and masks.
         precision: "fp32", "bf16", or "auto": bf16 on a GPU.
         micro_batch: clips that a process takes at once; a step accumulates as many as it needs.
-        workers: processes that read videos, for each process that trains.
+        workers: processes that read videos, for each process that trains; at most one a processor.
         compile: let torch compile the model.
         log_every: steps between the lines of the log.
         save_every: steps between checkpoints.

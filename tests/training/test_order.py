@@ -1,0 +1,74 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from mofo.training.order import Division, SampleOrder
+from mofo.types import SettingsError
+
+
+def keys_of_steps(videos, division, *, start=0, stop, seed=3):
+    """Keys of each step, from all processes and passes."""
+    ranks = [
+        list(SampleOrder(videos, seed=seed, division=division, rank=r, start=start, stop=stop))
+        for r in range(division.processes)
+    ]
+    steps = []
+    for step in range(stop - start):
+        passes = range(step * division.passes, (step + 1) * division.passes)
+        steps.append([key for p in passes for rank in ranks for key in rank[p]])
+    return steps
+
+
+def divide(batch=12, micro=12, repeats=1, processes=1):
+    return Division.of(batch=batch, micro=micro, repeats=repeats, processes=processes)
+
+
+@pytest.mark.parametrize(("micro", "processes"), [(12, 1), (4, 1), (3, 2), (2, 3), (1, 12), (5, 2)])
+def test_a_step_does_not_depend_on_how_it_is_divided(micro, processes):
+    whole = keys_of_steps(20, divide(), stop=7)
+    assert keys_of_steps(20, divide(micro=micro, processes=processes), stop=7) == whole
+
+
+def test_every_video_comes_once_an_epoch_and_none_is_left_over():
+    keys = list(itertools.chain(*keys_of_steps(20, divide(), stop=10)))
+    assert len(keys) == 120
+    for epoch in range(6):
+        rows = [row for e, row in keys if e == epoch]
+        assert sorted(rows) == list(range(20))
+    orders = [[row for e, row in keys if e == epoch] for epoch in range(6)]
+    assert len({tuple(order) for order in orders}) == 6
+
+
+def test_any_step_can_be_gone_on_from():
+    whole = keys_of_steps(7, divide(batch=5, micro=5), stop=30)
+    for start in (1, 13, 29):
+        part = keys_of_steps(7, divide(batch=5, micro=5), start=start, stop=30)
+        assert part == whole[start:]
+
+
+def test_seeds_give_other_orders_and_global_generators_do_not_matter():
+    first = keys_of_steps(50, divide(), stop=4)
+    np.random.seed(1)  # noqa: NPY002
+    assert keys_of_steps(50, divide(), stop=4) == first
+    assert keys_of_steps(50, divide(), stop=4, seed=4) != first
+
+
+def test_repeats_count_as_clips():
+    division = divide(batch=12, micro=6, repeats=3)
+    assert division.passes == 2
+    assert all(len(step) == 4 for step in keys_of_steps(20, division, stop=3))
+    assert len(SampleOrder(20, seed=0, division=division, rank=0, start=0, stop=3)) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"processes": 5}, "multiple of 5"),
+        ({"repeats": 5}, "multiple of 5"),
+        ({"repeats": 4, "micro": 2}, "run.micro_batch is smaller"),
+    ],
+)
+def test_impossible_divisions(options, part):
+    with pytest.raises(SettingsError, match=part):
+        divide(**options)
