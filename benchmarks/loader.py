@@ -257,10 +257,11 @@ def show(lines: list[dict], gpu: dict) -> None:
         cells.append([line["file"], str(line["stride"]), *numbers])
     print("\n" + markdown(cells) + "\n")
     print(markdown(promises_table(lines)))
+    how = "measured" if gpu["measured"] else "assumed"
     parts = " + ".join(f"{name} {value:.1f}" for name, value in gpu["forward_gflop"].items())
     print(
         f"\nOne GPU (H200) at ViT-B, 16x224x224, 90 % hidden: forward {parts} GFLOP a clip, "
-        f"times 3 with backward = {gpu['step_gflop']:.0f}; {'measured' if gpu['measured'] else 'assumed'} "
+        f"times 3 with backward = {gpu['step_gflop']:.0f}; {how} "
         f"{gpu['flop_per_s'] / PEAK:.0%} of {PEAK / 1e12:.0f} TFLOP/s (bf16) are "
         f"{gpu['clips_per_s']:.0f} clips/s."
     )

@@ -1,8 +1,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-# For the modules "drawn", "numbered", "stored" and "painted", however pytest is started.
+import pytest
+
+from mofo.video.catalog import Video, read_catalog
+
+# For the modules "clipsets", "painted", "drawn" and "numbered", however pytest is started.
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "video"), str(HERE.parent / "motion")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "video")]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Videos of 60, 60 and 5 frames that show their numbers."""
+    from numbered import write_numbered
+
+    made = tmp_path_factory.mktemp("videos")
+    write_numbered(made / "a.mp4", 60, bf="3", g="12")
+    write_numbered(made / "b.mp4", 60, bf="0", g="60")
+    write_numbered(made / "c.mp4", 5)
+    return made
+
+
+@pytest.fixture
+def videos(folder: Path) -> Sequence[Video]:
+    return read_catalog([folder]).videos

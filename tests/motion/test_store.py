@@ -49,6 +49,27 @@ def test_the_videos_row_says_what_was_found():
     assert row["warnings"] == ["w"]
 
 
+@pytest.mark.parametrize("rows", [5, 1000])  # in a group: fewer than a video has, or more
+def test_all_boxes_at_once(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(tables, "GROUP_ROWS", rows)
+    for number in (1, 2):
+        fill(tmp_path, [key for key in KEYS if in_shard(key, (number, 2))])
+        bring_in(tmp_path, shard=(number, 2))
+    old = tmp_path / "old"
+    fill(old, KEYS[:2], frames=20)  # an undivided, older store of two of the videos
+    bring_in(old)
+    for file in old.glob("*.parquet"):
+        file.rename(tmp_path / file.name)
+    store = AreaStore.open(tmp_path)
+    found = {key: (box_T4, valid_T) for key, box_T4, valid_T in store.boxes()}
+    assert sorted(found) == sorted(KEYS)
+    for key, (box_T4, valid_T) in found.items():
+        one = store[key]
+        assert (box_T4.dtype, valid_T.dtype) == (np.float32, bool)
+        np.testing.assert_array_equal(box_T4, one.box_T4)
+        np.testing.assert_array_equal(valid_T, one.valid_T)
+
+
 def test_a_store_gives_back_every_area(tmp_path):
     fill(tmp_path, KEYS)
     bring_in(tmp_path)

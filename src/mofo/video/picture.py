@@ -148,7 +148,7 @@ def _converted(
     sx, sy = _PLANAR[frame.format.name]
     luma_HW = resized(planes[0][y1:y2, x1:x2], size)
     colours = [
-        cv2.resize(plane[y1 // sy : -(-y2 // sy), x1 // sx : -(-x2 // sx)], size)
+        resized(plane[y1 // sy : -(-y2 // sy), x1 // sx : -(-x2 // sx)], size)
         for plane in planes[1:]
     ]
     full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
