@@ -104,6 +104,8 @@ class FrameIndex:
         Returns:
             ``first >= stop`` if there is none.
         """
+        if start is None and end is None:
+            return 0, len(self)
         times_T = self.seconds_T
         times_T = times_T - times_T[0]
         first = 0 if start is None else int(times_T.searchsorted(start - 1e-6))
