@@ -59,7 +59,7 @@ def finish(process):
 def kill(process):
     """SIGKILL to the process and its loader workers."""
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
 
 
 @pytest.mark.slow

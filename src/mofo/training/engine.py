@@ -26,6 +26,8 @@ def engine(run: RunSettings) -> Accelerator:
         precision = "bf16" if torch.cuda.is_available() else "fp32"
     try:
         return Accelerator(
+            # Without being told, it takes several processes without a GPU for strangers.
+            cpu=not torch.accelerator.is_available(),
             mixed_precision={"fp32": "no", "bf16": "bf16"}[precision],
             log_with=list(run.trackers) or None,
             project_config=ProjectConfiguration(project_dir=run.out, logging_dir=run.out),

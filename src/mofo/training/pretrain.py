@@ -279,7 +279,8 @@ class _Pretraining:
             "value": str(error.value),
             "precision": self.accelerator.mixed_precision,
         }
-        capture(path, self.settings, error.batch, model_tensors(self.model), facts)
+        weights = model_tensors(self.model, everywhere=True)
+        capture(path, self.settings, error.batch, weights, facts)
         raise NotFiniteError(
             f"{error}: nothing was learned from it; the last checkpoint is of step "
             f"{(self.folder.steps() or [0])[-1]}. Look into it: mofo pretrain --replay {path}"

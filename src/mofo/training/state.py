@@ -1,6 +1,6 @@
 """What a checkpoint holds of a running model and optimiser, whatever engine wraps them.
 
-Under DDP and FSDP every process must call these; process 0 gets or gives whole tensors.
+Under DDP and FSDP every process must call these together.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-
-def _whole() -> StateDictOptions:
-    together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return StateDictOptions(full_state_dict=True, cpu_offload=True, broadcast_from_rank0=together)
+_WHOLE = StateDictOptions(full_state_dict=True)
+_WHOLE_ON_CPU = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Weights by name, without the wrappers' prefixes."""
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    return get_model_state_dict(model, options=options)
+def model_tensors(model: nn.Module, *, everywhere: bool = False) -> dict[str, Tensor]:
+    """Whole weights by name, without the wrappers' prefixes.
+
+    Args:
+        model: wrapped or not.
+        everywhere: give them to every process; else only process 0 gets them, on the CPU.
+    """
+    return get_model_state_dict(model, options=_WHOLE if everywhere else _WHOLE_ON_CPU)
 
 
 def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as tensors named "<what>/<weight>"."""
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    state = get_optimizer_state_dict(model, optimiser, options=options)
+    """The optimiser's state as tensors named "<what>/<weight>", in process 0."""
+    state = get_optimizer_state_dict(model, optimiser, options=_WHOLE_ON_CPU)
     return {
         f"{what}/{weight}": torch.as_tensor(value)
         for weight, values in state.get("state", {}).items()
@@ -47,13 +48,13 @@ def restore(
     weights: Mapping[str, Tensor],
     moments: Mapping[str, Tensor],
 ) -> None:
-    """Puts back what ``model_tensors`` and ``optimiser_tensors`` gave."""
-    set_model_state_dict(model, dict(weights), options=_whole())
+    """Puts back what ``model_tensors`` and ``optimiser_tensors`` gave; every process gives it."""
+    set_model_state_dict(model, dict(weights), options=_WHOLE)
     if not moments:
         return
-    current: dict[str, Any] = get_optimizer_state_dict(model, optimiser, options=_whole())
+    current: dict[str, Any] = get_optimizer_state_dict(model, optimiser, options=_WHOLE)
     state: dict[str, dict[str, Tensor]] = {}
     for name, tensor in moments.items():
         what, _, weight = name.partition("/")
         state.setdefault(weight, {})[what] = tensor
-    set_optimizer_state_dict(model, optimiser, {**current, "state": state}, options=_whole())
+    set_optimizer_state_dict(model, optimiser, {**current, "state": state}, options=_WHOLE)

@@ -41,6 +41,8 @@ class PretrainPass:
 
     def __init__(self, settings: PretrainSettings) -> None:
         self._mask, self._loss, self._grid = settings.mask, settings.loss, settings.grid()
+        # What hides the motion goes along with it; tubes need one area for the clip.
+        self._per = "tubelet" if self._mask.strategy == "hide_motion" else "clip"
         # Wrong settings are to be found before any video is read.
         self.hidden = hidden_count(self._mask, self._grid)
         self._decoded = None
@@ -49,7 +51,7 @@ class PretrainPass:
 
     def area_and_mask(self, batch: ClipBatch) -> tuple[Tensor, Tensor]:
         """Tokens inside the motion area (B, t, h, w), and hidden ones (B, N)."""
-        inside_Bthw = token_area(batch.box_BT4, batch.valid_BT, self._grid, per="clip")
+        inside_Bthw = token_area(batch.box_BT4, batch.valid_BT, self._grid, per=self._per)
         return inside_Bthw, make_mask(self._mask, self._grid, inside_Bthw, batch.noise_BN)
 
     def __call__(self, model: nn.Module, batch: ClipBatch) -> PassResult:
