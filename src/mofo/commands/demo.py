@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from mofo.motion.detect import detect_many
     from mofo.motion.settings import DetectSettings
     from mofo.motion.store import AreaStore
-    from mofo.report.figures import write_stages
+    from mofo.report.stages import write_stages
 
     out = Path(args.out)
     print("1/3  videos: generated clips with exact truth, and real ones")

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
+
+# For the module "shown", however pytest is started.
+sys.path[:0] = [str(Path(__file__).parent)]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory):
+    """A folder of three small files of 24 frames; nothing moves in the last one."""
+    folder = tmp_path_factory.mktemp("videos")
+    for seed, movers in enumerate((1, 1, 0)):
+        recipe = ClipRecipe(
+            seed=seed, movers=movers, area=(0.05, 0.1), frames=24, width=128, height=96
+        )
+        write_clip(make_clip(recipe), folder / f"clip{seed}.mp4")
+    return folder
+
+
+@pytest.fixture
+def video(videos):
+    return videos / "clip0.mp4"
