@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -149,6 +150,7 @@ class Loop:
     def _pass(self, step: int, number: int, batch: ClipBatch) -> PassResult:
         last = number == self.passes - 1
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+            self._seed(step, number)
             with self.accelerator.autocast():
                 result = self.one_pass(self.model, batch)
             self.accelerator.backward(result.loss / self.passes)
@@ -158,6 +160,12 @@ class Loop:
         if alone and not last and not math.isfinite(value := result.loss.item()):
             raise NotANumber(step, "loss", value, batch)
         return result
+
+    def _seed(self, step: int, number: int) -> None:
+        """Drop path draws from torch's own generator: made a function of the step as all else."""
+        rank = self.accelerator.process_index
+        state = np.random.SeedSequence([self.run.seed, step, number, rank]).generate_state(1)
+        torch.manual_seed(int(state[0]))
 
     def _means(self, results: list[PassResult]) -> tuple[float, float, float]:
         mean = torch.stack([torch.stack(result) for result in results]).float().mean(0)
