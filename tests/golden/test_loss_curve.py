@@ -4,9 +4,9 @@ The stored curve changes only when what is computed changes: then explain why in
 
     python tests/golden/test_loss_curve.py
 
-writes it anew. Tolerance: five parts in ten thousand. On one machine the curve repeats to the last bit;
-between processors, optical flow and matrix products differ in the last bits, which moves a box by a
-fraction of a pixel, or the loss in its sixth digit.
+writes it anew. Tolerance: five parts in ten thousand. On one machine the curve repeats to the last
+bit; between processors, optical flow and matrix products differ in the last bits, which moves a box
+by a fraction of a pixel, or the loss in its sixth digit.
 """
 
 import json
