@@ -40,7 +40,7 @@ def analyse(
     *,
     progress: Progress | None = None,
     watch: Watch | None = None,
-    reader: Reader = VideoReader,
+    reader: Reader | None = None,
 ) -> MotionArea:
     """Finds the motion area of a video.
 
@@ -51,20 +51,20 @@ def analyse(
         settings: backend, preset, size of the analysis.
         progress: called now and then with the number of frames done since the last call.
         watch: keeps flow and map of chosen frames.
-        reader: opens the video; may show a part of it only.
+        reader: opens the video, ``VideoReader`` if None; may show a part of it only.
 
     Raises:
         VideoError: the file cannot be read.
     """
     log = _Log(progress, watch)
     if settings.flow == "codec":
-        area = _from_vectors(path, settings, log, reader)
+        area = _from_vectors(path, settings, log, reader or VideoReader)
         if area is not None:
             return area
         log = _Log(progress, watch)
         log.warnings.append("no motion vectors that can be used: flow by dis instead of codec")
     flow = "dis" if settings.flow == "codec" else settings.flow
-    return _from_pictures(path, settings, flow, log, reader)
+    return _from_pictures(path, settings, flow, log, reader or VideoReader)
 
 
 class _Log:
