@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench-detect bench-areas clean
+.PHONY: help demo test lint bench-detect bench-areas bench-pretrain clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -26,6 +26,11 @@ bench-detect: $(STAMP)  ## speed of detection, from file to box
 
 bench-areas: $(STAMP)  ## quality of motion areas on generated clips
 	$(BIN)/python benchmarks/areas.py
+
+bench-pretrain: $(STAMP)  ## a step's time and memory beside Hugging Face's; masks; the data path
+	$(BIN)/python benchmarks/pretrain_step.py
+	$(BIN)/python benchmarks/masks.py
+	$(BIN)/python benchmarks/loader.py
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) demo bench build src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

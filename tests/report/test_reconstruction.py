@@ -144,7 +144,7 @@ def test_captions_say_where_mean_and_contrast_come_from():
     )
     for normalised in (True, False):
         text = " ".join(captions(normalised))
-        assert "Nothing is taken from the hidden ones" in text
+        assert "Nothing is taken from the hidden patches" in text
         assert ("guessed from visible patches" in text) is normalised
 
 

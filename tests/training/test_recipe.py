@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mofo.training.recipe import known_keys, load_settings, plain, settings_from, write_settings
+from mofo.training.recipe import (
+    explain_keys,
+    known_keys,
+    load_settings,
+    plain,
+    settings_from,
+    write_settings,
+)
 from mofo.types import SettingsError
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -92,3 +99,12 @@ def test_known_keys_are_those_of_the_settings(settings):
 
 def test_plain_settings_come_back(settings):
     assert settings_from(yaml.safe_load(yaml.safe_dump(plain(settings)))) == settings
+
+
+def test_every_key_is_explained():
+    lines = explain_keys().splitlines()
+    for key in known_keys():
+        section, _, name = key.partition(".")
+        start = lines.index(f"{section}:")
+        place = next(i for i in range(start, len(lines)) if lines[i].startswith(f"  {name} ("))
+        assert len(lines[place + 1].strip()) > 10, key

@@ -17,17 +17,17 @@ from mofo.types import TokenGrid
 LEAK_LABEL = (
     "uses the true mean and variance of the hidden patches: looks good whatever was learned"
 )
-_MOMENTS = 4  # frames of each clip in a PNG
+_MOMENTS = {1: 6, 2: 4}  # frames of each clip in a PNG, by clips beside each other
 _LABEL = 132  # pixels for the names of the rows
 _BETWEEN = 20  # pixels between clips
 
 
 def draw_moments(found: Reconstruction, title: str, lines: Sequence[str] = ()) -> np.ndarray:
-    """Four moments of each clip from left to right; one or two clips beside each other."""
+    """Some moments of each clip from left to right; one or two clips beside each other."""
     grid = found.grid
-    count = min(_MOMENTS, grid.frames)
-    moments = [(2 * k + 1) * grid.frames // (2 * count) for k in range(count)]
     across = min(2, len(found.names))
+    count = min(_MOMENTS[across], grid.frames)
+    moments = [(2 * k + 1) * grid.frames // (2 * count) for k in range(count)]
     room = INNER - _LABEL - GAP - (across - 1) * _BETWEEN
     token = _token_pixels(grid, (room / across - (count - 1) * GAP) / count)
     bands = []
@@ -71,15 +71,18 @@ def captions(normalised: bool) -> tuple[str, ...]:
     """What a viewer must know about the honest picture, in short sentences."""
     if normalised:
         honest = (
-            "Reconstruction: the pattern of hidden patches is predicted; mean and contrast, which "
-            "the model is not asked for, are guessed from visible patches."
+            "Reconstruction: the pattern of hidden patches is predicted; mean and contrast are "
+            "guessed from visible patches, as the model does not predict them."
         )
+        flat = "no pattern predicted"
     else:
         honest = "Reconstruction: pixels of hidden patches as predicted."
+        flat = "the mean of visible patches nearby instead"
     return (
-        f"{honest} Nothing is taken from the hidden ones.",
-        "Error: mean squared error of hidden patches, as in the loss; flat: the same with no "
-        "pattern predicted. Orange: motion area, of the moment (frame) and of the clip (mask).",
+        honest,
+        "Nothing is taken from the hidden patches. Error: their mean squared error, as in the "
+        f"loss; flat: the same with {flat}.",
+        "Orange: motion area, of the moment (frame) and of the clip (what the encoder sees).",
     )
 
 

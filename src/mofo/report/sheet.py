@@ -60,7 +60,7 @@ def page(
     parts += [text_block(line, inner, size=16, colour=QUIET) for line in lines if line]
     parts += [_warning(text, inner) for text in warnings]
     parts += [_grown(body_HW3, 0, inner - body_HW3.shape[1])]
-    parts += [text_block(note, inner, size=16, colour=INK) for note in notes if note]
+    parts += [text_block(note, inner, size=15, colour=INK) for note in notes if note]
     sheet_HW3 = stacked(parts)
     sides = ((MARGIN, MARGIN + sheet_HW3.shape[0] % 2), (MARGIN, MARGIN + sheet_HW3.shape[1] % 2))
     return _padded(sheet_HW3, *sides)

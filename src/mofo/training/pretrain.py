@@ -349,4 +349,4 @@ def _dataset(settings: PretrainSettings) -> tuple[ClipDataset, tuple[tuple[str, 
     )
     store = AreaStore.open(data.areas) if is_store else None
     dataset = ClipDataset(catalog.videos, clips, seed=settings.run.seed, store=store)
-    return dataset, tuple((problem.path, problem.reason) for problem in catalog.problems)
+    return dataset, catalog.problems

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import inspect
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -136,7 +138,7 @@ def _section(section: str, kind: type, content: dict[str, Any]) -> tuple[Any, li
 
 
 def _typed(kind: type, content: dict[str, Any]) -> dict[str, Any]:
-    part = TypeAdapter(kind).validate_python(content)
+    part: Any = TypeAdapter(kind).validate_python(content)
     return {field.name: getattr(part, field.name) for field in fields(kind)}
 
 
@@ -166,6 +168,34 @@ def known_keys() -> list[str]:
         for section, kind in get_type_hints(PretrainSettings).items()
         for field in fields(kind)
     ]
+
+
+def explain_keys() -> str:
+    """All keys with their defaults and what they mean, a section after the other."""
+    blocks = []
+    for section, kind in get_type_hints(PretrainSettings).items():
+        about = _described(inspect.getdoc(kind) or "")
+        lines = [f"{section}:"]
+        for field in fields(kind):
+            value = "required" if field.default is MISSING else field.default
+            value = list(value) if isinstance(value, tuple) else value
+            lines += [f"  {field.name} ({value})", f"      {about.get(field.name, '')}"]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _described(text: str) -> dict[str, str]:
+    """The entries below "Attributes:" in a docstring; several names may share one."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in text.partition("Attributes:\n")[2].partition("\nRaises:")[0].splitlines():
+        start = re.fullmatch(r"    (\w[\w, ]*): (.*)", line)
+        if start:
+            names = [name.strip() for name in start[1].split(",")]
+            found |= dict.fromkeys(names, start[2])
+        else:
+            found |= {name: f"{found[name]} {line.strip()}".strip() for name in names}
+    return found
 
 
 def _near_file(path: Path) -> str:

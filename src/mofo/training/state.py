@@ -29,12 +29,15 @@ def model_tensors(model: nn.Module, *, everywhere: bool = False) -> dict[str, Te
         model: wrapped or not.
         everywhere: give them to every process; else only process 0 gets them, on the CPU.
     """
-    return get_model_state_dict(model, options=_WHOLE if everywhere else _WHOLE_ON_CPU)
+    state: dict[str, Any] = get_model_state_dict(
+        model, options=_WHOLE if everywhere else _WHOLE_ON_CPU
+    )
+    return state
 
 
 def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimiser's state as tensors named "<what>/<weight>", in process 0."""
-    state = get_optimizer_state_dict(model, optimiser, options=_WHOLE_ON_CPU)
+    state: Any = get_optimizer_state_dict(model, optimiser, options=_WHOLE_ON_CPU)
     return {
         f"{what}/{weight}": torch.as_tensor(value)
         for weight, values in state.get("state", {}).items()
@@ -53,7 +56,7 @@ def restore(
     if not moments:
         return
     current: dict[str, Any] = get_optimizer_state_dict(model, optimiser, options=_WHOLE)
-    state: dict[str, dict[str, Tensor]] = {}
+    state: dict[str, Any] = {}
     for name, tensor in moments.items():
         what, _, weight = name.partition("/")
         state.setdefault(weight, {})[what] = tensor
