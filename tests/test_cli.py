@@ -20,7 +20,7 @@ HEAVY = ("torch", "cv2", "numpy", "av", "pyarrow", "matplotlib", "sklearn")
 def mofo_command(*words, **more):
     env = os.environ | {"STUB_DETECTION": "1", "PYTHONPATH": str(STUB), "COLUMNS": "80"}
     return subprocess.run(
-        [sys.executable, "-m", "mofo.cli", *map(str, words)],
+        [sys.executable, "-m", "mofo", *map(str, words)],
         capture_output=True,
         text=True,
         env=env,
@@ -137,7 +137,7 @@ def test_a_bug_keeps_its_traceback(verb):
 
 def test_a_closed_pipe_is_quiet():
     done = subprocess.run(
-        f"{sys.executable} -m mofo.cli --help | true",
+        f"{sys.executable} -m mofo --help | true",
         shell=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.stderr == ""
@@ -145,7 +145,7 @@ def test_a_closed_pipe_is_quiet():
     os.close(reader)
     with os.fdopen(writer, "w") as closed:
         done = subprocess.run(
-            [sys.executable, "-m", "mofo.cli", "--help"],
+            [sys.executable, "-m", "mofo", "--help"],
             stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "")

@@ -61,7 +61,7 @@ def junk(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def result(junk) -> tuple[subprocess.CompletedProcess, Path]:
     out = junk.parent / "areas"
-    command = [sys.executable, "-m", "mofo.cli", "detect", str(junk), "--out", str(out)]
+    command = [sys.executable, "-m", "mofo", "detect", str(junk), "--out", str(out)]
     done = subprocess.run(
         [*command, "--workers", "2", "--quiet"], capture_output=True, text=True, timeout=120
     )
@@ -110,7 +110,7 @@ def test_every_bad_one_is_named_with_a_reason_of_one_line(result, junk):
 
 def test_the_second_time_only_the_bad_ones_are_tried(result, junk):
     done = subprocess.run(
-        [sys.executable, "-m", "mofo.cli", "detect", str(junk), "--out", str(result[1]),
+        [sys.executable, "-m", "mofo", "detect", str(junk), "--out", str(result[1]),
          "--workers", "1", "--quiet"],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip

@@ -27,7 +27,7 @@ def run(folder: Path, out: Path, **more):
 
 
 def command(folder: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "mofo.cli", "detect", str(folder), "--out", str(out), *more]
+    return [sys.executable, "-m", "mofo", "detect", str(folder), "--out", str(out), *more]
 
 
 def wait_for(condition, seconds=30.0):

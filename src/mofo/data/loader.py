@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import cv2
@@ -18,7 +18,7 @@ from mofo.types import ClipSample, MofoError
 
 def clip_batches(
     dataset: ClipDataset, order: Sampler[Any], *, workers: int, pin: bool
-) -> Iterator[ClipBatch]:
+) -> Generator[ClipBatch]:
     """Batches of clips.
 
     Args:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -111,10 +112,11 @@ class _Pretraining:
         self.schedule = Schedule.of(optim, videos * data.repeats)
         self.folder = CheckpointFolder(self.out / "checkpoints", run.keep)
         checkpoint = self.folder.last()
-        self.start = 0
+        self.start, self._loss_before = 0, float("nan")
         if checkpoint is not None:
             self._check_same(checkpoint)
             self.start = checkpoint.step
+            self._loss_before = float(checkpoint.facts.get("loss", "nan"))
             fit_weights(model, checkpoint.model(), str(checkpoint.path))
         self._prepare(model, checkpoint)
         self._recent: deque[float] = deque(maxlen=run.log_every)
@@ -134,17 +136,24 @@ class _Pretraining:
     def _check_same(self, checkpoint: Checkpoint) -> None:
         """Going on with other settings would be neither the old run nor a new one."""
         before = checkpoint.facts.get("settings", {})
+        now = plain(self.settings)
+        # Paths may differ between machines, and what is in run changes nothing but for the seed.
+        free = {"data.source", "data.max_unreadable"}
+        if not {before.get("data", {}).get("areas"), now["data"]["areas"]} & set(AREAS_ON_THE_FLY):
+            free.add("data.areas")
         differing = [
             f"{section}.{key} {before.get(section, {}).get(key)!r}, now {value!r}"
-            for section, part in plain(self.settings).items()
+            for section, part in now.items()
             for key, value in part.items()
-            # Paths may differ between machines, and the rest of run changes nothing.
             if (section != "run" or key == "seed")
-            and (section, key) not in (("data", "source"), ("data", "max_unreadable"))
+            and f"{section}.{key}" not in free
             and before.get(section, {}).get(key) != value
         ]
-        if checkpoint.facts.get("videos") != self.videos:
-            differing.append(f"{checkpoint.facts.get('videos')} videos, now {self.videos}")
+        known = checkpoint.facts.get("videos", {})
+        if known.get("count") != self.videos:
+            differing.append(f"{known.get('count')} videos, now {self.videos}")
+        elif known.get("names") != _digest(self.dataset):
+            differing.append(f"other names of the {self.videos} videos")
         if differing:
             raise SettingsError(
                 f"{self.out} holds a run with other settings ({'; '.join(differing)}): use them, "
@@ -172,12 +181,13 @@ class _Pretraining:
             if self.main and self._progress:
                 self._explain()
             if self.start < end:
+                batches = self._batches(end)
                 loop = Loop(
                     accelerator=self.accelerator,
                     model=self.model,
                     optimiser=self.optimiser,
                     one_pass=self.one_pass,
-                    batches=self._batches(end),
+                    batches=batches,
                     passes=self.division.passes,
                     clips=self.division.batch,
                     schedule=self.schedule,
@@ -193,6 +203,7 @@ class _Pretraining:
                 except NotANumber as error:
                     self._give_up(error)
                 finally:
+                    batches.close()  # ends the workers
                     if self.journal is not None:
                         self.journal.flush()
         if run.trackers:
@@ -209,7 +220,7 @@ class _Pretraining:
             unreadable_file=self.unreadable.path,
         )
 
-    def _batches(self, end: int) -> Iterator[ClipBatch]:
+    def _batches(self, end: int) -> Generator[ClipBatch]:
         order = SampleOrder(
             self.videos,
             seed=self.settings.run.seed,
@@ -263,7 +274,7 @@ class _Pretraining:
             facts = {
                 "kind": "pretrain",
                 "settings": plain(self.settings),
-                "videos": self.videos,
+                "videos": {"count": self.videos, "names": _digest(self.dataset)},
                 "versions": versions(),
             }
             self.folder.save(step, weights, moments, facts, loss)
@@ -332,7 +343,13 @@ class _Pretraining:
         self.accelerator.init_trackers("tensorboard", init_kwargs=purge)
 
     def _last_loss(self) -> float:
-        return sum(self._recent) / len(self._recent) if self._recent else float("nan")
+        return sum(self._recent) / len(self._recent) if self._recent else self._loss_before
+
+
+def _digest(dataset: ClipDataset) -> str:
+    """Changes when the videos or their order do; where they lie does not matter."""
+    rows = ((video.key, video.start, video.end) for video in dataset.videos)
+    return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
 
 
 def _dataset(settings: PretrainSettings) -> tuple[ClipDataset, tuple[tuple[str, str], ...]]:
