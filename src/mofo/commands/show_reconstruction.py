@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Draw; 0 when the picture is written."""
     from mofo.report.reconstruction import show_reconstruction
+    from mofo.report.reconstruction_figure import flat
 
     out = Path(args.out or f"{Path(args.videos[0]).stem}.reconstruction.png")
     drawn = show_reconstruction(
@@ -46,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"note: {note}")
     found = drawn.found
     width = max(map(len, found.names))
-    for name, error, flat in zip(found.names, found.error_B, found.flat_error_B, strict=True):
-        print(f"{name:{width}}  error {error:.3f}; {flat:.3f} with no pattern predicted")
+    for name, error, least in zip(found.names, found.error_B, found.flat_error_B, strict=True):
+        print(f"{name:{width}}  error {error:.3f}; {least:.3f} with {flat(found.normalised)}")
     print(f"{'video' if out.suffix.lower() == '.mp4' else 'picture'}: {out}")
     if not args.leak and found.normalised:
         print("next: the same with --leak shows how much the usual picture flatters")

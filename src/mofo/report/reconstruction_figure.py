@@ -74,16 +74,19 @@ def captions(normalised: bool) -> tuple[str, ...]:
             "Reconstruction: the pattern of hidden patches is predicted; mean and contrast are "
             "guessed from visible patches, as the model does not predict them."
         )
-        flat = "no pattern predicted"
     else:
         honest = "Reconstruction: pixels of hidden patches as predicted."
-        flat = "the mean of visible patches nearby instead"
     return (
         honest,
         "Nothing is taken from the hidden patches. Error: their mean squared error, as in the "
-        f"loss; flat: the same with {flat}.",
+        f"loss; flat: the same with {flat(normalised)}.",
         "Orange: motion area, of the moment (frame) and of the clip (what the encoder sees).",
     )
+
+
+def flat(normalised: bool) -> str:
+    """What ``flat_error_B`` is the error of."""
+    return "no pattern predicted" if normalised else "the mean of visible patches nearby"
 
 
 def _page(
