@@ -1,0 +1,230 @@
+"""The classifier: encoder over all tokens, a fusion that may use the motion area, heads.
+
+MOFO (Ahmadian et al., arXiv 2308.12447); with fusion ``mean`` it is VideoMAE's
+(Tong et al., arXiv 2203.12602).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mofo.data.token_area import SPANS, token_area
+from mofo.models.fusion import check_fusion, draw_fusion, fusion_heads, make_fusion
+from mofo.models.heads import Heads, check_classes
+from mofo.models.settings import ModelSettings
+from mofo.models.vit import Encoder, draw_weights
+from mofo.types import SettingsError
+
+_NOT_NEEDED = ("decoder.", "encoder.norm.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSettings:
+    """What a classifier is built from.
+
+    Attributes:
+        model: the encoder: size, grid, drop path. The decoder's sizes are not used. The epsilon of
+            the fusion's LayerNorms is ``norm_eps``, of the heads' ``head_norm_eps``.
+        classes: number of classes of each head: ``{"label": 174}``, ``{"verb": 97, "noun": 300}``;
+            joint actions are one head with a class for each pair.
+        labels: "single": one class of each head is true; "multi": any number of them.
+        fusion: "cross_attention" (MOFO), "mean" (VideoMAE), "weighted_mean", "attentive".
+        fusion_heads: of its attention; None: 3, or 4 where the width is no multiple of 3.
+        per: tokens inside the motion area: of the whole "clip", the same in all time slots, or of
+            each "tubelet". See ``token_area``.
+
+    Raises:
+        SettingsError: one line with everything that is wrong.
+    """
+
+    classes: dict[str, int]
+    model: ModelSettings = field(default_factory=lambda: ModelSettings(drop_path=0.1))
+    labels: str = "single"
+    fusion: str = "cross_attention"
+    fusion_heads: int | None = None
+    per: str = "clip"
+
+    def __post_init__(self) -> None:
+        problems = check_classes(self.classes, self.labels)
+        for check, values in (
+            (check_fusion, (self.fusion,)),
+            (fusion_heads, (self.model.width, self.fusion_heads)),
+        ):
+            try:
+                check(*values)
+            except SettingsError as error:
+                problems.append(str(error))
+        if self.per not in SPANS:
+            problems.append(f"per {self.per!r} is unknown: choose from {', '.join(SPANS)}")
+        if problems:
+            raise SettingsError("classifier: " + "; ".join(problems))
+
+
+class Classifier(nn.Module):
+    """Clips and their motion areas to logits.
+
+    Args:
+        settings: sizes and options.
+        generator: draws the weights; none: one with seed 0.
+    """
+
+    def __init__(
+        self, settings: ClassifierSettings, *, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        generator = generator or torch.Generator().manual_seed(0)
+        model = settings.model
+        self.settings = settings
+        self.frozen_blocks = 0
+        # The LayerNorm stands behind the fusion, in the heads.
+        self.encoder = Encoder(model, final_norm=False, generator=generator)
+        self.fusion = make_fusion(
+            settings.fusion, model.width, settings.fusion_heads, model.norm_eps
+        )
+        self.head = Heads(model.width, settings.classes, model.head_norm_eps)
+        for part in (self.fusion, self.head):
+            draw_weights(part, generator)
+        draw_fusion(self.fusion, generator)
+        self.head.shrink()
+
+    def forward(
+        self,
+        frames_BTHWC: Tensor,
+        inside_BN: Tensor | None = None,
+        *,
+        most_inside: int | None = None,
+        return_attention: bool = False,
+    ) -> Any:
+        """Logits, float32 (B, classes), by the heads' names.
+
+        Args:
+            frames_BTHWC: uint8, or float in [0, 1]; RGB.
+            inside_BN: bool, tokens inside the motion area (``area``). None: no motion area, in no
+                sample.
+            most_inside: see ``Fusion``.
+            return_attention: give a pair: the logits, and the fusion's weights (B, heads, Q, N),
+                see ``Fusion``. They take much memory: for pictures.
+
+        Raises:
+            SettingsError: frames or areas of another size.
+        """
+        tokens_BND = self.encoder(frames_BTHWC)
+        fused = self.fuse(
+            tokens_BND, inside_BN, most_inside=most_inside, return_attention=return_attention
+        )
+        if return_attention:
+            return self.head(fused[0]), fused[1]
+        return self.head(fused)
+
+    def fuse(self, tokens_BND: Tensor, inside_BN: Tensor | None = None, **options: Any) -> Any:
+        """Tokens of the encoder to features (B, D), before LayerNorm and heads."""
+        if inside_BN is None:
+            inside_BN = tokens_BND.new_zeros(tokens_BND.shape[:2], dtype=torch.bool)
+        if inside_BN.shape != tokens_BND.shape[:2] or inside_BN.dtype != torch.bool:
+            raise SettingsError(
+                f"the motion area is {inside_BN.dtype} {tuple(inside_BN.shape)}, but the model "
+                f"takes bool {tuple(tokens_BND.shape[:2])}"
+            )
+        return self.fusion(tokens_BND, inside_BN, **options)
+
+    def area(self, box_BT4: Tensor, valid_BT: Tensor) -> Tensor:
+        """Boxes of a clip (pixels) to the tokens inside, bool (B, N), as the settings say."""
+        grid = self.settings.model.grid
+        return token_area(box_BT4, valid_BT, grid, per=self.settings.per).flatten(1)
+
+    def freeze(self, blocks: int) -> None:
+        """Stops the training of the patch projection and of the encoder's first ``blocks``.
+
+        They are in evaluation mode from now on: no drop path there.
+        """
+        self.frozen_blocks = blocks
+        for part in self._frozen():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Training or evaluation mode; frozen parts stay in the latter."""
+        super().train(mode)
+        for part in self._frozen():
+            part.eval()
+        return self
+
+    def _frozen(self) -> list[nn.Module]:
+        if not self.frozen_blocks:
+            return []
+        return [self.encoder.embed, *list(self.encoder.blocks)[: self.frozen_blocks]]
+
+
+class LoadReport(NamedTuple):
+    """What became of the weights of a pre-training.
+
+    Attributes:
+        loaded, dropped: names of the tensors that were taken over, and that were not needed.
+        made_for: grid (t, h, w) the weights were made for; positions are interpolated from it.
+        grid: the model's.
+    """
+
+    loaded: tuple[str, ...]
+    dropped: tuple[str, ...]
+    made_for: tuple[int, ...]
+    grid: tuple[int, ...]
+
+    def __str__(self) -> str:
+        text = f"{len(self.loaded)} tensors of the encoder loaded"
+        if self.dropped:
+            text += f", {len(self.dropped)} of decoder and last norm not needed"
+        if self.made_for != self.grid:
+            made_for, grid = ("x".join(map(str, sizes)) for sizes in (self.made_for, self.grid))
+            text += f"; positions interpolated from {made_for} to {grid} tokens"
+        return text
+
+
+def load_encoder(
+    model: Classifier, weights: Mapping[str, Tensor], source: str = "weights"
+) -> LoadReport:
+    """Loads the encoder of a pre-training, by name; fusion and heads stay as they are.
+
+    The decoder is left out, and so is the encoder's last norm: a classifier has its own behind the
+    fusion. All else must be there and fit.
+
+    Args:
+        model: is changed only if everything fits.
+        weights: state of a ``MaskedAutoencoder``.
+        source: where they come from, for the error.
+
+    Raises:
+        SettingsError: one line with what is missing, unknown or of another shape.
+    """
+    prefix = "encoder."
+    own = {prefix + name: tensor for name, tensor in model.encoder.state_dict().items()}
+    dropped = tuple(name for name in weights if name.startswith(_NOT_NEEDED))
+    loaded = {name: tensor for name, tensor in weights.items() if name not in set(dropped)}
+    shapes = [
+        f"{name} is {tuple(loaded[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in loaded and loaded[name].shape != tensor.shape
+    ]
+    found = {
+        "other shapes": shapes,
+        "missing": sorted(own.keys() - loaded.keys()),
+        "unknown": sorted(loaded.keys() - own.keys()),
+    }
+    problems = [
+        f"{title}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for title, names in found.items()
+        if names
+    ]
+    if problems:
+        raise SettingsError(
+            f"{source}: does not fit this encoder (model size, tubelet, patch): "
+            + "; ".join(problems)
+        )
+    model.encoder.load_state_dict({name.removeprefix(prefix): t for name, t in loaded.items()})
+    made_for = tuple(loaded[f"{prefix}positions.made_for"].tolist())
+    grid = model.settings.model.grid
+    return LoadReport(tuple(loaded), dropped, made_for, (grid.t, grid.h, grid.w))
