@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mofo.data.token_area import token_area
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
-from mofo.models.fusion import FUSIONS
+from mofo.models.fusion import FUSIONS, inside_bound
 from mofo.models.heads import label_loss
 from mofo.models.settings import ModelSettings
 from mofo.types import SettingsError, TokenGrid
@@ -121,12 +121,21 @@ def test_no_parameter_is_left_unused(fusion, inside, one_process):
         sum(values.sum() for values in logits.values()).backward()
 
 
+def test_an_unused_parameter_would_be_noticed(one_process):
+    built = classifier()
+    built.unused = torch.nn.Parameter(torch.zeros(3))
+    shared = DistributedDataParallel(built)
+    sum(values.sum() for values in shared(clip(), area()).values()).backward()
+    with pytest.raises(RuntimeError, match="not used in producing loss"):
+        shared(clip(), area())
+
+
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_compiles_in_one_piece(fusion):
     torch._dynamo.reset()
     built = classifier(fusion).eval()
     compiled = torch.compile(built, fullgraph=True, backend="eager")
-    found = compiled(clip(), area(), most_inside=20)
+    found = compiled(clip(), area(), bound=inside_bound(area()))
     torch.testing.assert_close(found, built(clip(), area()), rtol=0, atol=1e-5)
 
 

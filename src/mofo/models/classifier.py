@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mofo.data.token_area import SPANS, token_area
-from mofo.models.fusion import check_fusion, draw_fusion, fusion_heads, make_fusion
+from mofo.models.fusion import InsideBound, check_fusion, draw_fusion, fusion_heads, make_fusion
 from mofo.models.heads import Heads, check_classes
 from mofo.models.settings import ModelSettings
 from mofo.models.vit import Encoder, draw_weights
@@ -97,7 +97,7 @@ class Classifier(nn.Module):
         frames_BTHWC: Tensor,
         inside_BN: Tensor | None = None,
         *,
-        most_inside: int | None = None,
+        bound: InsideBound | None = None,
         return_attention: bool = False,
     ) -> Any:
         """Logits, float32 (B, classes), by the heads' names.
@@ -106,7 +106,7 @@ class Classifier(nn.Module):
             frames_BTHWC: uint8, or float in [0, 1]; RGB.
             inside_BN: bool, tokens inside the motion area (``area``). None: no motion area, in no
                 sample.
-            most_inside: see ``Fusion``.
+            bound: see ``Fusion``.
             return_attention: give a pair: the logits, and the fusion's weights (B, heads, Q, N),
                 see ``Fusion``. They take much memory: for pictures.
 
@@ -114,9 +114,7 @@ class Classifier(nn.Module):
             SettingsError: frames or areas of another size.
         """
         tokens_BND = self.encoder(frames_BTHWC)
-        fused = self.fuse(
-            tokens_BND, inside_BN, most_inside=most_inside, return_attention=return_attention
-        )
+        fused = self.fuse(tokens_BND, inside_BN, bound=bound, return_attention=return_attention)
         if return_attention:
             return self.head(fused[0]), fused[1]
         return self.head(fused)

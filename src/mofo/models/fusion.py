@@ -18,74 +18,44 @@ outside is no special case to the caller, see each fusion.
 from __future__ import annotations
 
 import difflib
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mofo.models.linears import blank_linear, norm_linear
-from mofo.models.vit import Mlp
+from mofo.models.cross_attention import CrossAttention, spread
 from mofo.types import SettingsError
 
 _OUTSIDE = 0.5  # weight of the mean outside, where the mean inside has 1
 _QUERY_STD = 0.02
 
 
-class CrossAttention(nn.Module):
-    """A block with LayerNorm first in which some vectors ask and others answer.
+class InsideBound(NamedTuple):
+    """How many tokens a batch has inside the motion area at most: known before, work is spared.
 
-    Queries and tokens have a LayerNorm each. As in the encoder, keys have no bias.
+    Attributes:
+        most: in any one sample.
+        total: in all samples together.
     """
 
-    def __init__(self, width: int, heads: int, norm_eps: float) -> None:
-        super().__init__()
-        self._heads = heads
-        self.query_norm = nn.LayerNorm(width, eps=norm_eps)
-        self.token_norm = nn.LayerNorm(width, eps=norm_eps)
-        self.query = blank_linear(width, width)
-        self.key_value = blank_linear(width, 2 * width, bias=False)
-        self.v_bias = nn.Parameter(torch.empty(width))
-        self.project = blank_linear(width, width)
-        self.mlp = Mlp(width, norm_eps)
+    most: int
+    total: int
 
-    def forward(
-        self, asking_BQD: Tensor, tokens_BND: Tensor, keys_BN: Tensor | None = None
-    ) -> Tensor:
-        """What asks, plus the answers, through the MLP: (B, Q, D).
 
-        Args:
-            asking_BQD: B may be 1: the same for all samples.
-            tokens_BND: what answers.
-            keys_BN: bool, the tokens that may be attended to; at least one in each sample. None:
-                all.
-        """
-        q_BhQd, k_BhNd, v_BhNd = self._queries_keys_values(asking_BQD, tokens_BND)
-        keys_B11N = None if keys_BN is None else keys_BN[:, None, None, :]
-        mixed_BhQd = F.scaled_dot_product_attention(q_BhQd, k_BhNd, v_BhNd, attn_mask=keys_B11N)
-        x_BQD = asking_BQD + self.project(mixed_BhQd.transpose(1, 2).flatten(2))
-        return x_BQD + self.mlp(x_BQD)
+def inside_bound(inside_BN: Tensor, steps: int = 16) -> InsideBound:
+    """The bound of a batch; to be asked for where the area is at hand on the CPU.
 
-    @torch.no_grad()
-    def attention(
-        self, asking_BQD: Tensor, tokens_BND: Tensor, keys_BN: Tensor | None = None
-    ) -> Tensor:
-        """The weights, (B, heads, Q, N): each row sums to 1. For pictures: it keeps them all."""
-        q_BhQd, k_BhNd, _ = self._queries_keys_values(asking_BQD, tokens_BND)
-        score_BhQN = (q_BhQd @ k_BhNd.transpose(2, 3)).float() * q_BhQd.shape[3] ** -0.5
-        if keys_BN is not None:
-            score_BhQN = score_BhQN.masked_fill(~keys_BN[:, None, None, :], float("-inf"))
-        return score_BhQN.softmax(3)
-
-    def _queries_keys_values(
-        self, asking_BQD: Tensor, tokens_BND: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        query = self.query
-        q_BQD = norm_linear(asking_BQD, self.query_norm, query.weight, query.bias)
-        bias = torch.cat([torch.zeros_like(self.v_bias), self.v_bias])
-        kv_BNE = norm_linear(tokens_BND, self.token_norm, self.key_value.weight, bias)
-        q_BhQd = q_BQD.unflatten(2, (self._heads, -1)).transpose(1, 2)
-        k_BhNd, v_BhNd = kv_BNE.unflatten(2, (2, self._heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        return q_BhQd.expand(len(tokens_BND), -1, -1, -1), k_BhNd, v_BhNd
+    Both numbers are rounded up to a ``steps``-th of all tokens, so that few different ones occur:
+    each is a shape that ``torch.compile`` has to see once. On another device this waits for it.
+    """
+    count_B = inside_BN.sum(1)
+    found = torch.stack([count_B.max(), count_B.sum()]).tolist()
+    sizes = (inside_BN.shape[1], inside_BN.numel())
+    most, total = (
+        min(size, max(1, -(-count * steps // size)) * -(-size // steps))
+        for count, size in zip(found, sizes, strict=True)
+    )
+    return InsideBound(most, total)
 
 
 class Fusion(nn.Module):
@@ -96,7 +66,7 @@ class Fusion(nn.Module):
         tokens_BND: Tensor,
         inside_BN: Tensor,
         *,
-        most_inside: int | None = None,
+        bound: InsideBound | None = None,
         return_attention: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Tokens to features (B, D).
@@ -104,18 +74,18 @@ class Fusion(nn.Module):
         Args:
             tokens_BND: of the encoder.
             inside_BN: bool, tokens inside the motion area.
-            most_inside: that no sample has more tokens inside, if the caller knows: work is then
-                spared where only these ask (``cross_attention``).
+            bound: how many tokens are inside at most, if the caller knows: work is then spared
+                where only these ask (``cross_attention``). See ``inside_bound``.
             return_attention: give a pair: the features, and weights (B, heads, Q, N), float32
                 without a gradient: how much each token counts, for each of Q that ask.
         """
-        features_BD = self.features(tokens_BND, inside_BN, most_inside)
+        features_BD = self.features(tokens_BND, inside_BN, bound)
         if not return_attention:
             return features_BD
         with torch.no_grad():
             return features_BD, self.attention(tokens_BND, inside_BN)
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, most_inside: int | None) -> Tensor:
+    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
         """The features (B, D)."""
         raise NotImplementedError
 
@@ -127,7 +97,7 @@ class Fusion(nn.Module):
 class Mean(Fusion):
     """The mean over all tokens; knows nothing of the area."""
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, most_inside: int | None) -> Tensor:
+    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
         """See the class."""
         return tokens_BND.mean(1)
 
@@ -139,7 +109,7 @@ class Mean(Fusion):
 class WeightedMean(Fusion):
     """``(mean inside + 0.5 mean outside) / 1.5``; the mean of all where one of both is empty."""
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, most_inside: int | None) -> Tensor:
+    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
         """See the class."""
         in_BD = _mean_of(tokens_BND, _all_if_none(inside_BN))
         out_BD = _mean_of(tokens_BND, _all_if_none(~inside_BN))
@@ -162,7 +132,7 @@ class Attentive(Fusion):
         self.query_D = nn.Parameter(torch.empty(width))
         self.block = CrossAttention(width, heads, norm_eps)
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, most_inside: int | None) -> Tensor:
+    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
         """See the class."""
         return self.block(self.query_D[None, None], tokens_BND).squeeze(1)
 
@@ -177,11 +147,11 @@ class InsideOutside(Fusion):
     Nothing inside: the mean of all tokens as they came. Nothing outside: the tokens inside ask
     themselves.
 
-    Without ``most_inside``, all tokens ask, and what those outside are told is thrown away: the
-    price of shapes that are the same for all areas.
+    Without a bound all tokens ask, and what those outside are told is thrown away: the price of
+    shapes that are the same for all areas.
 
     Raises:
-        SettingsError: more tokens are inside than ``most_inside``. Looked for on the CPU only:
+        SettingsError: more tokens are inside than the bound says. Looked for on the CPU only:
             elsewhere it would make the device wait, and the last ones inside are left out.
     """
 
@@ -189,20 +159,33 @@ class InsideOutside(Fusion):
         super().__init__()
         self.block = CrossAttention(width, heads, norm_eps)
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, most_inside: int | None) -> Tensor:
+    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
         """See the class."""
-        asking_BQD, counts_BQ = tokens_BND, inside_BN
-        if most_inside is not None:
-            _check_most(inside_BN, most_inside)
-            # A stable sort puts the tokens inside first, in order: no count is asked for.
-            order_BN = (~inside_BN).to(torch.uint8).argsort(dim=1, stable=True)
-            index_BQ = order_BN[:, :most_inside]
-            counts_BQ = inside_BN.gather(1, index_BQ)
-            index_BQD = index_BQ[..., None].expand(-1, -1, tokens_BND.shape[2])
-            asking_BQD = tokens_BND.gather(1, index_BQD)
-        told_BQD = self.block(asking_BQD, tokens_BND, _all_if_none(~inside_BN))
+        keys_BN = _all_if_none(~inside_BN)
+        if bound is None:
+            told_BD = _mean_of(self.block(tokens_BND, tokens_BND, keys_BN), inside_BN)
+        else:
+            told_BD = self._packed(tokens_BND, inside_BN, keys_BN, bound)
         any_B1 = inside_BN.any(dim=1, keepdim=True)
-        return torch.where(any_B1, _mean_of(told_BQD, counts_BQ), tokens_BND.mean(1))
+        return torch.where(any_B1, told_BD, tokens_BND.mean(1))
+
+    def _packed(
+        self, tokens_BND: Tensor, inside_BN: Tensor, keys_BN: Tensor, bound: InsideBound
+    ) -> Tensor:
+        """Mean over the tokens inside, (B, D); only these ask, and a few others up to the bound."""
+        _check_bound(inside_BN, bound)
+        batch, tokens = inside_BN.shape
+        number_BN = inside_BN.cumsum(1) - 1
+        rank_BN = (inside_BN.flatten().cumsum(0) - 1).view_as(inside_BN)
+        kept_BN = inside_BN & (number_BN < bound.most) & (rank_BN < bound.total)
+        # A stable sort puts the tokens inside first, in order: no count is asked for.
+        index_X = (~kept_BN).flatten().to(torch.uint8).argsort(stable=True)[: bound.total]
+        place_X = index_X // tokens * bound.most + number_BN.flatten()[index_X]
+        place_X = place_X.where(kept_BN.flatten()[index_X], batch * bound.most)
+        asking_XD = tokens_BND.flatten(0, 1).index_select(0, index_X)
+        told_XD = self.block.packed(asking_XD, place_X, bound.most, tokens_BND, keys_BN)
+        count_B1 = kept_BN.sum(1, keepdim=True).clamp(min=1)
+        return spread(told_XD, place_X, batch, bound.most).sum(1) / count_B1
 
     def attention(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
         """What each token inside looks at; Q is N, the rows of tokens outside are 0."""
@@ -264,14 +247,15 @@ def draw_fusion(fusion: Fusion, generator: torch.Generator) -> None:
         fusion.query_D.normal_(std=_QUERY_STD, generator=generator)
 
 
-def _check_most(inside_BN: Tensor, most: int) -> None:
-    tokens = inside_BN.shape[1]
-    if not 1 <= most <= tokens:
-        raise SettingsError(f"most_inside {most} is not within 1 and the {tokens} tokens")
+def _check_bound(inside_BN: Tensor, bound: InsideBound) -> None:
+    tokens, total = inside_BN.shape[1], inside_BN.numel()
+    if not (1 <= bound.most <= tokens and 1 <= bound.total <= total):
+        raise SettingsError(f"{bound} is not within 1 and {tokens} tokens, {total} in the batch")
     if inside_BN.device.type == "cpu" and not torch.compiler.is_compiling():
-        found = int(inside_BN.sum(1).max())
-        if found > most:
-            raise SettingsError(f"a sample has {found} tokens inside, but most_inside is {most}")
+        count_B = inside_BN.sum(1)
+        found = InsideBound(int(count_B.max()), int(count_B.sum()))
+        if found.most > bound.most or found.total > bound.total:
+            raise SettingsError(f"the motion areas have {found}, above the given {bound}")
 
 
 def _all_if_none(some_BN: Tensor) -> Tensor:
