@@ -124,6 +124,11 @@ def test_the_penalty_is_chosen_without_a_look_at_the_test_part():
     np.testing.assert_array_equal(one.score_VC, alone.score_VC)
 
 
+def test_of_equally_good_penalties_the_strongest_is_taken():
+    train = planted(signal=4, seed=1)
+    assert linear_probe(train, train, rng(), grid=(10, 1, 0.1)).chosen == "C=0.1"
+
+
 def test_many_weak_features_want_a_strong_penalty():
     """60 videos, 400 features, the class in one direction of all of them."""
     draw = rng(1)
@@ -158,17 +163,28 @@ def test_features_that_never_change_and_single_precision():
     assert np.isfinite(knn_probe(half, half).score_VC).all()
 
 
-def test_classes_on_one_side_only():
-    train, test = planted(seed=1), planted(seed=2)
-    fewer_V = train.label_V < 3
-    train = LabelledFeatures(train.feature_VD[fewer_V], train.label_V[fewer_V])
+@pytest.mark.parametrize("lacking", [1, 3])
+def test_classes_on_one_side_only(lacking):
+    train, test = planted(signal=1.5, seed=1), planted(signal=1.5, seed=2)
+    kept_V = train.label_V != lacking
+    train = LabelledFeatures(train.feature_VD[kept_V], train.label_V[kept_V])
     for probe in PROBES.values():
         result = probe(train, test)
         assert result.score_VC.shape == (300, 4)
-        assert (result.score_VC[:, 3] == 0).all()
-        assert result.balanced_accuracy < 0.8
+        assert (result.score_VC[:, lacking] == 0).all()
+        assert result.balanced_accuracy == pytest.approx(0.75, abs=0.03)
         only = LabelledFeatures(test.feature_VD[:1], test.label_V[:1])
         assert probe(train, only).balanced_accuracy in (0, 1)
+
+
+def test_what_is_held_out_holds_as_many_classes_as_can_be():
+    """Two groups of all classes, eight of one class: with a big one left, one must be held out."""
+    group_V = np.concatenate([np.repeat([0, 1], 6), np.repeat(np.arange(2, 10), 6)])
+    label_V = np.concatenate([np.tile(np.arange(3), 4), np.zeros(48, int)])
+    train = LabelledFeatures(rng().normal(size=(60, 3)), label_V, group_V)
+    for seed in range(10):
+        for part_V in _hold_out(train, rng(seed)):
+            assert set(label_V[part_V]) == {0, 1, 2}
 
 
 def test_a_solver_that_stops_early_is_told():

@@ -166,6 +166,14 @@ def test_weights_are_videos_taken_several_times():
     )
 
 
+def test_a_class_that_a_resampling_lacks_is_left_out_of_its_mean():
+    rank_V, label_V = np.array([0, 1, 0]), np.array([0, 1, 2])
+    weight_S3 = np.array([[2.0, 1, 0], [0, 3, 0], [1, 1, 1]])
+    np.testing.assert_allclose(
+        mean_class_accuracy(rank_V, label_V)(weight_S3), [1 / 2, 0, 2 / 3], atol=1e-15
+    )
+
+
 def test_interval_of_a_share_is_that_of_the_normal_distribution():
     rank_V = (np.arange(1000) >= 700).astype(int)
     rng = np.random.default_rng(0)
@@ -234,11 +242,24 @@ def test_paired_difference():
     assert compare(first, first)["top1"] == (0, 0, 0)
 
 
+def test_paired_difference_of_groups_draws_them_whole():
+    score_VC, label_V = scored(200)
+    better_VC = score_VC.copy()
+    better_VC[np.arange(50), label_V[:50]] += 9  # five groups of ten
+    wide = []
+    for groups in ((), [f"g{video // 10}" for video in range(200)]):
+        pair = [found(scores, label_V, groups=groups) for scores in (score_VC, better_VC)]
+        gain = compare(*pair)["top1"]
+        wide.append(gain.high - gain.low)
+    assert wide[1] > 1.5 * wide[0]
+
+
 def test_comparison_goes_by_names_not_by_order():
     score_VC, label_V = scored(50)
     first = found(score_VC, label_V)
     turned = dataclasses.replace(first, videos=first.videos[::-1])
-    assert compare(first, turned)["top1"] == (0, 0, 0)
+    for one, other in ((first, turned), (turned, first)):
+        assert all(interval == (0, 0, 0) for interval in compare(one, other).values())
 
 
 def test_runs_that_cannot_be_compared():

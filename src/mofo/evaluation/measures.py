@@ -75,7 +75,6 @@ def mean_average_precision(score_VC: np.ndarray, target_VC: np.ndarray) -> Measu
     each = [
         _average_precision(score_V, target_V)
         for score_V, target_V in zip(score_VC.T, target_VC.T, strict=True)
-        if target_V.any()
     ]
 
     def measure(weight_SV: np.ndarray) -> np.ndarray:

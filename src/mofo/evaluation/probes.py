@@ -21,7 +21,7 @@ from mofo.types import SettingsError
 GRID = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)  # of C, the inverse strength of the penalty
 _HELD_OUT = 0.2  # share of the groups of the training part
 _SPLITS = 20  # splits drawn, of which the one with most classes on both sides is taken
-_BLOCK = 1 << 24  # similarities held at once
+_BLOCK = 1 << 22  # similarities held at once
 _TREES = 300
 
 
@@ -158,9 +158,10 @@ def area_probe(
 ) -> ProbeResult:
     """The control on ``area_coordinates``: how far boxes alone give the label away.
 
-    A control must not be weak, or it would excuse what it should find: logistic regression and a
-    forest of trees, which sees thresholds and combinations, compete on held-out groups of the
-    training part, and the better one is what is reported.
+    A control must not be weak, or it would excuse what it should find: logistic regression and
+    forests of trees, which see thresholds and combinations, compete on held-out groups of the
+    training part, and the best one is what is reported. All of them weigh classes equally, however
+    few videos one has.
 
     Args:
         train, test: coordinates as features.
@@ -169,13 +170,19 @@ def area_probe(
     Raises:
         EvaluationError: as ``linear_probe``.
     """
-    seed = int(rng.integers(1 << 31))
-    several = _regressions((0.01, 0.1, 1.0), 1000)
     from sklearn.ensemble import RandomForestClassifier
 
-    several["forest"] = partial(
-        RandomForestClassifier, _TREES, class_weight="balanced", random_state=seed, n_jobs=1
-    )
+    several = _regressions((0.01, 0.1, 1.0), 1000, "balanced")
+    seed = int(rng.integers(1 << 31))
+    for leaf in (1, 5):  # small leaves for many videos, larger ones where classes overlap
+        several[f"forest, leaves of {leaf}"] = partial(
+            RandomForestClassifier,
+            _TREES,
+            min_samples_leaf=leaf,
+            class_weight="balanced",
+            random_state=seed,
+            n_jobs=1,
+        )
     return _fitted(several, train, test, rng)
 
 
@@ -212,11 +219,16 @@ def _nearest(near_BN: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return np.nonzero(above_BN | (same_BN & (np.cumsum(same_BN, axis=1) <= room_B1)))  # type: ignore[return-value]
 
 
-def _regressions(grid: Sequence[float], steps: int) -> dict[str, Callable[[], Any]]:
+def _regressions(
+    grid: Sequence[float], steps: int, weight: str | None = None
+) -> dict[str, Callable[[], Any]]:
     # scikit-learn takes a second to import, and draws from Python's global random numbers then.
     from sklearn.linear_model import LogisticRegression
 
-    return {f"C={c:g}": partial(LogisticRegression, C=c, max_iter=steps) for c in sorted(set(grid))}
+    return {
+        f"C={c:g}": partial(LogisticRegression, C=c, max_iter=steps, class_weight=weight)
+        for c in sorted(set(grid))
+    }
 
 
 def _fitted(
