@@ -351,7 +351,7 @@ def main() -> None:
         parser.error(
             f"unknown backend {', '.join(sorted(unknown))}: choose from {', '.join(FLOWS)}"
         )
-    frames, repeat, slow, sizes = chosen.frames, chosen.repeat, 9, SIZES
+    frames, repeat, slow, sizes = chosen.frames, chosen.repeat, 33, SIZES
     if chosen.quick:
         frames, repeat, slow, sizes = 12, 1, 3, SIZES[:1]
 

@@ -29,6 +29,7 @@ from mofo.data.loader import clip_batches
 from mofo.data.real_clips import real_clips
 from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
 from mofo.models.patches import take_patches
+from mofo.motion.detect import detect_many
 from mofo.training.journal import read_journal
 from mofo.training.order import Division, SampleOrder
 from mofo.training.recipe import load_settings
@@ -81,13 +82,16 @@ def level(settings, batches: int = 8) -> float:
 
 def train(table: Path, out: Path, steps: int) -> dict[str, list[float]]:
     """Trains both at once, one thread each; goes on where it stopped."""
+    # Once, not in each epoch anew.
+    detect_many([table], out / "areas")
     epochs = steps * 16 / len(read_catalog([table]).videos)
     running = [
         subprocess.Popen(
             [
                 sys.executable, "-m", "mofo", "pretrain", "--quiet",
                 "--config", str(ROOT / "recipes" / f"{recipe}.yaml"),
-                "--data.source", str(table), "--run.out", str(out / name),
+                "--data.source", str(table), "--data.areas", str(out / "areas"),
+                "--run.out", str(out / name),
                 "--optim.epochs", f"{epochs:.6f}", "--optim.warmup_epochs", "10",
                 "--run.workers", "1", "--run.trackers", "[]", "--run.pictures_every", "250",
             ],
