@@ -260,3 +260,16 @@ def test_model_on_a_gpu_and_batch_on_the_cpu(tmp_path):
     assert np.array_equal(here.hidden_Bthw, there.hidden_Bthw)
     difference = np.abs(here.honest_BTHWC.astype(int) - there.honest_BTHWC)
     assert difference.max() <= 2
+
+
+@pytest.mark.parametrize("chosen", [CHOSEN, RAW], ids=["normalised", "raw"])
+def test_a_model_that_knows_everything_shows_the_clip(chosen, monkeypatch):
+    clips, built = batch(), model(chosen)
+    normalised = chosen.loss.normalise
+    monkeypatch.setattr(built, "decode", lambda *given: built.target(clips.frames_BTHWC, given[-1]))
+    found = reconstruct(built, clips, one_pass(chosen), leak=normalised)
+    shown = found.leaking_BTHWC if normalised else found.honest_BTHWC
+    assert np.abs(shown.astype(int) - found.frames_BTHWC).max() <= normalised
+    np.testing.assert_allclose(found.error_B, 0, atol=1e-9)
+    if normalised:  # the honest one has the right patterns with guessed mean and contrast
+        assert np.abs(found.honest_BTHWC.astype(int) - found.frames_BTHWC).mean() > 10
