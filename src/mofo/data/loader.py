@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Generator, Sequence
+from multiprocessing import forkserver
 from typing import Any
 
 import cv2
@@ -69,6 +71,14 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # imports once for all workers
+    # The end of a job's time reaches the server, too, and workers end when it does. What it ignores
+    # when it starts, it goes on ignoring.
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGTERM, before)
     return context
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedType, gather_object
 from tqdm import tqdm
 
 from mofo.data.batch import ClipBatch
@@ -36,7 +36,7 @@ from mofo.training.state import model_tensors, optimiser_tensors, restore
 from mofo.training.step import PretrainPass
 from mofo.training.stop import StopRequest
 from mofo.training.unreadable import Unreadable
-from mofo.types import SettingsError
+from mofo.types import MofoError, SettingsError
 from mofo.video.catalog import read_catalog
 
 
@@ -240,7 +240,9 @@ class _Pretraining:
         if self.main:
             self.unreadable.add(failures)
         every = self.settings.run.pictures_every
-        if self.main and every and step % every == 0:
+        # Under FSDP no process has the whole model.
+        is_whole = self.accelerator.distributed_type != DistributedType.FSDP
+        if self.main and every and step % every == 0 and is_whole:
             self._draw(step, batch)
 
     def _on_step(self, line: StepLine) -> None:
@@ -301,11 +303,17 @@ class _Pretraining:
         from mofo.report.reconstruction import write_reconstruction
 
         path = self.out / "pictures" / f"step_{step:08d}.png"
-        path.parent.mkdir(exist_ok=True)
         was_training = self.bare.training
         self.bare.eval()
-        write_reconstruction(self.bare, batch, self.one_pass, path)
-        self.bare.train(was_training)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_reconstruction(
+                self.bare, batch, self.one_pass, path, title=f"{self.out.name}, step {step:,}"
+            )
+        except (MofoError, OSError) as error:  # a picture is not worth a run
+            self.bar.write(f"{path}: not drawn: {error}", file=sys.stderr)
+        finally:
+            self.bare.train(was_training)
 
     def _bar(self) -> tqdm[NoReturn]:
         return tqdm(
