@@ -14,7 +14,7 @@ demo: $(STAMP)  ## find motion areas in real and generated clips, and show them
 	$(BIN)/mofo demo
 
 test: $(STAMP)  ## run all tests (PYTEST="-k store" for some)
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check src tests $(wildcard benchmarks runs)
