@@ -5,7 +5,7 @@ All their parameters get random values, biases and norms too.
 
 import pytest
 import torch
-from torch import Tensor
+from older_names import older
 
 from mofo.models.classifier import Classifier
 from mofo.models.heads import label_loss
@@ -78,15 +78,6 @@ def test_two_blocks(size):
 
 def test_the_epsilons_of_files_on_their_hub():
     check(ModelSettings.named("tiny", grid=TokenGrid(4, 32, 48), norm_eps=1e-12))
-
-
-def older(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    for part in ("query", "value"):
-        state = {
-            name.replace(f"attention.{part}.bias", f"attention.{part[0]}_bias"): tensor
-            for name, tensor in state.items()
-        }
-    return state
 
 
 def test_names_of_older_files_and_what_cannot_be_taken_over():

@@ -6,7 +6,7 @@ or a one. The test of whole models takes some seconds each; the others have fewe
 
 import pytest
 import torch
-from torch import Tensor
+from older_names import older
 
 from mofo.models.hf_names import config_to_hf, from_hf, settings_from_hf, to_hf
 from mofo.models.mae import MaskedAutoencoder
@@ -114,16 +114,6 @@ def test_there_and_back():
     assert found == ModelSettings.named(
         "nano", grid=settings.grid, drop_path=0.1, head_norm_eps=1e-5
     )
-
-
-def older(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With the names that files on their hub have."""
-    for part in ("query", "value"):
-        state = {
-            name.replace(f"attention.{part}.bias", f"attention.{part[0]}_bias"): tensor
-            for name, tensor in state.items()
-        }
-    return state
 
 
 def test_names_of_older_files():

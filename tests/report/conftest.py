@@ -4,20 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
 
 # For the module "shown", however pytest is started.
 sys.path[:0] = [str(Path(__file__).parent)]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

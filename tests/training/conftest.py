@@ -1,19 +1,7 @@
-import dataclasses
-
 import pytest
-import torch
 
 from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
 from mofo.training.recipe import settings_from
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small models gain nothing by threads, and suffer where other programs run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +31,3 @@ def sections(videos, tmp_path):
 @pytest.fixture
 def settings(sections):
     return settings_from(sections)
-
-
-def changed(settings, section, **values):
-    """The same settings with some of a section's keys changed."""
-    part = dataclasses.replace(getattr(settings, section), **values)
-    return dataclasses.replace(settings, **{section: part})

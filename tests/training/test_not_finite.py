@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import changed
+from changes import changed
 
 from mofo.cli import main
 from mofo.training import pretrain as module

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import changed
+from changes import changed
 
 from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
 from mofo.training.journal import read_journal

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from mofo.motion.camera import fit_similarity
-from mofo.motion.movers import FrameMovers
+from mofo.motion.movers import FrameMovers, mean_inside, regions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,21 +106,14 @@ class CodecMoverFinder:
         self, score_hw: np.ndarray, mean_hw2: np.ndarray, shift_hw2: np.ndarray
     ) -> FrameMovers:
         s, cell = self._settings, self._cell
-        _, label_hw, stats, _ = cv2.connectedComponentsWithStats(
-            (score_hw > s.low).view(np.uint8), connectivity=8
-        )
         boxes, own, camera = [], [], []
-        large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= s.least_area * score_hw.size) + 1
-        for k in large.tolist():
-            x, y, width, height, area = stats[k].tolist()
-            window = np.s_[y : y + height, x : x + width]
-            inside_hw = label_hw[window] == k
-            if (score_hw[window] * inside_hw).max() < s.high:
-                continue
-            boxes.append((x * cell, y * cell, (x + width) * cell, (y + height) * cell))
-            inside = inside_hw.ravel().astype(np.float32) / np.float32(area)
-            own.append(inside @ mean_hw2[window].reshape(-1, 2))
-            camera.append(inside @ shift_hw2[window].reshape(-1, 2))
+        for window, inside_hw in regions(score_hw, s.low, s.high, s.least_area):
+            rows, columns = window
+            boxes.append(
+                (columns.start * cell, rows.start * cell, columns.stop * cell, rows.stop * cell)
+            )
+            own.append(mean_inside(mean_hw2[window], inside_hw))
+            camera.append(mean_inside(shift_hw2[window], inside_hw))
         return FrameMovers(
             np.array(boxes, np.float32).reshape(-1, 4),
             np.array(own).reshape(-1, 2),

@@ -228,24 +228,15 @@ class MoverFinder:
     ) -> FrameMovers:
         """Candidates: regions of high score that hold a change."""
         s = self._settings
-        _, label_hw, stats, _ = cv2.connectedComponentsWithStats(
-            (score_hw > s.low).view(np.uint8), connectivity=8
-        )
         boxes, own, camera = [], [], []
-        large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= s.least_area * score_hw.size) + 1
-        for k in large.tolist():
-            x, y, width, height, area = stats[k].tolist()
-            window = np.s_[y : y + height, x : x + width]
-            inside_hw = label_hw[window] == k
-            if (score_hw[window] * inside_hw).max() < s.high:
-                continue
+        for window, inside_hw in regions(score_hw, s.low, s.high, s.least_area):
+            y, x = window[0].start, window[1].start
             box = self._box(change_HW, inside_hw, x, y)
             if box is None:
                 continue
             boxes.append(box)
-            inside = inside_hw.ravel().astype(np.float32) / np.float32(area)
-            own.append(inside @ mean_hw2[window].reshape(-1, 2))
-            camera.append(inside @ shift_hw2[window].reshape(-1, 2))
+            own.append(mean_inside(mean_hw2[window], inside_hw))
+            camera.append(mean_inside(shift_hw2[window], inside_hw))
         if not boxes:
             return _nothing()
         return FrameMovers(np.array(boxes, np.float32), np.array(own), np.array(camera))
@@ -273,6 +264,32 @@ class MoverFinder:
         x1, x2 = _extent(np.count_nonzero(hit_HW, axis=0), s.trim)
         y1, y2 = _extent(np.count_nonzero(hit_HW, axis=1), s.trim)
         return 2.0 * (x0 + x1), 2.0 * (y0 + y1), 2.0 * (x0 + x2), 2.0 * (y0 + y2)
+
+
+def regions(
+    score_hw: np.ndarray, low: float, high: float, least_area: float
+) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
+    """Connected regions above ``low`` that reach ``high`` and cover a share of the field.
+
+    Yields:
+        The window around a region (rows, columns), and bool of its shape: what is inside.
+    """
+    _, label_hw, stats, _ = cv2.connectedComponentsWithStats(
+        (score_hw > low).view(np.uint8), connectivity=8
+    )
+    large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= least_area * score_hw.size) + 1
+    for k in large.tolist():
+        x, y, width, height, _ = stats[k].tolist()
+        window = (slice(y, y + height), slice(x, x + width))
+        inside_hw = label_hw[window] == k
+        if (score_hw[window] * inside_hw).max() >= high:
+            yield window, inside_hw
+
+
+def mean_inside(values_hw2: np.ndarray, inside_hw: np.ndarray) -> np.ndarray:
+    """Mean of the vectors where ``inside`` is true."""
+    inside = inside_hw.ravel().astype(np.float32)
+    return inside / inside.sum() @ values_hw2.reshape(-1, 2)
 
 
 def _nothing() -> FrameMovers:

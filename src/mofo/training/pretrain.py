@@ -172,6 +172,8 @@ class _Pretraining:
         self.unreadable = Unreadable(
             self.out / "unreadable.jsonl", self.videos, self.settings.data.max_unreadable
         )
+        if self.main and self.start == 0:
+            self.unreadable.forget()  # of an attempt that came to nothing: files may be mended
         if self.main:
             self.unreadable.add(self._problems)
         self._start_trackers()

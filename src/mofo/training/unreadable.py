@@ -33,6 +33,11 @@ class Unreadable:
                 except (ValueError, KeyError, TypeError):
                     continue
 
+    def forget(self) -> None:
+        """Begins anew."""
+        self.reasons.clear()
+        self.path.unlink(missing_ok=True)
+
     def add(self, failures: Iterable[tuple[str, str]]) -> None:
         """Notes failures.
 
