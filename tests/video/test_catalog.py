@@ -140,10 +140,10 @@ def test_table(tree: Path) -> None:
     assert catalog.problems == ()
     c, b = str(tree / "x" / "c.webm"), str(tree / "b.mp4")
     assert catalog.videos == (
-        Video(c, "x/c.webm", "jump", 1.5, 3.0),
-        Video(b, "b.mp4", "run, fast"),
-        Video(c, "x/c.webm", "jump", 4.0, 6.0),
-        Video(c, "x/c.webm", None, 4.0, 6.0),
+        Video(c, "x/c.webm", (("label", "jump"),), 1.5, 3.0),
+        Video(b, "b.mp4", (("label", "run, fast"),)),
+        Video(c, "x/c.webm", (("label", "jump"),), 4.0, 6.0),
+        Video(c, "x/c.webm", (), 4.0, 6.0),
         Video(b, "b.mp4"),
     )
     assert [v.key for v in read_catalog([table, tree])][5:] == ["a.MKV", "x/y/d.avi"]
@@ -242,3 +242,22 @@ def test_nothing_there(tree: Path) -> None:
 
 def test_no_sources() -> None:
     assert len(read_catalog([])) == 0
+
+
+def test_table_with_heads_splits_and_groups(tree: Path) -> None:
+    table = tree / "list.csv"
+    table.write_text(
+        "path,verb,noun,labels,split,group\n"
+        "b.mp4,cut,onion,,Val,P01\n"
+        "x/c.webm,,,red; round ;red,training,\n"
+        "b.mp4,cut,onion,,sometimes,\n"
+    )
+    catalog = read_catalog([table])
+    first, second = catalog
+    assert first.labels == (("verb", "cut"), ("noun", "onion"))
+    assert (first.split, first.group, first.label) == ("validation", "P01", None)
+    assert second.labels == (("label", "red"), ("label", "round"))
+    assert (second.split, second.group, second.label) == ("train", None, "red")
+    assert [reason for _, reason in catalog.problems] == [
+        "split 'sometimes' is unknown: train, validation or test"
+    ]

@@ -9,18 +9,18 @@ reader to say.
 
 from __future__ import annotations
 
-import csv
 import fnmatch
 import glob
 import os
-import stat
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import overload
 
 from mofo.types import MofoError
+from mofo.video.table import read_table
+from mofo.video.video import Video, why_unusable
 
 EXTENSIONS = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"}
@@ -30,34 +30,19 @@ EXTENSIONS = frozenset(
 
 
 @dataclass(frozen=True)
-class Video:
-    """One video, or a stretch of one.
-
-    Attributes:
-        path: absolute path of the file.
-        key: its name in stores: relative, with "/" between folders, never with "..".
-        label: class name, if the source has labels.
-        start, end: the stretch in seconds; None is the file's own beginning or end.
-    """
-
-    path: str
-    key: str
-    label: str | None = None
-    start: float | None = None
-    end: float | None = None
-
-
-@dataclass(frozen=True)
 class Catalog(Sequence[Video]):
     """Videos in a fixed order, and what could not be listed.
 
     Attributes:
-        videos: each key once, unless a CSV lists several stretches of one file.
+        videos: each key once, unless a table lists several stretches of one file.
         problems: ``(name, reason)`` of each file or folder that is no usable video; one line each.
+        classes: by head, the names of its classes in the order of their numbers, where a source
+            says so; see ``LabelTable``.
     """
 
     videos: tuple[Video, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -79,6 +64,7 @@ class _Found:
 
     root: str
     videos: list[Video] = field(default_factory=list)
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_catalog(sources: Sequence[str | Path]) -> Catalog:
@@ -90,10 +76,10 @@ def read_catalog(sources: Sequence[str | Path]) -> Catalog:
       relative to the folder.
     * Pattern (with ``*``, ``?`` or ``[``; ``**`` for any depth): files as in a folder, and all of
       the folders that match. Keys are relative to the part before the first wildcard.
-    * CSV (``.csv``): a header with the column ``path`` and, if wanted, ``label``, ``start``,
-      ``end`` (seconds). Paths are relative to the CSV's folder, and so are keys; if any file lies
-      outside of it, all keys of the table are relative to the folder that its files have in common.
-      A file may have several rows, with different stretches or labels.
+    * Table (``.csv``): a header with the column ``path`` and, if wanted, labels, times, splits and
+      groups, see ``read_table``. Paths are relative to the table's folder, and so are keys; if any
+      file lies outside of it, all keys of the table are relative to the folder that its files have
+      in common. A file may have several rows, with different stretches or labels.
 
     A file that is reached twice, also through links, is listed once, where it comes first. If two
     sources give the same key to different files, the keys of both get their folder's name in front,
@@ -139,36 +125,30 @@ def read_catalog(sources: Sequence[str | Path]) -> Catalog:
     if len(found) > 1:
         _unique_keys(found)
     unique = dict.fromkeys((_printable(name), reason) for name, reason in problems)
-    return Catalog(tuple(video for one in found for video in one.videos), tuple(unique))
+    videos = tuple(video for one in found for video in one.videos)
+    return Catalog(videos, tuple(unique), _one_order(found))
+
+
+def _one_order(found: Sequence[_Found]) -> dict[str, tuple[str, ...]]:
+    """The classes of each head; several sources may name them, but in one order."""
+    classes: dict[str, tuple[str, ...]] = {}
+    for one in found:
+        for head, names in one.classes.items():
+            if classes.setdefault(head, names) != names:
+                raise MofoError(
+                    f"{one.root}: numbers the classes of {head!r} in another way than an earlier "
+                    "source: use the same list of classes for all"
+                )
+    return classes
 
 
 def _printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _problem(path: str) -> str | None:
-    """Why a file cannot be used, in one line; None if it can."""
-    try:
-        mode = os.stat(path).st_mode
-        path.encode()  # keys are stored as UTF-8
-    except FileNotFoundError:
-        return "link to a file that does not exist" if os.path.islink(path) else "does not exist"
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    except ValueError:
-        return "its name is not UTF-8; rename it"
-    if stat.S_ISDIR(mode):
-        return "is a folder, not a video file"
-    if not stat.S_ISREG(mode):
-        return "is not a regular file"
-    if not os.access(path, os.R_OK):
-        return "no permission to read it"
-    return None
-
-
 def _add(path: str, one: _Found, problems: list[tuple[str, str]]) -> None:
     """Add a file below ``one.root``, or say why not."""
-    reason = _problem(path)
+    reason = why_unusable(path)
     if reason is None:
         key = path[len(one.root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
         one.videos.append(Video(path, key))
@@ -244,58 +224,13 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _table(table: Path, problems: list[tuple[str, str]]) -> _Found:
+    """The videos of a table, with keys."""
     root = str(table.absolute().parent)
-    rows: list[Video] = []
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = [name.strip().lower() for name in reader.fieldnames or ()]
-            reader.fieldnames = names
-            if "path" not in names:
-                raise MofoError(
-                    f'{table}: has no column "path" in its first line (found: '
-                    f"{', '.join(names) or 'nothing'}); add one"
-                )
-            for row in reader:
-                where = f"{table}, line {reader.line_num}"
-                name = (row["path"] or "").strip()
-                if not name:
-                    problems.append((where, "no path in this row"))
-                    continue
-                path = os.path.normpath(os.path.join(root, name))
-                try:
-                    start, end = _seconds(row.get("start")), _seconds(row.get("end"))
-                except ValueError:
-                    problems.append((where, "start and end must be seconds, such as 12.5"))
-                    continue
-                if start is not None and end is not None and end <= start:
-                    problems.append((where, f"end {end:g} is not after start {start:g}"))
-                    continue
-                reason = _problem(path)
-                if reason is None:
-                    label = (row.get("label") or "").strip() or None
-                    rows.append(Video(path, "", label, start, end))
-                else:
-                    problems.append((path, reason))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MofoError(f"{table}: cannot be read as a CSV table in UTF-8 ({reason})") from None
-    if not (rows or problems):
-        raise MofoError(f"{table}: has no rows; add one line for each video")
+    rows = read_table(table, problems)
     if any(not PurePath(video.path).is_relative_to(root) for video in rows):
         root = os.path.commonpath([str(PurePath(video.path).parent) for video in rows])
     keyed = (replace(v, key=PurePath(v.path).relative_to(root).as_posix()) for v in rows)
     return _Found(root, list(keyed))
-
-
-def _seconds(text: str | None) -> float | None:
-    """A time in seconds from a cell of a table; ValueError if it is none."""
-    if text is None or not text.strip():
-        return None
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError(text)
-    return value
 
 
 def _distinct(found: list[_Found]) -> None:
@@ -313,7 +248,7 @@ def _distinct(found: list[_Found]) -> None:
             file = os.path.join(real, name)
             if os.path.islink(file):
                 file = os.path.realpath(file)
-            entry = (file, video.label, video.start, video.end)
+            entry = (file, video.labels, video.start, video.end)
             if file not in earlier and entry not in seen:
                 seen.add(entry)
                 kept.append(video)

@@ -1,0 +1,114 @@
+"""Tables of videos: CSV with a header, one row a video or a stretch of one."""
+
+# os.path is several times faster than Path, which counts with a million files.
+# ruff: noqa: PTH118
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+from mofo.types import MofoError
+from mofo.video.video import LABEL, Video, why_unusable
+
+HEADS = (LABEL, "verb", "noun", "action")
+"""Columns that hold labels, one class a cell."""
+SEVERAL = "labels"
+"""A column that holds any number of classes, ";" between them; for head "label"."""
+SPLITS = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""Names of splits as they are found, and what they are called here."""
+
+
+def read_table(table: Path, problems: list[tuple[str, str]]) -> list[Video]:
+    """The videos of a CSV table, in its order; their keys are still empty.
+
+    Columns, in any order: ``path``, relative to the table; if wanted, a class: ``label`` (or
+    ``verb``, ``noun``, ``action``; or ``labels`` with ";" between several), as text or number;
+    ``start`` and ``end`` in seconds; ``split``: train, validation or test; ``group``: recording or
+    person. Others are left alone.
+
+    Args:
+        table: the file, in UTF-8.
+        problems: gets ``(name, reason)`` of each row that cannot be used.
+
+    Raises:
+        MofoError: no such table, or nothing in it.
+    """
+    root = str(table.absolute().parent)
+    videos: list[Video] = []
+    before = len(problems)
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            names = [name.strip().lower() for name in reader.fieldnames or ()]
+            reader.fieldnames = names
+            if "path" not in names:
+                raise MofoError(
+                    f'{table}: has no column "path" in its first line (found: '
+                    f"{', '.join(names) or 'nothing'}); add one"
+                )
+            for row in reader:
+                where = f"{table}, line {reader.line_num}"
+                try:
+                    video = _video(row, root)
+                except ValueError as error:
+                    problems.append((where, str(error)))
+                    continue
+                reason = why_unusable(video.path)
+                if reason is None:
+                    videos.append(video)
+                else:
+                    problems.append((video.path, reason))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MofoError(f"{table}: cannot be read as a CSV table in UTF-8 ({reason})") from None
+    if not videos and len(problems) == before:
+        raise MofoError(f"{table}: has no rows; add one line for each video")
+    return videos
+
+
+def _video(row: dict[str, str | None], root: str) -> Video:
+    """A row; ValueError says what is wrong with it."""
+
+    def cell(name: str) -> str | None:
+        return (row.get(name) or "").strip() or None
+
+    name = cell("path")
+    if name is None:
+        raise ValueError("no path in this row")
+    try:
+        start, end = seconds(cell("start")), seconds(cell("end"))
+    except ValueError:
+        raise ValueError("start and end must be seconds, such as 12.5") from None
+    if start is not None and end is not None and end <= start:
+        raise ValueError(f"end {end:g} is not after start {start:g}")
+    split = cell("split")
+    if split is not None and split.lower() not in SPLITS:
+        raise ValueError(f"split {split!r} is unknown: train, validation or test")
+    labels = [(head, value) for head in HEADS if (value := cell(head))]
+    several = (part.strip() for part in (cell(SEVERAL) or "").split(";"))
+    labels += [(LABEL, part) for part in several if part]
+    return Video(
+        path=os.path.normpath(os.path.join(root, name)),
+        key="",
+        labels=tuple(dict.fromkeys(labels)),
+        start=start,
+        end=end,
+        split=SPLITS[split.lower()] if split else None,
+        group=cell("group"),
+    )
+
+
+def seconds(text: str | None) -> float | None:
+    """A time in seconds; None for an empty text, ValueError if it is none."""
+    if text is None or not text.strip():
+        return None
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return value
