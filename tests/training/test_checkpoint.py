@@ -102,4 +102,4 @@ def test_weights_of_another_size_are_refused_by_name():
 
 def test_the_best_is_noted_beside(tmp_path):
     save(CheckpointFolder(tmp_path, 1), 7, 0.25)
-    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 7, "loss": 0.25}
+    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 7, "error": 0.25}

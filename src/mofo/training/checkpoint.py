@@ -3,6 +3,7 @@
     run/checkpoints/step_00001000/
         model.safetensors       weights by name
         optimiser.safetensors   moments, as "<moment>/<name of the weight>"
+        average.safetensors     running average of the weights, where one is kept
         checkpoint.json         step, settings, versions
 
 Nothing else is needed to go on: order, crops, masks and drop path are functions of the seed and the
@@ -30,6 +31,7 @@ from mofo.types import MofoError
 
 _NAME = re.compile(r"step_(\d{8,})")
 _MODEL, _OPTIMISER, _FACTS = "model.safetensors", "optimiser.safetensors", "checkpoint.json"
+_AVERAGE = "average.safetensors"
 _BEST = "best.json"
 
 
@@ -59,6 +61,14 @@ class Checkpoint:
         """The optimiser's moments, on the CPU."""
         return _load(self.path / _OPTIMISER)
 
+    def average(self) -> dict[str, Tensor] | None:
+        """The running average of the weights, on the CPU; None if the run kept none."""
+        return _load(self.path / _AVERAGE) if (self.path / _AVERAGE).is_file() else None
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """The weights to use: the average if there is one."""
+        return self.average() or self.model()
+
 
 class CheckpointFolder:
     """The checkpoints of one run.
@@ -79,6 +89,9 @@ class CheckpointFolder:
         optimiser: Mapping[str, Tensor],
         facts: Mapping[str, Any],
         loss: float,
+        *,
+        average: Mapping[str, Tensor] | None = None,
+        error: float | None = None,
     ) -> Path:
         """Writes a checkpoint, then drops those no longer wanted.
 
@@ -86,7 +99,9 @@ class CheckpointFolder:
             step: steps done.
             model, optimiser: tensors by name.
             facts: what else to remember, as JSON.
-            loss: mean over the steps since the last checkpoint; the lowest marks the best one.
+            loss: mean over the steps since the last checkpoint.
+            average: running average of the weights.
+            error: the lowest marks the best checkpoint; by default it is the loss.
 
         Raises:
             CheckpointError: it cannot be written; earlier ones are as they were.
@@ -97,7 +112,9 @@ class CheckpointFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(half, ignore_errors=True)
             half.mkdir()
-            for name, tensors in ((_MODEL, model), (_OPTIMISER, optimiser)):
+            parts = [(_MODEL, model), (_OPTIMISER, optimiser)]
+            parts += [(_AVERAGE, average)] if average is not None else []
+            for name, tensors in parts:
                 save_file({key: t.detach().contiguous() for key, t in tensors.items()}, half / name)
                 _settle(half / name)
             _write_json(half / _FACTS, {**facts, "step": step, "loss": loss})
@@ -105,7 +122,7 @@ class CheckpointFolder:
             shutil.rmtree(place, ignore_errors=True)
             half.rename(place)
             _settle(self.path)
-            self._note_best(step, loss)
+            self._note_best(step, loss if error is None else error)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(half, ignore_errors=True)
             raise CheckpointError(
@@ -128,18 +145,18 @@ class CheckpointFolder:
         return open_checkpoint(self.path / f"step_{steps[-1]:08d}") if steps else None
 
     def best(self) -> int | None:
-        """Step of the one with the lowest loss."""
+        """Step of the one with the lowest error."""
         with contextlib.suppress(OSError, ValueError, KeyError):
             return int(json.loads((self.path / _BEST).read_text())["step"])
         return None
 
-    def _note_best(self, step: int, loss: float) -> None:
+    def _note_best(self, step: int, error: float) -> None:
         lowest = float("inf")
         with contextlib.suppress(OSError, ValueError, KeyError):
-            lowest = float(json.loads((self.path / _BEST).read_text())["loss"])
-        if loss < lowest:
+            lowest = float(json.loads((self.path / _BEST).read_text())["error"])
+        if error < lowest:
             half = self.path / f".{_BEST}.part"
-            _write_json(half, {"step": step, "loss": loss})
+            _write_json(half, {"step": step, "error": error})
             half.replace(self.path / _BEST)
 
     def _prune(self) -> None:
@@ -149,8 +166,13 @@ class CheckpointFolder:
                 shutil.rmtree(self.path / f"step_{step:08d}", ignore_errors=True)
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint:
+def open_checkpoint(path: str | Path, *, best: bool = False) -> Checkpoint:
     """A checkpoint's folder, or the folder of a run: then its newest one.
+
+    Args:
+        path: folder of a checkpoint or of a run.
+        best: of a fine-tuning run take the best checkpoint, by validation, not the newest. (The
+            best loss of a pre-training says nothing about what its encoder is good for.)
 
     Raises:
         CheckpointError: it is none, or a broken one.
@@ -158,9 +180,14 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not (path / _FACTS).is_file():
         for folder in (path / "checkpoints", path):
-            newest = CheckpointFolder(folder, 1).steps()
-            if newest:
-                return open_checkpoint(folder / f"step_{newest[-1]:08d}")
+            there = CheckpointFolder(folder, 1)
+            newest = there.last()
+            if newest is None:
+                continue
+            wanted = there.best()
+            if not best or newest.facts.get("kind") != "finetune" or wanted not in there.steps():
+                return newest
+            return open_checkpoint(folder / f"step_{wanted:08d}")
         raise CheckpointError(f"{path}: is no checkpoint: it has no {_FACTS}")
     try:
         facts = json.loads((path / _FACTS).read_text(encoding="utf-8"))
