@@ -8,13 +8,25 @@ from typing import Any
 from torch import Tensor
 
 from mofo.models.classifier import ClassifierSettings
-from mofo.models.hf_names import from_hf, settings_from_hf, to_hf
-from mofo.models.mae import MaskedAutoencoder
-from mofo.models.settings import ModelSettings
-from mofo.types import SettingsError, TokenGrid
+from mofo.models.hf_names import (
+    HF_LAYOUT,
+    check_made_for,
+    config_to_hf,
+    made_for,
+    raise_unless_whole,
+    settings_from_hf,
+)
+from mofo.models.key_rules import (
+    POSITIONS,
+    Rule,
+    encoder_rules,
+    give_back,
+    head_rules,
+    translate,
+)
+from mofo.types import SettingsError
 
-_ONLY_THEIRS = {"fc_norm": "head.norm", "classifier": "head.linear.{head}"}
-_ONLY_PRETRAINING = ("decoder.", "encoder_to_decoder.", "mask_token", "videomae.layernorm.")
+_MULTI = "multi_label_classification"
 
 
 def classifier_settings_from_hf(
@@ -34,7 +46,7 @@ def classifier_settings_from_hf(
         raise SettingsError("Hugging Face configuration: a classifier without use_mean_pooling")
     labels = len(config.get("id2label") or ()) or config.get("num_labels", 2)
     model = settings_from_hf({**config, "use_mean_pooling": False}, **options)
-    kind = "multi" if config.get("problem_type") == "multi_label_classification" else "single"
+    kind = "multi" if config.get("problem_type") == _MULTI else "single"
     return ClassifierSettings(classes={head: labels}, model=model, labels=kind, fusion="mean")
 
 
@@ -50,21 +62,38 @@ def classifier_from_hf(
     Raises:
         SettingsError: tensors are missing, or some have no counterpart.
     """
-    left, ours = dict(state), {}
-    (head,) = settings.classes
-    for theirs, name in _ONLY_THEIRS.items():
-        for kind in ("weight", "bias"):
-            if f"{theirs}.{kind}" not in left:
-                raise SettingsError(f"Hugging Face state lacks {theirs}.{kind}: no classifier")
-            ours[f"{name.format(head=head)}.{kind}"] = left.pop(f"{theirs}.{kind}")
-    # What only their pre-training has is put in place, translated along and thrown away.
-    depth = settings.model.depth
-    sizes: dict[str, Any] = {"width": 2, "heads": 1, "decoder_width": 2, "decoder_heads": 1}
-    sizes["decoder_depth"] = 1
-    small = ModelSettings(grid=TokenGrid(1, 1, 1, 1, 1), depth=depth, **sizes)
-    stand_in = to_hf(MaskedAutoencoder(small).state_dict(), small)
-    left |= {name: t for name, t in stand_in.items() if name.startswith(_ONLY_PRETRAINING)}
-    grid = settings.model.grid
-    translated = from_hf(left, ModelSettings(grid=grid, depth=depth, **sizes))
-    not_ours = ("decoder.", "encoder.norm.")
-    return ours | {name: t for name, t in translated.items() if not name.startswith(not_ours)}
+    found = translate(state, hf_classifier_rules(settings))
+    raise_unless_whole(found)
+    return found.tensors | made_for(settings.model.grid, POSITIONS[:1])
+
+
+def classifier_to_hf(
+    state: Mapping[str, Tensor], settings: ClassifierSettings
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Our ``Classifier`` as one of theirs: options of ``VideoMAEConfig``, and the state.
+
+    A ``head_norm_eps`` of other than 1e-5 is lost: it changes logits by some 1e-6.
+
+    Raises:
+        SettingsError: another fusion than ``mean``, several heads, or weights made for another
+            grid.
+    """
+    if settings.fusion != "mean":
+        raise SettingsError(
+            f"fusion {settings.fusion!r} has no counterpart in Hugging Face's VideoMAE: only "
+            "'mean' can be exported to it; ONNX and torch.export take all"
+        )
+    if len(settings.classes) != 1:
+        heads = ", ".join(settings.classes)
+        raise SettingsError(f"Hugging Face's VideoMAE has one head, this classifier has {heads}")
+    check_made_for(state, settings.model.grid)
+    kind = _MULTI if settings.labels == "multi" else "single_label_classification"
+    config = config_to_hf(settings.model) | {"use_mean_pooling": True, "problem_type": kind}
+    return config, give_back(state, hf_classifier_rules(settings))
+
+
+def hf_classifier_rules(settings: ClassifierSettings) -> list[Rule]:
+    """Rules between their ``VideoMAEForVideoClassification`` and our ``Classifier``."""
+    ((head, classes),) = settings.classes.items()
+    rules = encoder_rules(HF_LAYOUT, settings.model, final_norm=False)
+    return rules + head_rules(HF_LAYOUT, settings.model.width, head, classes)

@@ -14,28 +14,46 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mofo.models.key_rules import (
+    POSITIONS,
+    Layout,
+    Rule,
+    Translation,
+    decoder_rules,
+    encoder_rules,
+    give_back,
+    translate,
+)
 from mofo.models.settings import CHANNELS, ModelSettings
 from mofo.types import SettingsError, TokenGrid
 
-# Ours, theirs: inside a block.
-_BLOCK = {
-    "attention.norm": "layernorm_before",
-    "attention.project": "attention.output.dense",
-    "mlp.norm": "layernorm_after",
-    "mlp.expand": "intermediate.dense",
-    "mlp.contract": "output.dense",
-}
-_OUTSIDE = {
-    "encoder.norm": "videomae.layernorm",
-    "decoder.embed": "encoder_to_decoder",
-    "decoder.norm": "decoder.norm",
-    "decoder.head": "decoder.head",
-}
-_STACKS = {"encoder.blocks": "videomae.encoder.layer", "decoder.blocks": "decoder.decoder_layers"}
+_INNER = "attention.attention"
+HF_LAYOUT = Layout(
+    kernel="videomae.embeddings.patch_embeddings.projection",
+    encoder="videomae.encoder.layer",
+    decoder="decoder.decoder_layers",
+    inside={
+        "attention.norm": "layernorm_before",
+        "attention.project": "attention.output.dense",
+        "mlp.norm": "layernorm_after",
+        "mlp.expand": "intermediate.dense",
+        "mlp.contract": "output.dense",
+    },
+    qkv=tuple(f"{_INNER}.{part}.weight" for part in ("query", "key", "value")),
+    # Older versions of transformers, and the files on their hub, have parameters beside the layers.
+    q_bias=(f"{_INNER}.query.bias", f"{_INNER}.q_bias"),
+    v_bias=(f"{_INNER}.value.bias", f"{_INNER}.v_bias"),
+    outside={
+        "encoder.norm": "videomae.layernorm",
+        "decoder.embed": "encoder_to_decoder",
+        "decoder.mask_token": "mask_token",
+        "decoder.norm": "decoder.norm",
+        "decoder.head": "decoder.head",
+        "head.norm": "fc_norm",
+        "head.linear": "classifier",
+    },
+)
 _HEAD_NORM_EPS = 1e-5  # torch's default: their configuration does not reach it
-_CONVOLUTION = "videomae.embeddings.patch_embeddings.projection"
-_QKV = ("query", "key", "value")
-_TABLES = ("encoder.positions.made_for", "decoder.positions.made_for")
 
 
 def settings_from_hf(config: Mapping[str, Any], **options: Any) -> ModelSettings:
@@ -124,37 +142,9 @@ def from_hf(state: Mapping[str, Tensor], settings: ModelSettings) -> dict[str, T
     Raises:
         SettingsError: tensors are missing, or some have no counterpart.
     """
-    left = dict(state)
-    missing: list[str] = []
-
-    def take(*names: str) -> Tensor:
-        for name in names:
-            if name in left:
-                return left.pop(name)
-        missing.append(names[0])
-        return torch.empty(0)
-
-    ours: dict[str, Tensor] = {}
-    kernel = take(f"{_CONVOLUTION}.weight")
-    ours["encoder.embed.weight"] = kernel.movedim(1, -1).flatten(1) if kernel.ndim == 5 else kernel
-    ours["encoder.embed.bias"] = take(f"{_CONVOLUTION}.bias")
-    ours["decoder.mask_token"] = take("mask_token").flatten()
-    for our, their, kinds in _renamed(settings):
-        ours.update({f"{our}.{kind}": take(f"{their}.{kind}") for kind in kinds})
-    for our, their in _blocks(settings):
-        inner = f"{their}.attention.attention"
-        matrices = [take(f"{inner}.{part}.weight") for part in _QKV]
-        ours[f"{our}.attention.qkv.weight"] = torch.cat(matrices)
-        for letter, part in (("q", "query"), ("v", "value")):
-            bias = take(f"{inner}.{part}.bias", f"{inner}.{letter}_bias")
-            ours[f"{our}.attention.{letter}_bias"] = bias
-    grid = settings.grid
-    ours |= {name: torch.tensor([grid.t, grid.h, grid.w]) for name in _TABLES}
-    for text, names in (("lacks", missing), ("has unknown", sorted(left))):
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise SettingsError(f"Hugging Face state {text} {', '.join(names[:3])}{more}")
-    return ours
+    found = translate(state, hf_rules(settings))
+    raise_unless_whole(found)
+    return found.tensors | made_for(settings.grid, POSITIONS)
 
 
 def to_hf(state: Mapping[str, Tensor], settings: ModelSettings) -> dict[str, Tensor]:
@@ -165,56 +155,40 @@ def to_hf(state: Mapping[str, Tensor], settings: ModelSettings) -> dict[str, Ten
             their position table anew and could not know.
     """
     grid = settings.grid
-    for name in _TABLES:
-        if state[name].tolist() != [grid.t, grid.h, grid.w]:
+    check_made_for(state, grid)
+    return give_back(state, hf_rules(settings))
+
+
+def hf_rules(settings: ModelSettings) -> list[Rule]:
+    """Rules between their ``VideoMAEForPreTraining`` and our ``MaskedAutoencoder``."""
+    rules = encoder_rules(HF_LAYOUT, settings, final_norm=True)
+    return rules + decoder_rules(HF_LAYOUT, settings)
+
+
+def made_for(grid: TokenGrid, names: tuple[str, ...]) -> dict[str, Tensor]:
+    """What our position tables of these names remember of the grid of the weights."""
+    return {name: torch.tensor([grid.t, grid.h, grid.w]) for name in names}
+
+
+def check_made_for(state: Mapping[str, Tensor], grid: TokenGrid) -> None:
+    """Raises a SettingsError if positions were interpolated: nobody else's model could know."""
+    for name in POSITIONS:
+        if name in state and state[name].tolist() != [grid.t, grid.h, grid.w]:
             raise SettingsError(
                 f"weights made for {'x'.join(map(str, state[name].tolist()))} tokens cannot be "
                 f"exported for {grid.t}x{grid.h}x{grid.w}: Hugging Face's model has no "
                 "interpolated positions"
             )
-    block = (grid.tubelet, grid.patch, grid.patch, CHANNELS)
-    kernel = state["encoder.embed.weight"].unflatten(1, block).movedim(-1, 1)
-    theirs = {
-        f"{_CONVOLUTION}.weight": kernel.contiguous(),
-        f"{_CONVOLUTION}.bias": state["encoder.embed.bias"],
-        "mask_token": state["decoder.mask_token"].reshape(1, 1, -1),
-    }
-    for our, their, kinds in _renamed(settings):
-        theirs.update({f"{their}.{kind}": state[f"{our}.{kind}"] for kind in kinds})
-    for our, their in _blocks(settings):
-        inner = f"{their}.attention.attention"
-        matrices = state[f"{our}.attention.qkv.weight"].chunk(3)
-        theirs |= {
-            f"{inner}.{part}.weight": matrix.clone()
-            for part, matrix in zip(_QKV, matrices, strict=True)
-        }
-        theirs[f"{inner}.query.bias"] = state[f"{our}.attention.q_bias"]
-        theirs[f"{inner}.value.bias"] = state[f"{our}.attention.v_bias"]
-    return theirs
 
 
-def _blocks(settings: ModelSettings) -> list[tuple[str, str]]:
-    """Our and their name of every block."""
-    depths = (settings.depth, settings.decoder_depth)
-    return [
-        (f"{our}.{number}", f"{their}.{number}")
-        for (our, their), depth in zip(_STACKS.items(), depths, strict=True)
-        for number in range(depth)
-    ]
-
-
-def _renamed(settings: ModelSettings) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Our and their name of all layers that differ in nothing else, and their tensors."""
-    inside = [
-        (f"{our}.{ours}", f"{their}.{theirs}")
-        for our, their in _blocks(settings)
-        for ours, theirs in _BLOCK.items()
-    ]
-    both = ("weight", "bias")
-    return [
-        (our, their, both[:1] if our == "decoder.embed" else both)
-        for our, their in [*_OUTSIDE.items(), *inside]
-    ]
+def raise_unless_whole(found: Translation) -> None:
+    """Raises a SettingsError if tensors are missing, too many, or of other shapes."""
+    shapes = [f"{name} {shape} instead of {wanted}" for name, shape, wanted in found.misfits]
+    missing = [theirs for _, theirs in found.missing]
+    for text, names in (("lacks", missing), ("has unknown", found.unexpected), ("has", shapes)):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise SettingsError(f"Hugging Face state {text} {', '.join(names[:3])}{more}")
 
 
 def _pair(size: Any) -> tuple[int, int]:
