@@ -167,7 +167,7 @@ class Cases:
         path = self.file.path
         self._time("bare", BATCH, all_spans(lambda span: bare(path, span)))
         self._time("mofo", BATCH, lambda: self._batch(self._stored, keys))
-        self._stored._indexes = IndexCache()
+        self._stored.files.indexes = IndexCache()
         self._time("first", 1, lambda: self._batch(self._stored, keys[:1]))
         stretches = keys[: BATCH // REPEATS]
         self._batch(self._several, stretches[:1])

@@ -12,7 +12,8 @@ from clipsets import area_of, settings, store_of, write_painted
 from numbered import write_numbered
 from painted import bright_box, walk
 
-from mofo.data.clips import ClipDataset, ClipSettings, hulls
+from mofo.data.clip_files import hulls
+from mofo.data.clips import ClipDataset, ClipSettings
 from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
 from mofo.data.transforms import CropSettings
 from mofo.motion.detect import detect_many

@@ -9,7 +9,7 @@ from clipsets import SEES_ALL, area_of, same, settings, store_of
 from numbered import number_of, write_numbered
 from painted import walk
 
-from mofo.data import clips as clips_module
+from mofo.data import clip_files
 from mofo.data.batch import collate
 from mofo.data.clips import ClipDataset, ClipSettings
 from mofo.motion.plan import write_failures
@@ -95,7 +95,7 @@ def test_a_truncated_video_is_used_as_far_as_it_goes(tmp_path):
 
 def test_a_wrong_index_is_replaced_by_a_better_one(videos, monkeypatch):
     asked: list[Source] = []
-    real = clips_module.read_frames
+    real = clip_files.read_frames
 
     def read(path, index, wanted):
         asked.append(index.source)
@@ -103,7 +103,7 @@ def test_a_wrong_index_is_replaced_by_a_better_one(videos, monkeypatch):
             raise IndexMismatchError("wrong")
         return real(path, index, wanted)
 
-    monkeypatch.setattr(clips_module, "read_frames", read)
+    monkeypatch.setattr(clip_files, "read_frames", read)
     data = ClipDataset(videos, settings(), seed=0)
     found = data[0, 0]
     assert asked == list(Source)
