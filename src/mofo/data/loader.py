@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from multiprocessing import forkserver
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mofo.data.batch import ClipBatch, collate
 from mofo.data.clips import ClipDataset
-from mofo.types import ClipSample, MofoError
+from mofo.types import MofoError
 
 
 def clip_batches(
@@ -33,11 +34,28 @@ def clip_batches(
     Raises:
         MofoError: as the dataset raises it, from whichever process.
     """
-    loader = DataLoader(
+    yield from batches(dataset, order, collate, workers=workers, pin=pin)
+
+
+def batches(
+    dataset: Any, order: Any, together: Callable[[Any], Any], *, workers: int, pin: bool
+) -> Generator[Any]:
+    """Batches of anything that a dataset gives for lists of keys; see ``clip_batches``.
+
+    Args:
+        dataset: its ``__getitems__`` gives a list for a list of keys.
+        order: lists of keys.
+        together: makes a batch of such a list; a function of a module, for the workers.
+        workers, pin: as there.
+
+    Raises:
+        MofoError: as the dataset raises it, from whichever process.
+    """
+    loader: Any = DataLoader(
         _Guarded(dataset),
         batch_sampler=order,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=partial(_collate, together),
         pin_memory=pin,
         worker_init_fn=_begin if workers else None,
         multiprocessing_context=_context() if workers else None,
@@ -51,18 +69,18 @@ def clip_batches(
 class _Guarded(Dataset[Any]):
     """Hands errors over as results: a DataLoader would make a page of traceback of one line."""
 
-    def __init__(self, dataset: ClipDataset) -> None:
+    def __init__(self, dataset: Any) -> None:
         self._dataset = dataset
 
-    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[ClipSample] | MofoError:
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Any:
         try:
             return self._dataset.__getitems__(keys)
         except MofoError as error:
             return error
 
 
-def _collate(samples: list[ClipSample] | MofoError) -> ClipBatch | MofoError:
-    return samples if isinstance(samples, MofoError) else collate(samples)
+def _collate(together: Callable[[Any], Any], samples: Any) -> Any:
+    return samples if isinstance(samples, MofoError) else together(samples)
 
 
 def _context() -> Any:

@@ -130,10 +130,31 @@ def centre_geometry(frame_size: tuple[int, int], size: tuple[int, int]) -> Geome
         frame_size: ``(width, height)`` of the upright frames.
         size: ``(width, height)`` of the clip's frames.
     """
+    return view_geometries(frame_size, size, 1)[0]
+
+
+def view_geometries(
+    frame_size: tuple[int, int], size: tuple[int, int], several: int
+) -> tuple[Geometry, ...]:
+    """The largest part of the frame in the shape of ``size``, at ``several`` places: for testing.
+
+    They are spread evenly along the longer side, from its one end to its other (left to right, or
+    top to bottom); one is in the middle. Of a frame in that very shape all are the same.
+
+    Args:
+        frame_size: ``(width, height)`` of the upright frames.
+        size: ``(width, height)`` of the clip's frames.
+        several: how many, 1 or more.
+    """
     scale = min(frame_size[0] / size[0], frame_size[1] / size[1])
     sides = [_even(min(side * scale, whole)) for side, whole in zip(size, frame_size, strict=True)]
-    places = [(whole - side) // 4 * 2 for whole, side in zip(frame_size, sides, strict=True)]
-    return Geometry(_box(places, sides), size)
+    rooms = [whole - side for whole, side in zip(frame_size, sides, strict=True)]
+    shares = [(1, 2)] if several == 1 else [(k, several - 1) for k in range(several)]
+    # Even pixels, see ``draw_geometry``.
+    return tuple(
+        Geometry(_box([room * part // (2 * whole) * 2 for room in rooms], sides), size)
+        for part, whole in shares
+    )
 
 
 def _even(side: float) -> int:

@@ -63,6 +63,25 @@ def views(count: int, stride: int, start: int, stop: int, several: int) -> tuple
     return tuple(np.minimum(start + int(place) + steps_T, stop - 1) for place in places)
 
 
+def segment_views(count: int, start: int, stop: int, several: int) -> tuple[np.ndarray, ...]:
+    """``several`` clips of one frame out of each of ``count`` equal segments: for testing.
+
+    As VideoMAE tests networks that were trained on segments: from one clip to the next, all frames
+    move on by the same part of a segment. Here the first clip begins half such a part into the
+    segments, so that the clips lie symmetrically in time; one view is ``segments``' middle.
+
+    Raises:
+        SettingsError: count or several under 1, or an empty stretch.
+    """
+    _check(count, start, stop, several=several)
+    length = (stop - start) / count
+    places = (np.arange(several) + 0.5) / several
+    return tuple(
+        np.minimum(start + ((np.arange(count) + place) * length).astype(np.int64), stop - 1)
+        for place in places
+    )
+
+
 def _span(count: int, stride: int) -> int:
     """Frames from the first to the last one of a dense clip, both included."""
     return (count - 1) * stride + 1
