@@ -107,26 +107,15 @@ class CheckpointFolder:
             CheckpointError: it cannot be written; earlier ones are as they were.
         """
         place = self.path / f"step_{step:08d}"
-        half = self.path / f".{place.name}.part"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(half, ignore_errors=True)
-            half.mkdir()
             parts = [(_MODEL, model), (_OPTIMISER, optimiser)]
             parts += [(_AVERAGE, average)] if average is not None else []
-            for name, tensors in parts:
-                save_file({key: t.detach().contiguous() for key, t in tensors.items()}, half / name)
-                _settle(half / name)
-            _write_json(half / _FACTS, {**facts, "step": step, "loss": loss})
-            _settle(half)
-            shutil.rmtree(place, ignore_errors=True)
-            half.rename(place)
-            _settle(self.path)
+            _write_folder(place, dict(parts), {**facts, "step": step, "loss": loss})
             self._note_best(step, loss if error is None else error)
-        except (OSError, SafetensorError) as error:
-            shutil.rmtree(half, ignore_errors=True)
+        except (OSError, SafetensorError) as problem:
             raise CheckpointError(
-                f"{place}: the checkpoint cannot be written: {_reason(error)}; earlier ones are "
+                f"{place}: the checkpoint cannot be written: {_reason(problem)}; earlier ones are "
                 "whole: make room and run the same command again"
             ) from None
         self._prune()
@@ -196,6 +185,31 @@ def open_checkpoint(path: str | Path, *, best: bool = False) -> Checkpoint:
         raise CheckpointError(f"{path}: {_FACTS} cannot be read: {_reason(error)}") from None
 
 
+def write_checkpoint(
+    path: str | Path, model: Mapping[str, Tensor], facts: Mapping[str, Any], step: int = 0
+) -> Path:
+    """Writes one checkpoint of weights alone, whole or not at all.
+
+    Args:
+        path: its folder; must not be there, or be empty.
+        model: tensors by name.
+        facts: what else to remember, as JSON.
+        step: steps done.
+
+    Raises:
+        CheckpointError: something is there already, or it cannot be written.
+    """
+    place = Path(path)
+    try:
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise CheckpointError(f"{place}: is there already: name another, or delete it first")
+        place.absolute().parent.mkdir(parents=True, exist_ok=True)
+        _write_folder(place, {_MODEL: model}, {**facts, "step": step})
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{place}: cannot be written: {_reason(error)}") from None
+    return place
+
+
 def fit_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
     """Loads weights by name; all must be there and fit.
 
@@ -227,6 +241,27 @@ def _load(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read: {_reason(error)}") from None
+
+
+def _write_folder(
+    place: Path, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]
+) -> None:
+    """Tensors by file, and the facts, beside their place and then renamed to it."""
+    half = place.absolute().parent / f".{place.absolute().name}.part"
+    try:
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir()
+        for name, tensors in parts.items():
+            save_file({key: t.detach().contiguous() for key, t in tensors.items()}, half / name)
+            _settle(half / name)
+        _write_json(half / _FACTS, facts)
+        _settle(half)
+        shutil.rmtree(place, ignore_errors=True)
+        half.rename(place)
+        _settle(half.parent)
+    except (OSError, SafetensorError):
+        shutil.rmtree(half, ignore_errors=True)
+        raise
 
 
 def _write_json(path: Path, content: Any) -> None:
