@@ -19,6 +19,7 @@ from typing import NoReturn
 VERBS = {
     "detect": "find motion areas in videos",
     "areas": "merge, export and import stores of motion areas",
+    "data": "check and convert data sets, generate a labelled one",
     "pretrain": "motion-focused pre-training on videos without labels",
     "show": "draw what the system sees: motion, masks, reconstructions",
     "demo": "motion areas of real and generated videos, in a minute",

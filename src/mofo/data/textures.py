@@ -64,6 +64,12 @@ def photographs(split: str = "all") -> tuple[np.ndarray, ...]:
     return tuple(pictures)
 
 
+def installed_picture(package: str, inside: str) -> np.ndarray | None:
+    """The picture at path ``inside`` of a package, uint8 RGB ``(H, W, 3)``; None without it."""
+    path = _locate((package, inside))
+    return None if path is None else _read(path)
+
+
 def _locate(entry: tuple[str, str]) -> Path | None:
     package, inside = entry
     # find_spec does not import a top-level package, so this costs nothing.
