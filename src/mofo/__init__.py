@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from mofo.motion.settings import DetectSettings
     from mofo.motion.store import AreaStore
     from mofo.training.checkpoint import open_checkpoint
-    from mofo.training.pretrain import PretrainReport, pretrain
+    from mofo.training.finetune import finetune
+    from mofo.training.pretrain import pretrain
     from mofo.training.recipe import load_settings
+    from mofo.training.task import RunReport
     from mofo.types import MofoError, MotionArea, VideoError
     from mofo.video.catalog import read_catalog
     from mofo.video.reader import VideoReader
@@ -30,12 +32,13 @@ __all__ = [
     "DetectSettings",
     "MofoError",
     "MotionArea",
-    "PretrainReport",
+    "RunReport",
     "VideoError",
     "VideoReader",
     "__version__",
     "detect",
     "detect_many",
+    "finetune",
     "load_settings",
     "open_checkpoint",
     "pretrain",
@@ -48,11 +51,12 @@ _HOMES = {
     "DetectSettings": "mofo.motion.settings",
     "MofoError": "mofo.types",
     "MotionArea": "mofo.types",
-    "PretrainReport": "mofo.training.pretrain",
+    "RunReport": "mofo.training.task",
     "VideoError": "mofo.types",
     "VideoReader": "mofo.video.reader",
     "detect": "mofo.motion.detect",
     "detect_many": "mofo.motion.detect",
+    "finetune": "mofo.training.finetune",
     "load_settings": "mofo.training.recipe",
     "open_checkpoint": "mofo.training.checkpoint",
     "pretrain": "mofo.training.pretrain",

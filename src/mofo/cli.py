@@ -21,6 +21,7 @@ VERBS = {
     "areas": "merge, export and import stores of motion areas",
     "data": "check and convert data sets, generate a labelled one",
     "pretrain": "motion-focused pre-training on videos without labels",
+    "finetune": "a classifier that knows where things move",
     "show": "draw what the system sees: motion, masks, reconstructions",
     "demo": "motion areas of real and generated videos, in a minute",
 }

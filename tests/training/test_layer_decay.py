@@ -5,7 +5,9 @@ from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.fusion import FUSIONS
 from mofo.models.settings import ModelSettings
-from mofo.training.layer_decay import freeze, layer_groups, layer_of, set_scaled_rate
+from mofo.training.layer_decay import freeze, layer_of
+from mofo.training.layer_decay import layer_groups as groups_of
+from mofo.training.optim import set_rate
 from mofo.types import SettingsError, TokenGrid
 
 GRID = TokenGrid(2, 32, 32)
@@ -20,6 +22,10 @@ def clip(batch: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     size = (batch, GRID.frames, GRID.height, GRID.width, 3)
     return torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
+
+
+def layer_groups(model: Classifier, **options):
+    return groups_of(model, depth=model.settings.model.depth, **options)
 
 
 def by_name(groups, key: str) -> dict[str, float]:
@@ -79,13 +85,13 @@ def test_every_parameter_is_in_one_group():
 def test_rates_follow_the_scale():
     built = classifier()
     optimiser = torch.optim.AdamW(layer_groups(built), lr=0.0)
-    set_scaled_rate(optimiser, 0.01)
+    set_rate(optimiser, 0.01)
     rates = by_name(optimiser.param_groups, "lr")
     assert rates["head.linear.label.weight"] == 0.01
     assert rates["encoder.blocks.2.mlp.expand.bias"] == pytest.approx(0.0075)
     assert rates["encoder.embed.weight"] == pytest.approx(0.01 * 0.75**4)
     # Setting it again starts from the rate, not from what was set before.
-    set_scaled_rate(optimiser, 0.01)
+    set_rate(optimiser, 0.01)
     assert by_name(optimiser.param_groups, "lr") == rates
     # How far a first step goes shows the rate: AdamW's is its sign times the rate.
     before = {name: p.detach().clone() for name, p in built.named_parameters()}

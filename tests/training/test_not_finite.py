@@ -96,4 +96,4 @@ def test_files_that_hold_no_batch(tmp_path):
     save_file({"a": torch.ones(1)}, tmp_path / "b")
     with pytest.raises(CheckpointError, match="no captured batch"):
         replay(tmp_path / "b")
-    assert dataclasses.is_dataclass(module.PretrainReport)
+    assert dataclasses.is_dataclass(module.RunReport)

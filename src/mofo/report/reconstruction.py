@@ -14,8 +14,10 @@ from mofo.report.chosen_clips import choose_clips
 from mofo.report.reconstructed import Reconstruction, check_leak, reconstruct
 from mofo.report.reconstruction_figure import draw_frame, draw_moments
 from mofo.report.sheet import make_folder, picture_kind, save_png
-from mofo.training.checkpoint import CheckpointError, fit_weights, open_checkpoint
+from mofo.training.checkpoint import Checkpoint
 from mofo.training.recipe import settings_from
+from mofo.training.saved import open_autoencoder
+from mofo.training.settings import PretrainSettings
 from mofo.training.step import PretrainPass
 from mofo.video.writer import VideoWriter
 
@@ -103,12 +105,8 @@ def show_reconstruction(
         VideoError: a video cannot be read.
     """
     picture_kind(path)
-    opened = open_checkpoint(checkpoint)
-    if opened.facts.get("kind") != "pretrain" or "settings" not in opened.facts:
-        raise CheckpointError(f"{opened.path}: is no checkpoint of a pre-training")
-    settings = settings_from(opened.facts["settings"], name=str(opened.path))
-    model = MaskedAutoencoder(settings.model_settings())
-    fit_weights(model, opened.model(), str(opened.path))
+    model, opened = open_autoencoder(checkpoint)
+    settings = settings_from(opened.facts["settings"], name=str(opened.path), kind=PretrainSettings)
     data, mask = settings.data, settings.mask
     if leak:
         check_leak(model)
@@ -130,7 +128,7 @@ def show_reconstruction(
         path,
         leak=leak,
         clips=clips,
-        title=f"{opened.path.absolute().parents[1].name}, step {opened.step:,}"
+        title=_name(opened)
         + (f", loss in training {loss:.3f}" if isinstance(loss, float) else ""),
         lines=[
             f"{settings.model.size} model · {mask.strategy} masks, ratio {mask.ratio:g} · "
@@ -139,6 +137,14 @@ def show_reconstruction(
         ],
     )
     return ShownReconstruction(found, chosen.notes)
+
+
+def _name(opened: Checkpoint) -> str:
+    """The run and the step; of imported weights their folder."""
+    path = opened.path.absolute()
+    if "imported" in opened.facts:
+        return f"{path.name}, imported"
+    return f"{path.parents[1].name}, step {opened.step:,}"
 
 
 def _about(model: MaskedAutoencoder, one_pass: PretrainPass) -> str:

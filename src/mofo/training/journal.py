@@ -29,6 +29,11 @@ class Journal:
         """Notes a step; it reaches the disk with ``flush``."""
         self._waiting.append(json.dumps(line) + "\n")
 
+    def append(self, line: dict[str, Any]) -> None:
+        """Writes a line at once."""
+        self.add(line)
+        self.flush()
+
     def flush(self) -> None:
         """Writes what was noted."""
         if self._waiting:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import torch
+from torch import nn
 
 from mofo.models.classifier import Classifier
 from mofo.types import SettingsError
 
+# What DDP, torch.compile and FSDP put before a parameter's name.
+_WRAPPERS = re.compile(r"\b(?:module|_orig_mod|_fsdp_wrapped_module)\.")
 _BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.")
 
 
@@ -26,14 +28,20 @@ def layer_of(name: str, depth: int) -> int:
 
 
 def layer_groups(
-    model: Classifier, *, decay: float = 0.75, weight_decay: float = 0.05
+    model: nn.Module, *, depth: int, decay: float = 0.75, weight_decay: float = 0.05
 ) -> list[dict[str, Any]]:
     """Groups of parameters for an optimiser, from the pixels up; only those that train.
 
     Each has, beside "params" and "weight_decay" (0 for vectors: norms, biases, the query), its
     "scale" and the "names" of its parameters. The scale is ``decay`` to the number of layers above:
     1 for fusion and heads, ``decay`` for the last block, ``decay ** (depth + 1)`` for the patch
-    projection. ``set_scaled_rate`` applies it.
+    projection. ``set_rate`` applies it.
+
+    Args:
+        model: a ``Classifier``, whatever engine wraps it.
+        depth: blocks of its encoder.
+        decay: factor from each layer to the one below it.
+        weight_decay: of matrices.
 
     Raises:
         SettingsError: a decay that is not in (0, 1], a weight decay below 0.
@@ -42,9 +50,9 @@ def layer_groups(
         raise SettingsError(f"layer decay {decay} is not above 0 and at most 1")
     if weight_decay < 0:
         raise SettingsError(f"weight decay {weight_decay} is below 0")
-    depth = model.settings.model.depth
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
-    for name, parameter in model.named_parameters():
+    for wrapped, parameter in model.named_parameters():
+        name = _WRAPPERS.sub("", wrapped)
         if not parameter.requires_grad:
             continue
         layer, vector = layer_of(name, depth), parameter.ndim <= 1
@@ -60,12 +68,6 @@ def layer_groups(
         group["params"].append(parameter)
         group["names"].append(name)
     return [groups[key] for key in sorted(groups)]
-
-
-def set_scaled_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the learning rate of all groups: ``rate`` times the group's scale."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group.get("scale", 1.0)
 
 
 def freeze(model: Classifier, what: str | int) -> int:

@@ -6,8 +6,8 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,13 @@ from mofo.training.stop import StopRequest
 _ASK_EVERY = 10  # steps after which several processes agree on whether to stop
 
 
+class SaveHook(Protocol):
+    """Called when a checkpoint is due."""
+
+    def __call__(self, step: int, *, last: bool) -> None:
+        """See ``Loop.on_save``."""
+
+
 @dataclass
 class StepLine:
     """What is known about a finished step.
@@ -32,7 +39,7 @@ class StepLine:
         step: counted from 0.
         epoch: passes over the videos at the step's end.
         loss, lr, norm: mean loss, learning rate, norm of the gradient before clipping.
-        area, rho: share of the tokens inside the motion area, and among the visible ones.
+        facts: what else the passes found, by name; see ``PassResult``.
         clips: in the step, over all processes.
         data_s, compute_s: seconds spent waiting for clips, and on all else.
     """
@@ -42,11 +49,15 @@ class StepLine:
     loss: float
     lr: float
     norm: float
-    area: float
-    rho: float
+    facts: dict[str, float]
     clips: int
     data_s: float
     compute_s: float
+
+    def plain(self) -> dict[str, Any]:
+        """All of it in one level, for a log."""
+        line = asdict(self)
+        return {**line.pop("facts"), **line}
 
 
 class NotANumber(Exception):  # noqa: N818 - caught by pretrain.py, never seen by a user
@@ -71,8 +82,10 @@ class Loop:
         run: intervals.
         clip: largest norm of the gradient; 0: not clipped.
         on_step: called after each step.
-        on_save: called with the number of steps done when a checkpoint is due.
+        on_save: called with the number of steps done when a checkpoint is due, and with whether
+            these are all.
         on_batch: called with the first batch of each step.
+        enough: asked after each checkpoint whether the run should end early.
     """
 
     accelerator: Accelerator
@@ -86,8 +99,9 @@ class Loop:
     clip: float
     clips: int
     on_step: Callable[[StepLine], None]
-    on_save: Callable[[int], None]
+    on_save: SaveHook
     on_batch: Callable[[int, ClipBatch], None]
+    enough: Callable[[], bool] = lambda: False
     stop: StopRequest = field(default_factory=StopRequest)
 
     def go(self, start: int) -> int:
@@ -106,7 +120,9 @@ class Loop:
             step += 1
             stopping = self._asked(step)
             if step % self.run.save_every == 0 or step == end or stopping:
-                self.on_save(step)
+                self.on_save(step, last=step == self.schedule.steps)
+                if self.enough():
+                    break
             if stopping:
                 break
         return step
@@ -123,7 +139,7 @@ class Loop:
             batch = batch.to(self.accelerator.device, non_blocking=True)
             waited += time.perf_counter() - asked
             results.append(self._pass(step, number, batch))
-        loss, area, rho = self._means(results)
+        loss, facts = self._means(results)
         norm = self._norm()
         # The gradient is shared, so all processes see the same; a loss may be one's own.
         if not math.isfinite(norm) or not math.isfinite(loss):
@@ -140,8 +156,7 @@ class Loop:
             loss=loss,
             lr=rate,
             norm=norm,
-            area=area,
-            rho=rho,
+            facts=facts,
             clips=self.clips,
             data_s=waited,
             compute_s=total - waited,
@@ -154,7 +169,7 @@ class Loop:
             with self.accelerator.autocast():
                 result = self.one_pass(self.model, batch)
             self.accelerator.backward(result.loss / self.passes)
-        result = PassResult(result.loss.detach(), result.area, result.rho)
+        result = PassResult(result.loss.detach(), result.facts)
         # Seen at once, while the batch is at hand; several processes see it in the mean.
         alone = self.accelerator.num_processes == 1
         if alone and not last and not math.isfinite(value := result.loss.item()):
@@ -167,11 +182,13 @@ class Loop:
         state = np.random.SeedSequence([self.run.seed, step, number, rank]).generate_state(1)
         torch.manual_seed(int(state[0]))
 
-    def _means(self, results: list[PassResult]) -> tuple[float, float, float]:
-        mean = torch.stack([torch.stack(result) for result in results]).float().mean(0)
+    def _means(self, results: list[PassResult]) -> tuple[float, dict[str, float]]:
+        names = list(results[0].facts)
+        rows = [torch.stack([each.loss, *(each.facts[n] for n in names)]) for each in results]
+        mean = torch.stack([row.float() for row in rows]).mean(0)
         reduced: Tensor = self.accelerator.reduce(mean, "mean")
-        loss, area, rho = reduced.tolist()
-        return loss, area, rho
+        loss, *facts = reduced.tolist()
+        return loss, dict(zip(names, facts, strict=True))
 
     def _norm(self) -> float:
         parameters = [p for p in self.model.parameters() if p.grad is not None]

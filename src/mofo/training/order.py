@@ -78,14 +78,25 @@ class SampleOrder(Sampler[list[tuple[int, int]]]):
         division: of the steps.
         rank: number of this process.
         start, stop: steps from (included) and to (excluded).
+        share_V: how often each video is to be seen, float with sum 1; None: all as often, and each
+            once an epoch.
     """
 
     def __init__(
-        self, videos: int, *, seed: int, division: Division, rank: int, start: int, stop: int
+        self,
+        videos: int,
+        *,
+        seed: int,
+        division: Division,
+        rank: int,
+        start: int,
+        stop: int,
+        share_V: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self._videos, self._seed, self._division = videos, seed, division
         self._rank, self._start, self._stop = rank, start, stop
+        self._share_V = share_V
         self._known: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -104,5 +115,17 @@ class SampleOrder(Sampler[list[tuple[int, int]]]):
         if epoch not in self._known:
             self._known = {e: p for e, p in self._known.items() if e >= epoch - 1}
             generator = np.random.default_rng([self._seed, _ORDER, epoch])
-            self._known[epoch] = generator.permutation(self._videos)
+            order = generator.permutation(self._videos)
+            if self._share_V is not None:
+                order = order[_spread(self._share_V[order], generator)]
+                generator.shuffle(order)
+            self._known[epoch] = order
         return epoch, int(self._known[epoch][place])
+
+
+def _spread(share_V: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As many rows as there are, each as often as its share says, up to less than one."""
+    count = len(share_V)
+    points = (np.arange(count) + rng.random()) / count
+    # Rounding may leave the last sum a little under 1.
+    return np.minimum(np.searchsorted(np.cumsum(share_V), points, side="right"), count - 1)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -20,16 +20,20 @@ from mofo.types import SettingsError
 _STRICT = ConfigDict(extra="forbid")
 # A recipe may name the one that it changes.
 _EXTENDS = "extends"
+S = TypeVar("S")
 
 
 def load_settings(
-    path: str | Path | None, pairs: Iterable[tuple[str, str]] = ()
-) -> PretrainSettings:
+    path: str | Path | None,
+    pairs: Iterable[tuple[str, str]] = (),
+    kind: type[S] = PretrainSettings,  # type: ignore[assignment]
+) -> S:
     """Settings from a recipe with some keys changed.
 
     Args:
         path: YAML file; None: the defaults.
         pairs: keys such as ``optim.lr`` with values in YAML's way of writing.
+        kind: of settings: ``PretrainSettings``, ``FinetuneSettings``.
 
     Raises:
         SettingsError: the file cannot be read, or anything in it is wrong: unknown keys (with the
@@ -40,42 +44,46 @@ def load_settings(
     for key, text in pairs:
         section, _, name = key.partition(".")
         if not name:
-            problems.append(f"--{key}: {_unknown(key)}")
+            problems.append(f"--{key}: {_unknown(key, kind)}")
             continue
         sections.setdefault(section, {})
         try:
             sections[section][name] = yaml.safe_load(text)
         except yaml.YAMLError:
             sections[section][name] = text
-    return settings_from(sections, problems, str(path) if path is not None else "settings")
+    name = str(path) if path is not None else "settings"
+    return settings_from(sections, problems, name, kind)
 
 
 def settings_from(
-    sections: Mapping[str, Any], problems: Iterable[str] = (), name: str = "settings"
-) -> PretrainSettings:
+    sections: Mapping[str, Any],
+    problems: Iterable[str] = (),
+    name: str = "settings",
+    kind: type[S] = PretrainSettings,  # type: ignore[assignment]
+) -> S:
     """Settings from plain data, as ``plain`` gives it; see ``load_settings``."""
     problems = list(problems)
-    kinds = get_type_hints(PretrainSettings)
+    kinds = get_type_hints(kind)
     parts: dict[str, Any] = {}
     for section in sections:
         if section not in kinds:
             near = difflib.get_close_matches(section, kinds, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(kinds)}"
             problems.append(f"{section}: unknown section, {hint}")
-    for section, kind in kinds.items():
+    for section, part in kinds.items():
         content = sections.get(section)
         content = {} if content is None else content
         if not isinstance(content, Mapping):
             problems.append(f"{section}: holds {content!r}, but should hold keys with values")
             continue
-        parts[section], wrong = _section(section, kind, dict(content))
+        parts[section], wrong = _section(section, part, dict(content), kind)
         problems += wrong
     if problems:
         raise SettingsError(f"{name}: " + "; ".join(problems))
-    return PretrainSettings(**parts)
+    return kind(**parts)
 
 
-def plain(settings: PretrainSettings) -> dict[str, dict[str, Any]]:
+def plain(settings: Any) -> dict[str, dict[str, Any]]:
     """Settings as plain data, for YAML and JSON."""
     return {
         section: {
@@ -85,7 +93,7 @@ def plain(settings: PretrainSettings) -> dict[str, dict[str, Any]]:
     }
 
 
-def write_settings(settings: PretrainSettings, path: Path) -> None:
+def write_settings(settings: Any, path: Path) -> None:
     """Writes the resolved settings; the file is a recipe."""
     path.write_text(yaml.safe_dump(plain(settings), sort_keys=False), encoding="utf-8")
 
@@ -116,7 +124,9 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, dict[str, Any]]:
     return merged
 
 
-def _section(section: str, kind: type, content: dict[str, Any]) -> tuple[Any, list[str]]:
+def _section(
+    section: str, kind: type, content: dict[str, Any], whole: type
+) -> tuple[Any, list[str]]:
     """One section's settings, and what is wrong with it."""
     for field in fields(kind):
         # One source or tracker may be written without brackets.
@@ -132,7 +142,7 @@ def _section(section: str, kind: type, content: dict[str, Any]) -> tuple[Any, li
         TypeAdapter(strict).validate_python(content)
         return kind(**_typed(strict, content)), []
     except ValidationError as error:
-        return None, [_problem(section, kind, problem) for problem in error.errors()]
+        return None, [_problem(section, whole, problem) for problem in error.errors()]
     except SettingsError as error:
         return None, [str(error)]
 
@@ -142,17 +152,17 @@ def _typed(kind: type, content: dict[str, Any]) -> dict[str, Any]:
     return {field.name: getattr(part, field.name) for field in fields(kind)}
 
 
-def _problem(section: str, kind: type, problem: Any) -> str:
+def _problem(section: str, whole: type, problem: Any) -> str:
     key = ".".join(str(part) for part in (section, *problem["loc"]))
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{key}: {_unknown(key)}"
+        return f"{key}: {_unknown(key, whole)}"
     if problem["type"].startswith("missing"):
         return f"{key} is missing: give it in the recipe or as --{key} ..."
     return f"{key}: {problem['input']!r}: {problem['msg'][0].lower() + problem['msg'][1:]}"
 
 
-def _unknown(key: str) -> str:
-    names = known_keys()
+def _unknown(key: str, whole: type) -> str:
+    names = known_keys(whole)
     # The last word counts: "lr" is close to "optim.lr".
     last = {name.partition(".")[2]: name for name in names}
     near = difflib.get_close_matches(key, names, n=1) or [
@@ -161,20 +171,22 @@ def _unknown(key: str) -> str:
     return "unknown key" + (f", did you mean {near[0]}?" if near else "")
 
 
-def known_keys() -> list[str]:
+def known_keys(whole: type = PretrainSettings) -> list[str]:
     """All keys, as ``section.name``."""
     return [
         f"{section}.{field.name}"
-        for section, kind in get_type_hints(PretrainSettings).items()
+        for section, kind in get_type_hints(whole).items()
         for field in fields(kind)
     ]
 
 
-def explain_keys() -> str:
+def explain_keys(whole: type = PretrainSettings) -> str:
     """All keys with their defaults and what they mean, a section after the other."""
     blocks = []
-    for section, kind in get_type_hints(PretrainSettings).items():
-        about = _described(inspect.getdoc(kind) or "")
+    for section, kind in get_type_hints(whole).items():
+        about: dict[str, str] = {}
+        for each in reversed(kind.__mro__):  # what is inherited is described where it comes from
+            about |= _described(inspect.cleandoc(each.__doc__ or ""))
         lines = [f"{section}:"]
         for field in fields(kind):
             value = "required" if field.default is MISSING else field.default

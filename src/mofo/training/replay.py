@@ -14,11 +14,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mofo.data.batch import ClipBatch
+from mofo.models.classifier import Classifier
 from mofo.models.mae import MaskedAutoencoder
+from mofo.models.saved import classifier_settings
 from mofo.training.checkpoint import CheckpointError, fit_weights
+from mofo.training.finetune_settings import FinetuneSettings
+from mofo.training.finetune_step import FinetunePass, targets_of
 from mofo.training.recipe import plain, settings_from
 from mofo.training.settings import PretrainSettings
 from mofo.training.step import PretrainPass
+from mofo.training.task import OnePass
 from mofo.types import MofoError
 
 _KIND = "mofo: a batch whose loss was no number"
@@ -30,7 +35,7 @@ class NotFiniteError(MofoError):
 
 def capture(
     path: Path,
-    settings: PretrainSettings,
+    settings: Any,
     batch: ClipBatch,
     weights: dict[str, Tensor],
     facts: dict[str, Any],
@@ -68,13 +73,12 @@ def replay(path: str | Path) -> list[str]:
         raise CheckpointError(f"{path}: cannot be read: {error}") from None
     if about.get("kind") != _KIND:
         raise CheckpointError(f"{path}: holds no captured batch")
-    settings = settings_from(about["settings"], name=str(path))
+    model, one_pass = _task(about, str(path))
     batch = ClipBatch(
         **{key[6:]: value for key, value in tensors.items() if key.startswith("batch/")},
         path=tuple(about["batch"]["path"]),
         failures=tuple(map(tuple, about["batch"]["failures"])),
     )
-    model = MaskedAutoencoder(settings.model_settings())
     weights = {key[6:]: value for key, value in tensors.items() if key.startswith("model/")}
     fit_weights(model, weights, str(path))
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -86,13 +90,22 @@ def replay(path: str | Path) -> list[str]:
     if broken:
         lines.append(f"weights: {len(broken)} are no numbers already, the first {broken[0]}")
     for precision in ("fp32", "bf16"):
-        lines += _try(model.to(device), batch.to(device), settings, precision)
+        lines += _try(model.to(device), batch.to(device), one_pass, precision)
     return lines
 
 
-def _try(
-    model: MaskedAutoencoder, batch: ClipBatch, settings: PretrainSettings, precision: str
-) -> list[str]:
+def _task(about: dict[str, Any], name: str) -> tuple[nn.Module, OnePass]:
+    """The model as it is built, and what was done with the batch."""
+    if about["task"] == "finetune":
+        settings = settings_from(about["settings"], name=name, kind=FinetuneSettings)
+        sizes = classifier_settings(about["case"]["classifier"])
+        targets = targets_of(about["case"])
+        return Classifier(sizes), FinetunePass(sizes, settings.augment, settings.loss, targets)
+    chosen = settings_from(about["settings"], name=name, kind=PretrainSettings)
+    return MaskedAutoencoder(chosen.model_settings()), PretrainPass(chosen)
+
+
+def _try(model: nn.Module, batch: ClipBatch, one_pass: OnePass, precision: str) -> list[str]:
     bad: list[str] = []
 
     def watch(name: str) -> Any:
@@ -104,7 +117,6 @@ def _try(
 
     hooks = [m.register_forward_hook(watch(name)) for name, m in model.named_modules() if name]
     kind = next(model.parameters()).device.type
-    one_pass = PretrainPass(settings)
     try:
         model.zero_grad()
         with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):

@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
-from mofo.models.saved import classifier_settings
+from mofo.models.mae import MaskedAutoencoder
+from mofo.models.saved import classifier_settings, model_settings
 from mofo.models.settings import ModelSettings
 from mofo.training.checkpoint import Checkpoint, CheckpointError, fit_weights, open_checkpoint
 from mofo.training.recipe import settings_from
@@ -84,6 +85,34 @@ def open_classifier(path: str | Path) -> SavedClassifier:
     )
 
 
+def open_autoencoder(path: str | Path) -> tuple[MaskedAutoencoder, Checkpoint]:
+    """The model of a pre-training's checkpoint, on the CPU, or of a run's newest one.
+
+    Raises:
+        CheckpointError: no checkpoint of a pre-training, or a broken one.
+    """
+    opened = open_checkpoint(path)
+    if opened.facts.get("kind") != PRETRAIN or "settings" not in opened.facts:
+        raise CheckpointError(f"{opened.path}: is no checkpoint of a pre-training")
+    model = MaskedAutoencoder(pretrained_settings(opened))
+    fit_weights(model, opened.model(), str(opened.path))
+    return model, opened
+
+
+def pretrained_settings(opened: Checkpoint) -> ModelSettings:
+    """Sizes of a pre-training's model.
+
+    Imported weights may have others than a recipe can name: theirs stand beside it, as "model".
+
+    Raises:
+        SettingsError: the checkpoint holds something else.
+    """
+    facts = opened.facts
+    if "model" in facts:
+        return model_settings(facts["model"])
+    return settings_from(facts["settings"], name=str(opened.path)).model_settings()
+
+
 def encoder_weights(path: str | Path) -> tuple[Checkpoint, ModelSettings, Mapping[str, Tensor]]:
     """Checkpoint, sizes and weights of an encoder, from a pre-training or a fine-tuning.
 
@@ -95,10 +124,7 @@ def encoder_weights(path: str | Path) -> tuple[Checkpoint, ModelSettings, Mappin
     kind = facts.get("kind")
     try:
         if kind == PRETRAIN:
-            name = str(opened.path)
-            return opened, settings_from(facts["settings"], name=name).model_settings(), (
-                opened.model()
-            )  # fmt: skip
+            return opened, pretrained_settings(opened), opened.model()
         if kind == FINETUNE:
             weights = opened.best_weights()
             encoder = {k: t for k, t in weights.items() if k.startswith("encoder.")}

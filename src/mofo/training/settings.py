@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from mofo.masking import MaskSettings
 from mofo.models.settings import ModelSettings
@@ -18,6 +19,7 @@ class DataSettings:
 
     Attributes:
         source: videos: files, folders (searched through), globs, CSV lists.
+        split: take only videos of this split ("train"), where the source tells; empty: all.
         areas: folder of a store made by ``mofo detect``; or found while loading: "codec" (the
             file's motion vectors), "dis" (optical flow); "none": no motion areas.
         frames: frames of a clip.
@@ -29,6 +31,7 @@ class DataSettings:
     """
 
     source: tuple[str, ...]
+    split: str = ""
     areas: str = "codec"
     frames: int = 16
     stride: int = 2
@@ -38,7 +41,7 @@ class DataSettings:
     max_unreadable: float = 0.05
 
     def __post_init__(self) -> None:
-        _check(
+        check_section(
             "data",
             (bool(self.source), "source is empty: name files, folders or a CSV list"),
             (self.frames >= 1, f"frames {self.frames} is not above 0"),
@@ -82,7 +85,7 @@ class LossSettings:
     normalise: bool = True
 
     def __post_init__(self) -> None:
-        _check(
+        check_section(
             "loss",
             (0 < self.decode <= 1, f"decode {self.decode} is not above 0 and at most 1"),
             (self.outside >= 0, f"outside {self.outside} is below 0"),
@@ -117,7 +120,7 @@ class OptimSettings:
     clip: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(
+        check_section(
             "optim",
             (self.batch >= 1, f"batch {self.batch} is not above 0"),
             (self.epochs > 0, f"epochs {self.epochs} is not above 0"),
@@ -163,7 +166,7 @@ class RunSettings:
     trackers: tuple[str, ...] = ("tensorboard",)
 
     def __post_init__(self) -> None:
-        _check(
+        check_section(
             "run",
             (bool(self.out), "out is empty: name a folder"),
             (self.seed >= 0, f"seed {self.seed} is below 0"),
@@ -209,7 +212,39 @@ class PretrainSettings:
         )
 
 
-def _check(section: str, *conditions: tuple[bool, str]) -> None:
+class CommonData(Protocol):
+    """What any run asks of its section ``data``."""
+
+    @property
+    def areas(self) -> str: ...  # noqa: D102
+    @property
+    def repeats(self) -> int: ...  # noqa: D102
+    @property
+    def max_unreadable(self) -> float: ...  # noqa: D102
+
+
+class CommonModel(Protocol):
+    """What any run asks of its section ``model``."""
+
+    @property
+    def size(self) -> str: ...  # noqa: D102
+
+
+class Settings(Protocol):
+    """What the settings of all runs have in common."""
+
+    @property
+    def data(self) -> CommonData: ...  # noqa: D102
+    @property
+    def model(self) -> CommonModel: ...  # noqa: D102
+    @property
+    def optim(self) -> OptimSettings: ...  # noqa: D102
+    @property
+    def run(self) -> RunSettings: ...  # noqa: D102
+
+
+def check_section(section: str, *conditions: tuple[bool, str]) -> None:
+    """Raises a SettingsError that lists the texts of all conditions that do not hold."""
     problems = [text for holds, text in conditions if not holds]
     if problems:
         raise SettingsError(f"{section}: " + "; ".join(problems))

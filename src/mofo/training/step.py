@@ -24,13 +24,11 @@ class PassResult(NamedTuple):
 
     Attributes:
         loss: scalar with a gradient.
-        area: share of the tokens inside the motion area, mean over the batch.
-        rho: share of the visible tokens that are inside it.
+        facts: scalars for the log, without one, by name.
     """
 
     loss: Tensor
-    area: Tensor
-    rho: Tensor
+    facts: dict[str, Tensor]
 
 
 class PretrainPass:
@@ -55,7 +53,11 @@ class PretrainPass:
         return inside_Bthw, make_mask(self._mask, self._grid, inside_Bthw, batch.noise_BN)
 
     def __call__(self, model: nn.Module, batch: ClipBatch) -> PassResult:
-        """The loss of a batch on the model's device."""
+        """The loss of a batch on the model's device.
+
+        Facts: "area", the share of the tokens inside the motion area, mean over the batch; "rho",
+        the share of the visible tokens that are inside it.
+        """
         inside_Bthw, mask_BN = self.area_and_mask(batch)
         decode_BN = None
         if self._decoded is not None:
@@ -74,4 +76,5 @@ class PretrainPass:
             weight_BN=weight_BN,
         )
         shares = mask_shares(mask_BN, inside_Bthw)
-        return PassResult(output.loss, shares.area.mean(), shares.rho.mean())
+        facts = {"area": shares.area.mean(), "rho": shares.rho.mean()}
+        return PassResult(output.loss, facts)

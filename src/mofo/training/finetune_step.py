@@ -1,0 +1,132 @@
+"""One pass of a fine-tuning: a batch of clips to a loss, through augmentation and classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mofo.data.batch import ClipBatch
+from mofo.data.labels import LabelTable
+from mofo.data.token_area import token_area
+from mofo.models.classifier import ClassifierSettings
+from mofo.models.fusion import inside_bound
+from mofo.models.heads import label_loss
+from mofo.training.augment.augment import Augmentation
+from mofo.training.augment.settings import AugmentSettings
+from mofo.training.finetune_settings import LabelLossSettings
+from mofo.training.step import PassResult
+
+
+class Targets:
+    """The labels of a catalog's rows, looked up where the batch is.
+
+    Args:
+        labels: row by row.
+    """
+
+    def __init__(self, labels: LabelTable) -> None:
+        self.labels = labels
+        # Numbers of the classes, padded by the number that is one too many: (rows, most).
+        self._table = {head: _padded(rows, len(labels.classes[head]))
+                       for head, rows in labels.numbers.items()}  # fmt: skip
+
+    def __call__(self, index_B: Tensor) -> dict[str, Tensor]:
+        """Float (B, classes) by head: 1 for each class of a row."""
+        found = {}
+        for head, table_RM in self._table.items():
+            if table_RM.device != index_B.device:
+                table_RM = self._table[head] = table_RM.to(index_B.device)
+            classes = len(self.labels.classes[head])
+            blank_BC = torch.zeros(len(index_B), classes + 1, device=index_B.device)
+            found[head] = blank_BC.scatter(1, table_RM[index_B], 1.0)[:, :classes]
+        return found
+
+
+class FinetunePass:
+    """Augments a batch, and asks the model for the loss.
+
+    Args:
+        model: sizes of the classifier.
+        augment: what is done to clips, areas and labels.
+        loss: how labels count.
+        targets: of the batches' rows.
+    """
+
+    def __init__(
+        self,
+        model: ClassifierSettings,
+        augment: AugmentSettings,
+        loss: LabelLossSettings,
+        targets: Targets,
+    ) -> None:
+        self._loss, self.targets = loss, targets
+        self._augmentation = Augmentation(augment, model.model.grid, model.per)
+
+    def __call__(self, model: nn.Module, batch: ClipBatch) -> PassResult:
+        """The loss of a batch on the model's device.
+
+        Facts: "area", the share of the tokens inside the motion area; "top1_NAME", the share of
+        the clips whose largest logit of a head is a class that they have, mixed ones included.
+        """
+        clips = self._augmentation(batch, self.targets(batch.index_B))
+        # Shapes depend on it, so the device is waited for once, before the model has begun.
+        bound = inside_bound(clips.inside_BN)
+        logits = model(clips.frames_BTHWC, clips.inside_BN, bound=bound)
+        loss = label_loss(logits, clips.targets, self._loss.labels, self._loss.smoothing)
+        facts = {"area": clips.inside_BN.float().mean()}
+        for head, values_BC in logits.items():
+            facts[f"top1_{head}"] = hits(values_BC, clips.targets[head]).mean()
+        return PassResult(loss, facts)
+
+
+def score(
+    model: nn.Module, settings: ClassifierSettings, batch: ClipBatch
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Logits by head of clips as they are, and the tokens inside their areas (B, N)."""
+    grid = settings.model.grid
+    area_Bthw = token_area(batch.box_BT4, batch.valid_BT, grid, per=settings.per)
+    inside_BN = area_Bthw.flatten(1)
+    return model(batch.frames_BTHWC, inside_BN, bound=inside_bound(inside_BN)), inside_BN
+
+
+def hits(logits_BC: Tensor, target_BC: Tensor) -> Tensor:
+    """For each row the target's value at its largest logit: 1 for a hit."""
+    return target_BC.gather(1, logits_BC.detach().argmax(1, keepdim=True)).squeeze(1)
+
+
+def case_of(targets: Targets, batch: ClipBatch) -> dict[str, Any]:
+    """The labels of a batch, as JSON; see ``targets_of``."""
+    rows = batch.index_B.tolist()
+    labels = targets.labels
+    return {
+        "several": labels.several,
+        "classes": {head: list(names) for head, names in labels.classes.items()},
+        "numbers": {
+            head: {str(row): list(labels.numbers[head][row]) for row in rows}
+            for head in labels.classes
+        },
+    }
+
+
+def targets_of(case: Mapping[str, Any]) -> Targets:
+    """The labels that ``case_of`` gave; those of all other rows are empty."""
+    rows = {int(row) for numbers in case["numbers"].values() for row in numbers}
+    every = range(max(rows, default=-1) + 1)
+    return Targets(
+        LabelTable(
+            {head: tuple(names) for head, names in case["classes"].items()},
+            {
+                head: tuple(tuple(numbers.get(str(row), ())) for row in every)
+                for head, numbers in case["numbers"].items()
+            },
+            case["several"],
+        )
+    )
+
+
+def _padded(rows: tuple[tuple[int, ...], ...], blank: int) -> Tensor:
+    most = max(map(len, rows), default=1) or 1
+    return torch.tensor([list(row) + [blank] * (most - len(row)) for row in rows])
