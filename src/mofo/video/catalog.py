@@ -1,11 +1,11 @@
-"""Lists of videos: from files, folders, patterns and CSV tables to one sorted, checked list.
+"""Lists of videos: from files, folders, patterns, tables and data sets to one checked list.
 
 Nothing is opened here: a listed file exists and may be read, whether it is a video is for the
 reader to say.
 """
 
 # os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH112, PTH113, PTH114, PTH116, PTH118, PTH122, PTH207
+# ruff: noqa: PTH112, PTH113, PTH114, PTH118, PTH207
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from pathlib import Path, PurePath
 from typing import overload
 
 from mofo.types import MofoError
+from mofo.video.files import EXTENSIONS, Found, Problems, is_video, video_files
+from mofo.video.formats.folder import with_labels
+from mofo.video.formats.registry import read_source, split_name
+from mofo.video.formats.source import first_line
+from mofo.video.quarantine import Quarantine
 from mofo.video.table import read_table
-from mofo.video.video import Video, why_unusable
+from mofo.video.video import Video
 
-EXTENSIONS = frozenset(
-    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"}
-    | {".wmv", ".flv", ".3gp", ".ogv", ".y4m", ".gif"}
-)
-"""What counts as a video in a folder or a pattern; upper and lower case are the same."""
+EXCLUDE = "exclude:"
+"""Before the name of a list of videos that are to be left out."""
+_MAY_BE_LISTS = (".csv", ".txt", ".list", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,16 @@ class Catalog(Sequence[Video]):
         problems: ``(name, reason)`` of each file or folder that is no usable video; one line each.
         classes: by head, the names of its classes in the order of their numbers, where a source
             says so; see ``LabelTable``.
+        flip: False if a source's labels know left from right, so that mirroring clips would make
+            them wrong; None if no source says anything.
+        excluded: ``(path, reason)`` of each video that a quarantine list leaves out.
     """
 
     videos: tuple[Video, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    flip: bool | None = None
+    excluded: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -58,87 +66,138 @@ class Catalog(Sequence[Video]):
         return iter(self.videos)
 
 
-@dataclass
-class _Found:
-    """Videos of one source. ``root`` is the absolute folder that keys are relative to."""
-
-    root: str
-    videos: list[Video] = field(default_factory=list)
-    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-def read_catalog(sources: Sequence[str | Path]) -> Catalog:
-    """List the videos of files, folders, patterns and CSV tables.
+def read_catalog(
+    sources: Sequence[str | Path],
+    *,
+    videos: str | Path | None = None,
+    split_number: int = 1,
+) -> Catalog:
+    """List the videos of files, folders, patterns, CSV tables and data sets.
 
     * File: taken whatever its extension. Its key is its name.
     * Folder: all files below it with one of ``EXTENSIONS``, links followed, in the order of names,
       a folder's files before its subfolders; names that begin with "." are skipped. Keys are
-      relative to the folder.
+      relative to the folder. If it is a folder of class folders, videos have labels; see
+      ``mofo.video.formats.folder``.
     * Pattern (with ``*``, ``?`` or ``[``; ``**`` for any depth): files as in a folder, and all of
       the folders that match. Keys are relative to the part before the first wildcard.
     * Table (``.csv``): a header with the column ``path`` and, if wanted, labels, times, splits and
       groups, see ``read_table``. Paths are relative to the table's folder, and so are keys; if any
       file lies outside of it, all keys of the table are relative to the folder that its files have
       in common. A file may have several rows, with different stretches or labels.
+    * Data set in a published layout, a plain list, or a catalog of mofo: its folder, or one of its
+      lists; see ``mofo.video.formats.registry``. It is recognised by the names and first lines of
+      its files; ``ssv2:PATH`` says what it is. Keys are relative to the folder of the videos.
+    * Quarantine (``exclude:FILE``): a list of videos of the other sources that are left out, see
+      ``Quarantine``.
 
-    A file that is reached twice, also through links, is listed once, where it comes first. If two
-    sources give the same key to different files, the keys of both get their folder's name in front,
-    and those of further parent folders until they differ.
+    A file that is reached twice, also through links, is listed once, where it comes first, unless
+    it is there with other labels, times or splits. If two sources give the same key to different
+    files, the keys of both get their folder's name in front, and those of further parent folders
+    until they differ.
 
     Args:
         sources: paths or patterns. A path that exists is never read as a pattern.
+        videos: folder that the videos of tables and data sets are below, if it is not their own.
+        split_number: which of several official splits (UCF101, HMDB51).
 
     Returns:
         The catalog; files and folders that cannot be used are in its ``problems``.
 
     Raises:
-        MofoError: a source does not exist, matches nothing, or is a table that cannot be read.
+        MofoError: a source does not exist, matches nothing, or cannot be read.
     """
     if isinstance(sources, str | Path):
         sources = [sources]
-    problems: list[tuple[str, str]] = []
-    found: list[_Found] = []
-    for source in sources:
-        name = os.fspath(source)
+    names = [os.fspath(source) for source in sources]
+    lists = [name for name in names if name.startswith(EXCLUDE) and not os.path.lexists(name)]
+    quarantine = Quarantine(Path(name.removeprefix(EXCLUDE)) for name in lists)
+    problems: Problems = []
+    found: list[Found] = []
+    for name in names:
+        if name in lists:
+            continue
         before = len(problems)
-        if os.path.isdir(name):
-            one = _Found(str(Path(name).absolute()))
-            _walk(one.root, one, problems)
-        elif name.lower().endswith(".csv") and os.path.isfile(name):
-            one = _table(Path(name), problems)
-        elif os.path.lexists(name):
-            path = Path(name).absolute()
-            one = _Found(str(path.parent))
-            _add(str(path), one, problems)
-        elif glob.has_magic(name):
-            one = _pattern(name, problems)
-        else:
-            raise MofoError(
-                f"{name}: does not exist; give a video, a folder, a pattern or a CSV file"
-            )
+        one = _source(name, problems, videos, split_number)
         if not one.videos and len(problems) == before:
             raise MofoError(
                 f"{name}: no video there; expected one of {' '.join(sorted(EXTENSIONS))}"
             )
         found.append(one)
+    excluded = _exclude(found, quarantine)
     _distinct(found)
     if len(found) > 1:
         _unique_keys(found)
     unique = dict.fromkeys((_printable(name), reason) for name, reason in problems)
-    videos = tuple(video for one in found for video in one.videos)
-    return Catalog(videos, tuple(unique), _one_order(found))
+    every = tuple(video for one in found for video in one.videos)
+    flip = False if any(one.flip is False for one in found) else None
+    return Catalog(every, tuple(unique), _one_order(found), flip, tuple(excluded))
 
 
-def _one_order(found: Sequence[_Found]) -> dict[str, tuple[str, ...]]:
+def _source(name: str, problems: Problems, videos: str | Path | None, split_number: int) -> Found:
+    """The videos of one source."""
+    kind, path = split_name(name)
+    is_folder = os.path.isdir(path)
+    if kind is None and not os.path.lexists(path):
+        if glob.has_magic(path):
+            return _pattern(path, problems)
+        raise MofoError(
+            f"{name}: does not exist; give a video, a folder, a pattern, a CSV file or a data set"
+        )
+    is_table = kind is None and _is_table(path)
+    if kind or is_folder or (path.lower().endswith(_MAY_BE_LISTS) and not is_table):
+        found = read_source(path, kind, problems, videos=videos, split_number=split_number)
+        if found is not None:
+            return found
+    if is_folder:
+        found = Found(str(Path(path).absolute()))
+        for file in video_files(found.root, problems):
+            found.add(file, problems)
+        return with_labels(found)
+    if path.lower().endswith(".csv") and os.path.isfile(path):
+        return _table(Path(path), problems, videos)
+    whole = Path(path).absolute()
+    found = Found(str(whole.parent))
+    found.add(str(whole), problems)
+    return found
+
+
+def _is_table(path: str) -> bool:
+    """A CSV file that has a column "path"."""
+    if not (path.lower().endswith(".csv") and os.path.isfile(path)):
+        return False
+    return "path" in (cell.strip(' "').lower() for cell in first_line(Path(path)).split(","))
+
+
+def _exclude(found: Sequence[Found], quarantine: Quarantine) -> list[tuple[str, str]]:
+    """Take out what a quarantine list names, and say why."""
+    excluded: list[tuple[str, str]] = []
+    for one in found if len(quarantine) else ():
+        kept = []
+        for video in one.videos:
+            reason = quarantine.reason(video)
+            if reason is None:
+                kept.append(video)
+            else:
+                excluded.append((_printable(video.path), reason))
+        one.videos = kept
+    return excluded
+
+
+def _one_order(found: Sequence[Found]) -> dict[str, tuple[str, ...]]:
     """The classes of each head; several sources may name them, but in one order."""
     classes: dict[str, tuple[str, ...]] = {}
     for one in found:
         for head, names in one.classes.items():
-            if classes.setdefault(head, names) != names:
+            before = classes.get(head, ())
+            short, long = sorted((before, names), key=len)
+            # A list that knows only the first classes numbers them in the same way.
+            if long[: len(short)] != short:
                 raise MofoError(
                     f"{one.root}: numbers the classes of {head!r} in another way than an earlier "
                     "source: use the same list of classes for all"
                 )
+            classes[head] = long
     return classes
 
 
@@ -146,60 +205,19 @@ def _printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _add(path: str, one: _Found, problems: list[tuple[str, str]]) -> None:
-    """Add a file below ``one.root``, or say why not."""
-    reason = why_unusable(path)
-    if reason is None:
-        key = path[len(one.root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
-        one.videos.append(Video(path, key))
-    else:
-        problems.append((path, reason))
-
-
-def _walk(folder: str, one: _Found, problems: list[tuple[str, str]]) -> None:
-    """Add the videos below ``folder``, without recursion and each folder once."""
-    seen: set[tuple[int, int]] = set()
-    stack = [folder]
-    while stack:
-        path = stack.pop()
-        try:
-            status = os.stat(path)
-            # Device and inode are the folder's identity: links in a circle come back to one seen.
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(path) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
-        except OSError as error:
-            problems.append((path, f"folder cannot be read ({error.strerror})"))
-            continue
-        folders = []
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            try:
-                is_folder = entry.is_dir()  # no system call, unless it is a link
-            except OSError:
-                is_folder = False
-            if is_folder:
-                folders.append(entry.path)
-            elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
-                _add(entry.path, one, problems)
-        stack.extend(reversed(folders))
-
-
-def _pattern(pattern: str, problems: list[tuple[str, str]]) -> _Found:
+def _pattern(pattern: str, problems: Problems) -> Found:
     parts = Path(pattern).absolute().parts
     plain = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    one = _Found(str(Path(*parts[:plain])))
+    one = Found(str(Path(*parts[:plain])))
     # The part from the first "**" on is matched against a walk: Python's own glob goes round and
     # round where links form a circle.
     deep = parts.index("**") if "**" in parts else len(parts)
     for hit in sorted(glob.glob(str(Path(*parts[:deep])))):
         if os.path.isdir(hit):
-            below = _Found(one.root)
-            failed: list[tuple[str, str]] = []
-            _walk(hit, below, failed)
+            below = Found(one.root)
+            failed: Problems = []
+            for file in video_files(hit, failed):
+                below.add(file, failed)
             wanted = parts[deep:]
             cut = len(Path(hit).parts)
             one.videos += [v for v in below.videos if _matches(Path(v.path).parts[cut:], wanted)]
@@ -207,8 +225,8 @@ def _pattern(pattern: str, problems: list[tuple[str, str]]) -> _Found:
                 # What lies in a folder that cannot be read might have matched.
                 if os.path.isdir(name) or _matches(Path(name).parts[cut:], wanted):
                     problems.append((name, reason))
-        elif deep == len(parts) and os.path.splitext(hit)[1].lower() in EXTENSIONS:
-            _add(hit, one, problems)
+        elif deep == len(parts) and is_video(hit):
+            one.add(hit, problems)
     return one
 
 
@@ -223,22 +241,29 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
     return _matches(names[1:], pattern[1:])
 
 
-def _table(table: Path, problems: list[tuple[str, str]]) -> _Found:
+def _table(table: Path, problems: Problems, folder: str | Path | None) -> Found:
     """The videos of a table, with keys."""
-    root = str(table.absolute().parent)
-    rows = read_table(table, problems)
+    base = table.parent if folder is None else Path(folder)
+    root = str(base.absolute())
+    rows = read_table(table, problems, base)
     if any(not PurePath(video.path).is_relative_to(root) for video in rows):
         root = os.path.commonpath([str(PurePath(video.path).parent) for video in rows])
     keyed = (replace(v, key=PurePath(v.path).relative_to(root).as_posix()) for v in rows)
-    return _Found(root, list(keyed))
+    return Found(root, list(keyed))
 
 
-def _distinct(found: list[_Found]) -> None:
-    """Keep the first of several entries for the same real file (in a table: the same stretch)."""
+def _distinct(found: list[Found]) -> None:
+    """Keep the first of several entries that say the same about the same real file.
+
+    An entry that says nothing is dropped where an earlier source has the file, and an entry of a
+    file that an earlier source has taken as a whole, without a word about it, likewise.
+    """
     folders: dict[str, str] = {}
-    earlier: set[str] = set()
+    earlier: set[str] = set()  # files of earlier sources
+    plain: set[str] = set()  # those that are whole, and nothing is said about
+    known: set[object] = set()
     for one in found:
-        kept, seen = [], set()
+        kept, files, plain_here = [], set(), set()
         for video in one.videos:
             folder, name = os.path.split(video.path)
             # A folder is resolved once for all its files; a file only if it is a link itself.
@@ -248,15 +273,21 @@ def _distinct(found: list[_Found]) -> None:
             file = os.path.join(real, name)
             if os.path.islink(file):
                 file = os.path.realpath(file)
-            entry = (file, video.labels, video.start, video.end)
-            if file not in earlier and entry not in seen:
-                seen.add(entry)
-                kept.append(video)
-        earlier |= {entry[0] for entry in seen}
+            said = (video.labels, video.start, video.end, video.split, video.name)
+            says_nothing = said == ((), None, None, None, None)
+            if (file, said) in known or file in plain or (says_nothing and file in earlier):
+                continue
+            known.add((file, said))
+            files.add(file)
+            if says_nothing:
+                plain_here.add(file)
+            kept.append(video)
+        earlier |= files
+        plain |= plain_here
         one.videos = kept
 
 
-def _unique_keys(found: list[_Found]) -> None:
+def _unique_keys(found: list[Found]) -> None:
     """Put folder names before the keys of sources that share a key, until none do."""
     roots = [PurePath(one.root) for one in found]
     depth = [0] * len(found)

@@ -24,7 +24,9 @@ SPLITS = {
 """Names of splits as they are found, and what they are called here."""
 
 
-def read_table(table: Path, problems: list[tuple[str, str]]) -> list[Video]:
+def read_table(
+    table: Path, problems: list[tuple[str, str]], folder: Path | None = None
+) -> list[Video]:
     """The videos of a CSV table, in its order; their keys are still empty.
 
     Columns, in any order: ``path``, relative to the table; if wanted, a class: ``label`` (or
@@ -35,11 +37,12 @@ def read_table(table: Path, problems: list[tuple[str, str]]) -> list[Video]:
     Args:
         table: the file, in UTF-8.
         problems: gets ``(name, reason)`` of each row that cannot be used.
+        folder: what paths are relative to, if not the table's.
 
     Raises:
         MofoError: no such table, or nothing in it.
     """
-    root = str(table.absolute().parent)
+    root = str((folder or table.parent).absolute())
     videos: list[Video] = []
     before = len(problems)
     try:

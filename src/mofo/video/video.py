@@ -13,7 +13,7 @@ LABEL = "label"
 """Name of the only head, where a video has one kind of label."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Video:
     """One video, or a stretch of one.
 
@@ -27,6 +27,7 @@ class Video:
         split: "train", "validation", "test", if the source tells.
         group: what it was recorded with (a person, a session, a long recording), if known: videos
             of one group are not independent of each other.
+        name: what the data set itself calls it (narration id, YouTube id ...), if it does.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Video:
     end: float | None = None
     split: str | None = None
     group: str | None = None
+    name: str | None = None
 
     @property
     def label(self) -> str | None:

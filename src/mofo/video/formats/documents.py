@@ -1,0 +1,106 @@
+"""Text, JSON and CSV files that come with data sets, and one clear line where they are wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mofo.types import MofoError
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        MofoError: no such file, or another encoding.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MofoError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise MofoError(f"{path}: line {line} is not UTF-8: save the file as UTF-8") from None
+
+
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Lines that are not empty, without blanks at their ends, and their numbers from 1."""
+    lines = enumerate(read_text(path).splitlines(), 1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def read_json(path: Path, kind: type) -> Any:
+    """A JSON document whose outermost part is a ``kind``, such as list or dict.
+
+    Raises:
+        MofoError: not readable, no JSON, or of another kind.
+    """
+    try:
+        document = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise MofoError(
+            f"{path}: is no JSON (line {error.lineno}: {error.msg}): fetch the file again"
+        ) from None
+    if not isinstance(document, kind):
+        names: dict[type, str] = {list: "a list", dict: "an object"}
+        found = names.get(type(document), type(document).__name__)
+        raise MofoError(f"{path}: holds {found}, expected {names.get(kind, kind.__name__)}")
+    return document
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rows of a CSV file with a header, and where each is (``"FILE, line 7"``).
+
+    Cells are without blanks at their ends; a cell that the row lacks is not in the dictionary.
+
+    Args:
+        path: the file.
+        columns: what the header has to have at least.
+
+    Raises:
+        MofoError: not readable, or a column is missing.
+    """
+    reader = csv.reader(read_text(path).splitlines(keepends=True))
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        missing = [name for name in columns if name not in header]
+        if missing:
+            raise MofoError(
+                f"{path}: has no column {' and no '.join(missing)} in its first line (found: "
+                f"{', '.join(header)[:200] or 'nothing'})"
+            )
+        for row in reader:
+            if row:
+                cells = (cell.strip() for cell in row)
+                yield f"{path}, line {reader.line_num}", dict(zip(header, cells, strict=False))
+    except csv.Error as error:
+        raise MofoError(f"{path}, line {reader.line_num}: is no CSV ({error})") from None
+
+
+def numbered(pairs: Sequence[tuple[object, object]], path: Path) -> tuple[str, ...]:
+    """Names in the order of their numbers.
+
+    Args:
+        pairs: ``(number, name)``, numbers (as text, if need be) from 0 without a gap.
+        path: the file they are from.
+
+    Raises:
+        MofoError: a number is missing, double or none; a name is double.
+    """
+    try:
+        by_number = {int(str(number)): str(name) for number, name in pairs}
+    except ValueError:
+        raise MofoError(f"{path}: a class without a number: fetch the file again") from None
+    if sorted(by_number) != list(range(len(pairs))):
+        raise MofoError(
+            f"{path}: its {len(pairs)} classes are not numbered from 0 to {len(pairs) - 1}"
+        )
+    names = tuple(by_number[number] for number in range(len(pairs)))
+    if len(set(names)) < len(names):
+        raise MofoError(f"{path}: names a class twice")
+    return names

@@ -1,0 +1,109 @@
+"""Plain lists, as VideoMAE, VideoMAE V2, UniFormer and MMAction2 take them: no header.
+
+A line is a path and what follows it, with blanks, tabs or commas between::
+
+    videos/a.mp4 3              path, number of the class
+    videos/b.mp4,3              the same
+    videos/c.mp4 250 3          path, number of frames, class
+    videos/d.mp4 0 -1           for pre-training: from frame 0 to the end, no class
+    videos/e.mp4 brush hair     path, name of the class
+
+Paths are relative to the list, or to the folder that is given for the videos. A folder that holds
+``train.csv`` and ``val.csv`` of this kind is read as a whole. Numbers of frames are not needed and
+not used. Lists of folders of pictures (such as VideoMAE's for Something-Something) name no videos.
+"""
+
+# os.path is several times faster than Path, which counts with a million files.
+# ruff: noqa: PTH111, PTH118, PTH120
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from mofo.video.files import EXTENSIONS, Found
+from mofo.video.formats.documents import read_lines
+from mofo.video.formats.source import Source, first_line
+from mofo.video.table import SPLITS
+from mofo.video.video import LABEL, Video
+
+_ENDINGS = "|".join(sorted(ending[1:] for ending in EXTENSIONS))
+# As long a path as possible, so that "a.mp4/b.mp4 3" is whole; it may have blanks in it.
+_LINE = re.compile(rf"(.+\.(?:{_ENDINGS}))(?:[\s,;]+(.*))?", re.IGNORECASE)
+_BARE = re.compile(r"(\S+?)[\s,;]+(-?\d+(?:[\s,;]+-?\d+)*)")
+_MOST_CLASSES = 100_000
+
+
+def recognises(source: Source) -> bool:
+    """A text file whose first line is such a line, or a folder with a list for each split."""
+    if source.is_folder:
+        return any("train" in path.stem.lower() for path in _lists(source))
+    return source.path.suffix.lower() in (".txt", ".csv", ".list") and _is_list(source.first_line)
+
+
+def read(source: Source) -> Found:
+    """The videos of a list, or of the lists of a folder.
+
+    Raises:
+        MofoError: a list cannot be read.
+    """
+    base = str(source.folder if source.videos is None else source.videos)
+    rows: list[tuple[str, Video]] = []
+    for path in _lists(source) if source.is_folder else [source.path]:
+        split = split_of(path)
+        for number, line in read_lines(path):
+            match = _LINE.fullmatch(line) or _BARE.fullmatch(line)
+            if match is None:
+                where = f"{path}, line {number}"
+                source.problems.append((where, f"expected a path and a class: {line[:60]!r}"))
+                continue
+            file = os.path.normpath(os.path.join(base, os.path.expanduser(match[1].strip())))
+            label = _label(match[2] or "")
+            told = () if label is None else ((LABEL, label),)
+            rows.append((file, Video("", "", told, split=split)))
+    found = Found(_root(base, [file for file, _ in rows]))
+    for file, video in rows:
+        found.add(file, source.problems, video)
+    labels = {video.label for _, video in rows} - {None}
+    numbers = {int(label) for label in labels if label and label.isdecimal()}
+    # Names in the order of their numbers, those included that have no video in this list.
+    if numbers and len(numbers) == len(labels) and max(numbers) < _MOST_CLASSES:
+        found.classes = {LABEL: tuple(map(str, range(max(numbers) + 1)))}
+    return found
+
+
+def split_of(path: Path) -> str | None:
+    """The split that the name of a list tells, such as "validation" for ``k400_val_list.txt``."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    return next((SPLITS[word] for word in words if word in SPLITS), None)
+
+
+def _label(text: str) -> str | None:
+    """What follows the path: the class, if there is one."""
+    parts = re.split(r"[\s,;]+", text.strip())
+    if not all(re.fullmatch(r"-?\d+", part) for part in parts):
+        return text.strip(" \t,;\"'") or None
+    if parts[-1] == "-1":  # VideoMAE V2's "0 -1": first frame, and "all" for their number
+        return None
+    return str(int(parts[-1]))
+
+
+def _root(base: str, files: list[str]) -> str:
+    """The folder that keys are relative to: that of the list, or what the files have in common."""
+    if not files or all(file.startswith(base.rstrip(os.sep) + os.sep) for file in files):
+        return base
+    return os.path.commonpath([os.path.dirname(file) for file in files])
+
+
+def _lists(source: Source) -> list[Path]:
+    """The lists of a folder that have a split in their names."""
+    paths = [path for path in source.files if path.suffix.lower() in (".csv", ".txt")]
+    return [path for path in paths if split_of(path) and _is_list(first_line(path))]
+
+
+def _is_list(line: str) -> bool:
+    match = _LINE.fullmatch(line)
+    if match:
+        return True
+    return bool(_BARE.fullmatch(line)) and "/" in line
