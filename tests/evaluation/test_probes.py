@@ -5,7 +5,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from mofo.evaluation.probes import GRID, LabelledFeatures, _hold_out, knn_probe, linear_probe
+from mofo.evaluation.probes import GRID, LabelledFeatures, held_out, knn_probe, linear_probe
 from mofo.evaluation.views import EvaluationError
 from mofo.types import SettingsError
 
@@ -142,7 +142,7 @@ def test_many_weak_features_want_a_strong_penalty():
 def test_groups_are_held_out_whole(kind):
     group_V = np.repeat(np.arange(12), 10).astype(kind)
     train = LabelledFeatures(rng().normal(size=(120, 3)), np.tile(np.arange(4), 30), group_V)
-    fit_V, held_V = _hold_out(train, rng())
+    fit_V, held_V = held_out(train.label_V, train.group_V, rng())
     assert len(fit_V) + len(held_V) == 120
     assert not set(group_V[fit_V]) & set(group_V[held_V])
 
@@ -183,7 +183,7 @@ def test_what_is_held_out_holds_as_many_classes_as_can_be():
     label_V = np.concatenate([np.tile(np.arange(3), 4), np.zeros(48, int)])
     train = LabelledFeatures(rng().normal(size=(60, 3)), label_V, group_V)
     for seed in range(10):
-        for part_V in _hold_out(train, rng(seed)):
+        for part_V in held_out(train.label_V, train.group_V, rng(seed)):
             assert set(label_V[part_V]) == {0, 1, 2}
 
 

@@ -122,7 +122,7 @@ def knn_probe(
         size = len(near_BN) * classes
         vote_BC = np.bincount(cell_X, vote_Bk.ravel(), size).reshape(-1, classes)
         score_VC[start : start + step] = vote_BC / vote_BC.sum(1, keepdims=True)
-    return _result(score_VC, test.label_V)
+    return probe_result(score_VC, test.label_V)
 
 
 def linear_probe(
@@ -242,7 +242,7 @@ def _fitted(
         raise EvaluationError("a probe needs training videos of two classes at least")
     chosen = next(iter(several))
     if len(several) > 1:
-        fit_V, held_V = _hold_out(train, rng)
+        fit_V, held_V = held_out(train.label_V, train.group_V, rng)
         fit, held = (
             LabelledFeatures(train.feature_VD[part_V], train.label_V[part_V])
             for part_V in (fit_V, held_V)
@@ -264,28 +264,34 @@ def _fit(model: Any, train: LabelledFeatures, test: LabelledFeatures) -> ProbeRe
     score_VC = np.zeros((len(test_VD), _class_count(train, test)))
     score_VC[:, model.classes_] = model.predict_proba(test_VD)
     converged = not any(issubclass(one.category, ConvergenceWarning) for one in told)
-    return _result(score_VC, test.label_V, converged)
+    return probe_result(score_VC, test.label_V, converged)
 
 
-def _hold_out(train: LabelledFeatures, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to fit on and indices held out: of some splits by group the one with most classes."""
-    group_V = np.arange(len(train.label_V)) if train.group_V is None else train.group_V
+def held_out(
+    label_V: np.ndarray, group_V: np.ndarray | None, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to fit on and indices held out: of some splits by group the one with most classes.
+
+    Raises:
+        EvaluationError: one group only, or one class only is left to fit on.
+    """
+    if group_V is None:
+        group_V = np.arange(len(label_V))
     groups, own_V = np.unique(group_V, return_inverse=True)
     if len(groups) < 2:
         raise EvaluationError(
-            "all training videos are of one group: none can be held out for choosing; give one C"
+            "all training videos are of one group: none can be held out for choosing"
         )
     best, most = (own_V[:0], own_V[:0]), (0, 0)
     for _ in range(_SPLITS):
         held_G = rng.permutation(len(groups)) < max(1, round(_HELD_OUT * len(groups)))
         split = np.flatnonzero(~held_G[own_V]), np.flatnonzero(held_G[own_V])
-        fit, held = (len(np.unique(train.label_V[part_V])) for part_V in split)
+        fit, held = (len(np.unique(label_V[part_V])) for part_V in split)
         if (fit, held) > most:
             best, most = split, (fit, held)
     if most[0] < 2:
         raise EvaluationError(
-            "too few groups in the training part: without those held out one class is left; give "
-            "one C"
+            "too few groups in the training part: without those held out one class is left"
         )
     return best
 
@@ -294,7 +300,8 @@ def _class_count(*parts: LabelledFeatures) -> int:
     return 1 + max(int(part.label_V.max()) for part in parts)
 
 
-def _result(score_VC: np.ndarray, label_V: np.ndarray, converged: bool = True) -> ProbeResult:
+def probe_result(score_VC: np.ndarray, label_V: np.ndarray, converged: bool = True) -> ProbeResult:
+    """What scores, higher for more likely classes, say about videos with these labels."""
     rank_V = label_ranks(score_VC, label_V)
     balanced_1 = mean_class_accuracy(rank_V, label_V)(np.ones((1, len(label_V))))
     return ProbeResult(

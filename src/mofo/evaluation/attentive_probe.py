@@ -1,0 +1,292 @@
+"""Attentive probe: one cross-attention block and a linear layer, learned on frozen tokens.
+
+A linear probe sees the mean over the tokens only. Here a learned query (``attentive``) chooses what
+to look at; with another fusion the motion area decides, as it does in the classifier: the same
+modules, on the tokens of an encoder that does not learn.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mofo.evaluation.probes import ProbeResult, held_out, probe_result
+from mofo.evaluation.views import EvaluationError
+from mofo.models.fusion import check_fusion, draw_fusion, fusion_heads, make_fusion
+from mofo.models.heads import Heads
+from mofo.models.vit import draw_weights
+from mofo.types import SettingsError
+
+RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+_WARMUP = 0.1  # share of the steps
+_NORM_EPS = 1e-6
+_CLIP = 1.0  # largest norm of the gradient
+_SCALED = 512  # videos from which mean and spread are taken, at most
+_ORDER = 0xA77  # keeps the order's generator apart from others of the same seed
+
+Take = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledTokens:
+    """Tokens of videos with their labels; the tokens stay where they are until asked for.
+
+    Attributes:
+        take: places of R videos to tokens (R, N, D), any real numbers, and bool (R, N), the tokens
+            inside the motion area.
+        label_V: int64 classes, from 0.
+        group_V: what must not be torn apart when something is held out; None: each by itself.
+    """
+
+    take: Take
+    label_V: np.ndarray
+    group_V: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.label_V)
+
+    def part(self, place_R: np.ndarray) -> LabelledTokens:
+        """Some of the videos."""
+        group_R = None if self.group_V is None else self.group_V[place_R]
+        return LabelledTokens(
+            lambda places: self.take(place_R[places]), self.label_V[place_R], group_R
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentiveSettings:
+    """How an attentive probe learns: AdamW, cosine to 0 after a linear warm-up.
+
+    Attributes:
+        fusion: "attentive", "cross_attention", "mean" or "weighted_mean", see ``models.fusion``.
+        heads: of its attention; None: 3, or 4 where the width is no multiple of 3.
+        epochs: passes over the training part.
+        batch: videos a step.
+        rates: peak learning rates of which one is chosen on held-out videos.
+        weight_decay: on matrices.
+
+    Raises:
+        SettingsError: an unknown fusion, or a number that is impossible.
+    """
+
+    fusion: str = "attentive"
+    heads: int | None = None
+    epochs: int = 20
+    batch: int = 32
+    rates: tuple[float, ...] = RATES
+    weight_decay: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_fusion(self.fusion)
+        if self.epochs < 1 or self.batch < 1 or not self.rates or min(self.rates) <= 0:
+            raise SettingsError(
+                f"attentive probe: {self.epochs} epochs, batch {self.batch}, rates {self.rates}: "
+                "all must be above 0"
+            )
+
+
+def attentive_probe(
+    train: LabelledTokens,
+    test: LabelledTokens,
+    settings: AttentiveSettings | None = None,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> ProbeResult:
+    """Learns on the training part, judges the test part.
+
+    Channels are standardised by the training part. All learning rates learn side by side on four
+    fifths of its groups, so that tokens are read once; the best by balanced accuracy on the rest
+    (of equally good ones that of the lowest loss) then learns on all of it.
+
+    Args:
+        train, test: tokens of one width.
+        settings: how.
+        seed: of weights, order, and what is held out.
+        device: where to compute.
+        progress: show a bar.
+
+    Raises:
+        SettingsError: heads that do not divide the width.
+        EvaluationError: one class only; nothing can be held out; tokens that are not finite.
+    """
+    settings = settings or AttentiveSettings()
+    if not len(train) or not len(test):
+        raise EvaluationError("a probe got no features")
+    if len(np.unique(train.label_V)) < 2:
+        raise EvaluationError("a probe needs training videos of two classes at least")
+    classes = 1 + int(max(train.label_V.max(), test.label_V.max()))
+    first_1ND, _ = train.take(np.zeros(1, np.int64))
+    width = first_1ND.shape[2]
+    fusion_heads(width, settings.heads)  # a wrong number is to be told before any work
+    learner = _Learner(settings, classes, width, seed, torch.device(device))
+    rate = settings.rates[0]
+    passes = settings.epochs * (1 if len(settings.rates) == 1 else 2)
+    with tqdm(
+        total=passes, unit="epoch", desc="probe", disable=not progress, file=sys.stderr
+    ) as bar:
+        if len(settings.rates) > 1:
+            fit_V, held_V = held_out(train.label_V, train.group_V, np.random.default_rng(seed))
+            fit, held = train.part(fit_V), train.part(held_V)
+            models = learner.learn(fit, settings.rates, bar)
+            found = [learner.judge(model, held) for model in models]
+            order = [(-one.balanced_accuracy, _loss(one, held.label_V)) for one in found]
+            rate = settings.rates[min(range(len(order)), key=lambda place: order[place])]
+        model = learner.learn(train, (rate,), bar)[0]
+    result = learner.judge(model, test)
+    return replace(result, chosen=f"learning rate {rate:g}")
+
+
+class _Probe(nn.Module):
+    """Standardised channels, fusion, LayerNorm and linear layer."""
+
+    mean_D: Tensor
+    scale_D: Tensor
+
+    def __init__(
+        self, settings: AttentiveSettings, classes: int, scale: tuple[Tensor, Tensor], seed: int
+    ) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        width = len(scale[0])
+        self.fusion = make_fusion(settings.fusion, width, settings.heads, _NORM_EPS)
+        self.head = Heads(width, {"label": classes}, _NORM_EPS)
+        for part in (self.fusion, self.head):
+            draw_weights(part, generator)
+        draw_fusion(self.fusion, generator)
+        self.head.shrink()
+        self.register_buffer("mean_D", scale[0])
+        self.register_buffer("scale_D", scale[1])
+
+    def forward(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
+        """Logits (B, C)."""
+        scaled_BND = (tokens_BND - self.mean_D) * self.scale_D
+        logits: Tensor = self.head(self.fusion(scaled_BND, inside_BN))["label"]
+        return logits
+
+
+class _Learner:
+    """Trains probes and asks them."""
+
+    def __init__(
+        self,
+        settings: AttentiveSettings,
+        classes: int,
+        width: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._settings, self._classes, self._width = settings, classes, width
+        self._seed, self._device = seed, device
+
+    def learn(self, train: LabelledTokens, rates: Sequence[float], bar: tqdm) -> list[_Probe]:
+        """One probe for each rate, all from the same weights and in the same order."""
+        settings, scale = self._settings, self._scale(train)
+        probes = [
+            _Probe(settings, self._classes, scale, self._seed).to(self._device) for _ in rates
+        ]
+        optimisers = [
+            torch.optim.AdamW(_groups(probe, settings.weight_decay), lr=rate)
+            for probe, rate in zip(probes, rates, strict=True)
+        ]
+        steps = settings.epochs * -(-len(train) // settings.batch)
+        schedules = [
+            torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _share(step, steps))
+            for optimiser in optimisers
+        ]
+        label_V = torch.from_numpy(train.label_V.astype(np.int64))
+        for epoch in range(settings.epochs):
+            rng = np.random.default_rng([self._seed, _ORDER, epoch])
+            for places in _batches(rng.permutation(len(train)), settings.batch):
+                tokens_BND, inside_BN = self._tokens(train, places)
+                label_B = label_V[torch.from_numpy(places)].to(self._device)
+                for probe, optimiser, schedule in zip(probes, optimisers, schedules, strict=True):
+                    loss = nn.functional.cross_entropy(probe(tokens_BND, inside_BN), label_B)
+                    optimiser.zero_grad()
+                    loss.backward()
+                    nn.utils.clip_grad_norm_(probe.parameters(), _CLIP)
+                    optimiser.step()
+                    schedule.step()
+            bar.update()
+        return [probe.eval() for probe in probes]
+
+    @torch.no_grad()
+    def judge(self, probe: _Probe, test: LabelledTokens) -> ProbeResult:
+        """What a probe makes of videos."""
+        scores = []
+        for places in _batches(np.arange(len(test)), self._settings.batch):
+            logits_BC = probe(*self._tokens(test, places))
+            scores.append(logits_BC.double().softmax(1).cpu().numpy())
+        return probe_result(np.concatenate(scores), test.label_V)
+
+    def _scale(self, train: LabelledTokens) -> tuple[Tensor, Tensor]:
+        """Mean, and one over the spread, of each channel over all tokens; 0 for what is still."""
+        chosen = np.arange(len(train))
+        if len(train) > _SCALED:
+            rng = np.random.default_rng([self._seed, _ORDER])
+            chosen = np.sort(rng.permutation(len(train))[:_SCALED])
+        count = 0
+        sum_D, square_D = (np.zeros(self._width) for _ in range(2))
+        for places in _batches(chosen, self._settings.batch):
+            tokens_XD = train.take(places)[0].astype(np.float64).reshape(-1, self._width)
+            count += len(tokens_XD)
+            sum_D += tokens_XD.sum(0)
+            square_D += (tokens_XD**2).sum(0)
+        mean_D = sum_D / count
+        spread_D = np.sqrt(np.maximum(square_D / count - mean_D**2, 0))
+        # Sums of squares leave rounding where nothing changes.
+        still_D = spread_D <= 1e-6 * np.maximum(np.abs(mean_D), 1e-12)
+        scale_D = np.where(still_D, 0, 1 / np.where(still_D, 1, spread_D))
+        if not np.isfinite(mean_D).all():
+            raise EvaluationError("the features of the training part are not finite numbers")
+        return torch.from_numpy(mean_D).float(), torch.from_numpy(scale_D).float()
+
+    def _tokens(self, part: LabelledTokens, places: np.ndarray) -> tuple[Tensor, Tensor]:
+        tokens_BND, inside_BN = part.take(places)
+        if tokens_BND.shape[2] != self._width:
+            raise EvaluationError(
+                f"tokens of width {tokens_BND.shape[2]} to be judged by a training part of width "
+                f"{self._width}"
+            )
+        if not np.isfinite(tokens_BND).all():
+            raise EvaluationError("the features of a video are not finite numbers")
+        return (
+            torch.from_numpy(tokens_BND.astype(np.float32)).to(self._device),
+            torch.from_numpy(inside_BN).to(self._device),
+        )
+
+
+def _batches(place_V: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(place_V), size):
+        yield place_V[start : start + size]
+
+
+def _groups(probe: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Weight decay on matrices only."""
+    parameters = list(probe.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _share(step: int, steps: int) -> float:
+    """Of the peak rate, in a step counted from 0."""
+    warm = max(1, round(_WARMUP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+
+
+def _loss(result: ProbeResult, label_V: np.ndarray) -> float:
+    """Mean cross-entropy."""
+    own_V = result.score_VC[np.arange(len(label_V)), label_V]
+    return float(-np.log(np.maximum(own_V, 1e-12)).mean())
