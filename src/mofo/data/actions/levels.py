@@ -25,7 +25,8 @@ class Level:
         travel: way over the whole clip.
         swing: spread of headings around left, right, up and down, degrees.
         turn: turn over the whole clip, degrees.
-        cycle: length of a cycle (growing, meeting) in clips; below 1: more than one in a clip.
+        cycle_one, cycle_two: length of a cycle (growing; meeting) in clips; below 1: more than one
+            in a clip.
         cameras: kinds of ``camera_path``, equally likely.
         camera_pace: factor on the camera's speed.
         contrast: of the background, 1 is the photograph's own.
@@ -46,7 +47,8 @@ class Level:
     travel: Range
     swing: float
     turn: Range
-    cycle: Range
+    cycle_one: Range
+    cycle_two: Range
     cameras: tuple[str, ...]
     camera_pace: float
     contrast: Range
@@ -69,11 +71,12 @@ LEVELS: dict[str, Level] = {
         size_one=(0.22, 0.50),
         size_two=(0.18, 0.26),
         stage_one=0.88,
-        stage_two=0.45,
+        stage_two=0.5,
         travel=(0.55, 0.85),
         swing=8.0,
         turn=(140.0, 240.0),
-        cycle=(1.1, 1.4),
+        cycle_one=(1.1, 1.4),
+        cycle_two=(0.8, 1.0),
         cameras=("static",),
         camera_pace=0.0,
         contrast=(0.3, 0.5),
@@ -90,11 +93,12 @@ LEVELS: dict[str, Level] = {
         size_one=(0.18, 0.42),
         size_two=(0.15, 0.24),
         stage_one=0.85,
-        stage_two=0.45,
+        stage_two=0.5,
         travel=(0.45, 0.85),
         swing=15.0,
         turn=(110.0, 240.0),
-        cycle=(1.1, 1.5),
+        cycle_one=(1.1, 1.5),
+        cycle_two=(0.8, 1.0),
         cameras=("static", "static", "pan", "zoom"),
         camera_pace=0.6,
         contrast=(0.5, 0.9),
@@ -111,15 +115,16 @@ LEVELS: dict[str, Level] = {
         size_one=(0.15, 0.36),
         size_two=(0.13, 0.22),
         stage_one=0.85,
-        stage_two=0.45,
+        stage_two=0.5,
         travel=(0.40, 0.85),
         swing=22.0,
         turn=(90.0, 240.0),
-        cycle=(1.1, 1.6),
+        cycle_one=(1.1, 1.6),
+        cycle_two=(0.8, 1.0),
         cameras=("static", "pan", "zoom", "rotate", "handheld", "handheld"),
         camera_pace=1.0,
         contrast=(0.7, 1.0),
-        distance=15.0,
+        distance=25.0,
         blur=(0.0, 6.0),
         noise=(1.0, 5.0),
         crf=(18, 30),

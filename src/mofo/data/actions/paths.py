@@ -8,8 +8,8 @@ its family, at every frame**; what differs is only how poses follow one another.
 the last frame gives it away; no choice of starts can undo that. So paths run on a torus, the stage:
 what reaches its left border goes on from its right border, like a clip in a loop, and the whole
 path is shifted by an offset that is uniform on the stage. A uniform place plus any independent way
-is uniform again: place is uniform at each frame in *every* class (moving, stopping, falling, bouncing,
-meeting ...), and independent of scale, angle and distance. For one thing the stage is a little
+is uniform again: place is uniform at each frame in *every* class (moving, stopping, meeting and so
+on), and independent of scale, angle and distance. For one thing the stage is a little
 smaller than the frame, so that most of it is always seen; for two it is the middle of the frame and
 carries the point half-way between them. The camera comes after it and knows no class.
 
@@ -27,8 +27,8 @@ all, the axis is uniform on the circle, and the centre is uniform on the torus.
 
 *Order.* A class and its opposite are the same function, run backwards: reversed clips of the one
 are, exactly, clips of the other in distribution, so frames in shuffled order cannot tell them
-apart, nor can anything symmetrical in time, such as the union of the boxes of a clip. No blur depends on
-speed: a frame of a thing at rest looks like one of a moving thing.
+apart, nor can anything symmetrical in time, such as the union of the boxes of a clip. No blur
+depends on speed: a frame of a thing at rest looks like one of a moving thing.
 
 Times are in clips (0 to 1), so that another number of frames shows the same path more finely.
 """
@@ -43,7 +43,7 @@ import numpy as np
 from mofo.data.actions.classes import ActionClass
 from mofo.data.actions.levels import Level, Range
 
-FAR = 0.6
+FAR = 0.7
 """Share of a cycle that two things are apart."""
 
 
@@ -134,7 +134,7 @@ def _upright(time_T: np.ndarray, level: Level, rng: np.random.Generator) -> Pose
 
 def _depth(time_T: np.ndarray, level: Level, rng: np.random.Generator) -> Poses:
     """Nearer, from the least scale to the greatest, and again."""
-    phase_T = (rng.random() + time_T / _between(level.cycle, rng)) % 1
+    phase_T = (rng.random() + time_T / _between(level.cycle_one, rng)) % 1
     low, high = np.log(level.size_one)
     still_T2 = np.zeros((len(time_T), 2))
     return _one(still_T2, level, rng, scale_T=np.exp(low + (high - low) * phase_T))
@@ -197,10 +197,10 @@ class _Two:
 
     @classmethod
     def drawn(cls, time_T: np.ndarray, level: Level, rng: np.random.Generator) -> _Two:
-        phase_T = rng.random() + time_T / _between(level.cycle, rng)
+        phase_T = rng.random() + time_T / _between(level.cycle_two, rng)
         sizes_2 = np.array([_log_between(level.size_two, rng) for _ in range(2)])
-        contact = 0.52 * float(sizes_2.sum())
-        return cls(phase_T, sizes_2, contact, contact + rng.uniform(0.28, 0.38), _circle(rng))
+        contact = 0.46 * float(sizes_2.sum())
+        return cls(phase_T, sizes_2, contact, contact + rng.uniform(0.32, 0.44), _circle(rng))
 
     def distance(self, part_T: np.ndarray) -> np.ndarray:
         """Distance where ``part_T`` of the way from far (0) to contact (1) is done."""
