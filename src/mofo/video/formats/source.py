@@ -177,11 +177,12 @@ def first_line(path: Path) -> str:
     try:
         with path.open("rb") as file:
             start = file.read(_LOOKED_AT)
-        text = start.decode("utf-8-sig", "replace" if len(start) == _LOOKED_AT else "strict")
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         return ""
-    if "\0" in text:
+    if b"\0" in start:
         return ""
+    # Wrong bytes are for the reader to complain about: here they would hide the file.
+    text = start.decode("utf-8-sig", "replace")
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
