@@ -22,6 +22,8 @@ VERBS = {
     "data": "check and convert data sets, generate a labelled one",
     "pretrain": "motion-focused pre-training on videos without labels",
     "finetune": "a classifier that knows where things move",
+    "evaluate": "test a fine-tuned model: several views of each video, with intervals",
+    "weights": "weights of VideoMAE, MOFO and Hugging Face in, and ours out",
     "show": "draw what the system sees: motion, masks, reconstructions",
     "demo": "motion areas of real and generated videos, in a minute",
 }

@@ -95,12 +95,14 @@ class Results:
         views: of each video.
         about: what was evaluated: checkpoint, data, where areas came from ...
         format: of the file.
+        left_out: ``(path, reason)`` of the videos that cannot be read.
     """
 
     heads: dict[str, Recognition]
     views: int
     about: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def write_results(results: Results, path: str | Path) -> None:

@@ -1,0 +1,106 @@
+"""Results of a recognition test for a reader: a table in plain text, and the files of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mofo.evaluation.results import ClassRow, Recognition, Results, write_results
+from mofo.report.confusion import write_class_chart, write_confusion
+
+RESULTS = "results.json"
+_NAMES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_class_accuracy": "mean class accuracy",
+    "mean_average_precision": "mean average precision",
+}
+_ROWS = 25  # classes in a table
+_LETTERS = 48  # of a class's name
+
+
+def results_table(results: Results, *, rows: int = _ROWS) -> str:
+    """What was measured, with intervals; then the classes, those that fare worst if they are many.
+
+    Args:
+        results: of a test.
+        rows: classes of each head at most; 0: none.
+    """
+    lines = [f"{name:12}{text}" for name, text in results.about.items()]
+    for head, found in results.heads.items():
+        lines += ["", _title(head, found)]
+        lines += [
+            f"  {_NAMES.get(name, name):24}{100 * value.mean:6.2f} %   "
+            f"[{100 * value.low:.2f}, {100 * value.high:.2f}]"
+            for name, value in found.measures.items()
+        ]
+        if rows:
+            lines += ["", *_classes(found, rows)]
+    return "\n".join(lines)
+
+
+def write_evaluation(results: Results, folder: str | Path) -> list[Path]:
+    """Writes ``results.json`` and, for each head, ``confusion.png`` and ``classes.png``.
+
+    With several heads the pictures have their names: ``confusion_verb.png``. The folder is made.
+
+    Returns:
+        What was written, the numbers first.
+
+    Raises:
+        MofoError, OSError: a file cannot be written.
+    """
+    folder = Path(folder)
+    paths = [folder / RESULTS]
+    write_results(results, paths[0])
+    for head, found in results.heads.items():
+        end = f"_{head}" if len(results.heads) > 1 else ""
+        title = "" if len(results.heads) == 1 else f"{head}: "
+        if found.confusion:
+            paths.append(folder / f"confusion{end}.png")
+            write_confusion(found, paths[-1], title=f"{title}{_headline(found)}")
+        paths.append(folder / f"classes{end}.png")
+        write_class_chart(found, paths[-1], title=f"{title}{_headline(found)}")
+    return paths
+
+
+def _title(head: str, found: Recognition) -> str:
+    classes = len(found.classes)
+    return f"{head}: {found.count:,} videos, {classes:,} classes   (95 % interval over videos)"
+
+
+def _headline(found: Recognition) -> str:
+    name, value = next(iter(found.measures.items()))
+    return f"{_NAMES.get(name, name)} {100 * value.mean:.1f} % of {found.count:,} videos"
+
+
+def _classes(found: Recognition, rows: int) -> list[str]:
+    several = any(row.average_precision is not None for row in found.classes)
+    shown = [row for row in found.classes if row.count or row.predicted]
+    title = "  class"
+    if len(shown) > rows:
+        shown = sorted(shown, key=lambda row: (_fares(row), -row.count))[:rows]
+        title = f"  {rows} of {len(found.classes)} classes, the worst"
+    names = [_short(row.name) for row in shown]
+    width = max([len(title), *(len(name) + 2 for name in names)]) + 2
+    last = "average precision" if several else "recall  precision"
+    lines = [f"{title:{width}}videos  {last}"]
+    for name, row in zip(names, shown, strict=True):
+        values = f"{_percent(row.average_precision):>17}"
+        if not several:
+            values = f"{_percent(row.recall):>6}  {_percent(row.precision):>9}"
+        lines.append(f"  {name:{width - 2}}{row.count:6,}  {values}")
+    return lines
+
+
+def _fares(row: ClassRow) -> float:
+    value = row.recall if row.average_precision is None else row.average_precision
+    return 2.0 if value is None else value
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _short(name: str) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
