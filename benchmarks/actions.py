@@ -1,0 +1,136 @@
+"""The motion-actions set: how fast it is made, and whether it can be solved without motion.
+
+    mofo data synth --level easy --clips 6000 --size 64 --out actions-easy
+    mofo data synth --level hard --clips 12000 --size 64 --out actions-hard
+    python benchmarks/actions.py actions-easy actions-hard
+
+Speed is of one thread, CPU time, 16x112x112, before encoding. Controls are fitted to the training
+split and judged on validation and test together, whose textures and backgrounds are others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from areas import provenance, write_json
+from mofo.data.actions.classes import families, opposites
+from mofo.data.actions.levels import LEVELS
+from mofo.data.actions.scene import ActionRecipe, make_action_clip
+from mofo.evaluation.shortcuts import (
+    Control,
+    LabelledClips,
+    frames_of_pairs,
+    single_frame,
+    union_boxes,
+)
+from mofo.motion.store import AreaStore
+from mofo.video.catalog import Video, read_catalog
+from mofo.video.reader import VideoReader
+
+
+def speed(level: str, clips: int, size: int = 112) -> float:
+    """Clips a second of CPU time, without encoding, after textures have been cut once."""
+    names = LEVELS[level].classes
+
+    def make(first: int) -> float:
+        begin = time.process_time()
+        for i in range(first, first + clips):
+            name = names[i % len(names)]
+            make_action_clip(
+                ActionRecipe(label=name, level=level, split="test", seed=(1, i), size=size)
+            )
+        return clips / (time.process_time() - begin)
+
+    make(0)
+    return make(clips)
+
+
+def read(videos: list[Video], names: tuple[str, ...], side: int) -> LabelledClips:
+    frames = []
+    for video in tqdm(videos, unit="clip", leave=False):
+        with VideoReader(video.path, colour="rgb", size=(side, side)) as reader:
+            frames.append(np.stack([frame.image for frame in reader]))
+    label_V = np.array([names.index(str(video.label)) for video in videos])
+    return LabelledClips(
+        np.stack(frames), label_V, np.array([video.split == "train" for video in videos])
+    )
+
+
+def controls(folder: Path) -> tuple[dict, list[Control]]:
+    about = json.loads((folder / "about.json").read_text())
+    names = LEVELS[about["level"]].classes
+    videos = list(read_catalog([folder / "videos.csv"]).videos)
+    clips = read(videos, names, min(32, about["size"]))
+    frames = clips.video_VTHWC.shape[1]
+    found: list[Control] = []
+    for family, members in families(names).items():
+        some = clips.of([names.index(name) for name in members])
+        for what, frame in (("first", 0), ("middle", frames // 2), ("last", frames - 1)):
+            classes = f"{family}: {len(members)} classes"
+            found += single_frame(some, frame, f"{what} frame", classes)
+            show(found[-3:])
+    pairs = [(names.index(a), names.index(b)) for a, b in opposites(names)]
+    for ordered in (False, True):
+        methods = ("network",) if ordered else ("linear", "nearest neighbour", "network")
+        found += frames_of_pairs(clips, pairs, names, ordered=ordered, methods=methods)
+        show(found[-len(methods) * (len(pairs) + 1) :])
+    store = AreaStore.open(folder / "areas")
+    side = about["size"]
+    box_V4 = np.stack([store[video.key].union().box_4 / side for video in videos])
+    found += union_boxes(box_V4, clips.label_V, clips.train_V, pairs, names)
+    show(found[-len(pairs) - 2 :])
+    return about, found
+
+
+def show(lines: list[Control]) -> None:
+    for one in lines:
+        mean, low, high = (100 * part for part in one.accuracy)
+        print(
+            f"| {one.what} | {one.method} | {one.classes} | {mean:.1f} ({low:.1f} to {high:.1f}) "
+            f"| {100 * one.chance:.1f} | {one.clips} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("sets", nargs="*", type=Path, help="folders made by `mofo data synth`")
+    parser.add_argument("--clips", type=int, default=200, help="for the speed")
+    parser.add_argument("--out", type=Path, default=Path("bench/actions.json"))
+    chosen = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    content = {**provenance(), "clips_per_s": {}, "controls": []}
+    for level in LEVELS:
+        content["clips_per_s"][level] = speed(level, chosen.clips)
+        print(f"{level}: {content['clips_per_s'][level]:.0f} clips/s of 16x112x112, one thread")
+    for folder in chosen.sets:
+        print(f"\n{folder.name}\n| sees | method | classes | accuracy, % | chance, % | clips |")
+        print("|---|---|---|---|---|---|")
+        about, found = controls(folder)
+        lines = [
+            {
+                "sees": one.what,
+                "method": one.method,
+                "classes": one.classes,
+                "accuracy": list(one.accuracy),
+                "chance": one.chance,
+                "clips": one.clips,
+            }
+            for one in found
+        ]
+        content["controls"].append({"set": about, "table": lines})
+    write_json(chosen.out, content)
+    print(f"Written: {chosen.out}")
+
+
+if __name__ == "__main__":
+    main()
