@@ -14,8 +14,8 @@ import mofo
 ROOT = Path(mofo.__file__).parent
 # Left to right. Stages of one group may not import each other's right neighbours either.
 CHAIN = (
-    "types", "video", "motion", "data", "masking", "models", "training", "evaluation", "report",
-    "commands", "cli",
+    "types", "video", "motion", "data", "masking", "models", "training", "weights", "evaluation",
+    "report", "commands", "cli",
 )  # fmt: skip
 # What is allowed all the same, each with its reason.
 ALLOWED = {

@@ -126,10 +126,14 @@ class Translation(NamedTuple):
 def translate(state: Mapping[str, Tensor], rules: Iterable[Rule]) -> Translation:
     """Their tensors as ours; what does not work out is listed, not raised."""
     found = Translation({}, (), (), (), ())
-    matched, missing, misfits, used = list(found.matched), [], [], set()
+    matched: list[Match] = []
+    missing: list[tuple[str, str]] = []
+    misfits: list[tuple[str, Shape, Shape]] = []
+    used: set[str] = set()
     for rule in rules:
         names = [next((name for name in part if name in state), None) for part in rule.theirs]
         present = [name for name in names if name is not None]
+        again = used.intersection(present)  # two of ours from one of theirs: each its own memory
         used.update(present)
         missing += [
             (rule.ours, part[0])
@@ -144,7 +148,8 @@ def translate(state: Mapping[str, Tensor], rules: Iterable[Rule]) -> Translation
         ]
         misfits += wrong
         if len(present) == len(names) and not wrong:
-            found.tensors[rule.ours] = rule.take([state[name] for name in present])
+            parts = [state[name].clone() if again else state[name] for name in present]
+            found.tensors[rule.ours] = rule.take(parts)
             matched.append(Match(rule.ours, tuple(present), rule.shape, wanted))
     unexpected = tuple(sorted(state.keys() - used))
     return Translation(found.tensors, tuple(matched), tuple(missing), tuple(misfits), unexpected)

@@ -18,8 +18,8 @@ from mofo.models.settings import CHANNELS, ModelSettings
 from mofo.types import TokenGrid
 
 _MLP = 4  # width of the hidden layer, in widths of the token
-_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, pixels in [0, 1]
-_STD = (0.229, 0.224, 0.225)
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, pixels in [0, 1]
+STD = (0.229, 0.224, 0.225)
 
 
 class Attention(nn.Module):
@@ -142,7 +142,7 @@ class PatchEmbedding(nn.Module):
         self._grid = grid
         linear = blank_linear(grid.tubelet * grid.patch**2 * CHANNELS, width)
         self.weight, self.bias = linear.weight, linear.bias  # (D, p), (D,)
-        mean_C, std_C = torch.tensor(_MEAN), torch.tensor(_STD)
+        mean_C, std_C = torch.tensor(MEAN), torch.tensor(STD)
         self.register_buffer("scale_C", 1 / std_C, persistent=False)
         self.register_buffer("shift_C", -mean_C / std_C, persistent=False)
 

@@ -139,7 +139,12 @@ def _dig(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 
 
 def _settled(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    """Floats as float32, each tensor with its own memory."""
+    dense = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    return {
+        name: t if t.untyped_storage().nbytes() == t.nbytes else t.clone()
+        for name, t in dense.items()
+    }
 
 
 def _refused(path: Path, said: str) -> str:
