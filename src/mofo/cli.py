@@ -23,6 +23,8 @@ VERBS = {
     "pretrain": "motion-focused pre-training on videos without labels",
     "finetune": "a classifier that knows where things move",
     "evaluate": "test a fine-tuned model: several views of each video, with intervals",
+    "probe": "how much a frozen model knows: kNN, linear, attentive probe; areas alone",
+    "embed": "features of videos as Parquet or npz",
     "weights": "weights of VideoMAE, MOFO and Hugging Face in, and ours out",
     "show": "draw what the system sees: motion, masks, reconstructions",
     "demo": "motion areas of real and generated videos, in a minute",

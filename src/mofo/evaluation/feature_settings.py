@@ -1,0 +1,107 @@
+"""What features are made of, and how the work is done."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+
+from accelerate import Accelerator
+
+from mofo.data.clips import SAMPLINGS
+from mofo.evaluation.frozen import FrozenEncoder
+from mofo.training.engine import engine
+from mofo.training.settings import RunSettings
+from mofo.types import SettingsError
+
+POOLS = ("mean", "inside", "both", "tokens")
+BOXES = "boxes"  # no encoder at all: where the motion area is over time
+_NEEDS_AREA = ("inside", "both", BOXES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings:
+    """What features are made of.
+
+    Attributes:
+        layer: of the encoder: 0 (patches) to its depth, or from the end: -1; None: the last.
+        pool: "mean" over all tokens, over those "inside" the motion area, "both" of inside and
+            outside one after the other (where there are none: all), or the "tokens" themselves.
+        clips: of each video; their features are averaged.
+        sampling, stride: how clips are cut from a video, see ``ViewSettings``; None: as in the
+            encoder's training.
+        areas: where motion areas come from: "codec", "dis", a store's folder, or "none". None:
+            "codec" where they are needed. Not looked at where they are not.
+
+    Raises:
+        SettingsError: an unknown name, or choices that do not go together.
+    """
+
+    layer: int | None = None
+    pool: str = "mean"
+    clips: int = 1
+    sampling: str | None = None
+    stride: int | None = None
+    areas: str | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        for name, known in (("pool", (*POOLS, BOXES)), ("sampling", (None, *SAMPLINGS))):
+            value = getattr(self, name)
+            if value not in known:
+                texts = [each for each in known if each not in (None, BOXES)]
+                near = difflib.get_close_matches(str(value), texts, n=1)
+                hint = f", did you mean {near[0]!r}?" if near else ""
+                problems.append(
+                    f"{name} {value!r} is unknown: choose from {', '.join(texts)}{hint}"
+                )
+        if self.clips < 1 or (self.stride is not None and self.stride < 1):
+            problems.append(f"clips {self.clips}, stride {self.stride}: must be 1 or more")
+        if self.clips > 1 and self.pool in ("tokens", BOXES):
+            problems.append(f"{self.pool} of {self.clips} clips have no average: use one clip")
+        if self.areas == "none" and self.pool in _NEEDS_AREA:
+            problems.append(f"pool {self.pool} needs motion areas: codec, dis or a store")
+        if problems:
+            raise SettingsError("features: " + "; ".join(problems))
+
+    def resolved(self, encoder: FrozenEncoder | None) -> FeatureSettings:
+        """With what depends on the encoder filled in."""
+        if self.pool == "mean":
+            areas = "none"
+        else:
+            areas = self.areas or ("codec" if self.pool in _NEEDS_AREA else "none")
+        own = encoder.sampling if encoder is not None else None
+        return replace(
+            self,
+            layer=encoder.layer(self.layer) if encoder is not None else None,
+            sampling=self.sampling or (own.sampling if own else "dense"),
+            stride=self.stride or (own.stride if own else 4),
+            areas=areas,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How the work is done; none of it changes features, but for the rounding of ``precision``.
+
+    Attributes:
+        batch: clips at once.
+        workers: processes that read videos; at most one a processor.
+        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
+        progress: show a bar.
+
+    Raises:
+        SettingsError: an impossible value.
+    """
+
+    batch: int = 16
+    workers: int = 4
+    precision: str = "auto"
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.workers < 0:
+            raise SettingsError(f"batch {self.batch}, workers {self.workers}: too few")
+
+    def engine(self) -> Accelerator:
+        """The processes and the device."""
+        return engine(RunSettings(out="-", precision=self.precision, trackers=()))

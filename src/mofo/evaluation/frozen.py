@@ -1,0 +1,174 @@
+"""Frozen encoders: tokens of any layer, from a checkpoint or with random weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mofo.models.settings import ModelSettings
+from mofo.models.vit import Encoder
+from mofo.training.checkpoint import CheckpointError, fit_weights
+from mofo.training.finetune_settings import FinetuneSettings
+from mofo.training.recipe import load_settings
+from mofo.training.saved import FINETUNE, Sampling, encoder_weights
+from mofo.types import SettingsError
+
+_ENCODER, _NORM = "encoder.", "norm."
+
+
+class FrozenEncoder(nn.Module):
+    """An encoder that only answers: no gradients, nothing random.
+
+    Tokens are normalised, each by itself, whatever the layer. The last layer has the norm that the
+    encoder was trained with, as its decoder gets it. Other layers have none of their own, and
+    neither has the encoder of a fine-tuned model, whose norm stands behind the fusion: they get one
+    without gains. Without any norm a few tokens of large length would decide every mean; and to
+    probes, which standardise each channel, gains and shifts make no difference.
+
+    Args:
+        settings: sizes.
+        weights: of the encoder, by name ("encoder.blocks. ..."); None: drawn at random.
+        name: where it comes from.
+        sampling: of the clips that it was trained on.
+        per: motion area of a token, see ``token_area``.
+        seed: of random weights.
+
+    Attributes:
+        settings, name, sampling, per: as given.
+        digest: of the weights, in hexadecimal; the same for the same numbers.
+
+    Raises:
+        CheckpointError: the weights do not fit.
+    """
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        weights: Mapping[str, Tensor] | None = None,
+        *,
+        name: str,
+        sampling: Sampling | None = None,
+        per: str = "clip",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.settings, self.name, self.per = settings, name, per
+        self.sampling = sampling or Sampling()
+        self.encoder = Encoder(settings, generator=torch.Generator().manual_seed(seed))
+        if weights is not None:
+            own = {
+                key.removeprefix(_ENCODER): tensor
+                for key, tensor in weights.items()
+                if key.startswith(_ENCODER)
+            }
+            # A fine-tuned encoder has no last norm.
+            norm = {k: t for k, t in self.encoder.state_dict().items() if k.startswith(_NORM)}
+            fit_weights(self.encoder, norm | own, name)
+        self.requires_grad_(False)
+        self.eval()
+        self.digest = _digest(self.encoder.state_dict())
+
+    def layer(self, number: int | None) -> int:
+        """The number of a layer, from 0 (patches before the first block) to ``depth``.
+
+        Args:
+            number: None: the last one; below 0: counted from the end, -1 is the last one.
+
+        Raises:
+            SettingsError: there is no such layer.
+        """
+        depth = self.settings.depth
+        chosen = depth if number is None else number if number >= 0 else depth + 1 + number
+        if not 0 <= chosen <= depth:
+            raise SettingsError(
+                f"layer {number}: {self.name} has {depth} blocks: 0 (patches) to {depth}, or "
+                f"-1 (the last) to -{depth + 1}"
+            )
+        return chosen
+
+    @torch.no_grad()
+    def forward(self, frames_BTHWC: Tensor, layer: int | None = None) -> Tensor:
+        """Frames, uint8 or float in [0, 1], to normalised tokens of a layer, (B, N, D)."""
+        number, encoder = self.layer(layer), self.encoder
+        tokens_BND = encoder.embed(frames_BTHWC) + encoder.positions()
+        for block in list(encoder.blocks)[:number]:
+            tokens_BND = block(tokens_BND)
+        if number == self.settings.depth:
+            normed: Tensor = encoder.norm(tokens_BND)
+            return normed
+        width = (tokens_BND.shape[2],)
+        return F.layer_norm(tokens_BND, width, eps=self.settings.norm_eps)
+
+
+def open_encoder(path: str | Path) -> FrozenEncoder:
+    """The encoder of a checkpoint, or of a run: pre-trained or fine-tuned.
+
+    Raises:
+        CheckpointError: no checkpoint, or one without an encoder.
+    """
+    opened, settings, weights = encoder_weights(path)
+    facts = opened.facts
+    try:
+        if facts["kind"] == FINETUNE:
+            sampling, per = Sampling(**facts["sampling"]), facts["classifier"].get("per", "clip")
+        else:
+            data = facts["settings"]["data"]
+            sampling, per = Sampling(stride=data["stride"], areas=data["areas"]), "clip"
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{opened.path}: is not a whole checkpoint: {error}") from None
+    return FrozenEncoder(settings, weights, name=str(opened.path), sampling=sampling, per=per)
+
+
+def random_encoder(config: str | Path, seed: int = 0) -> FrozenEncoder:
+    """An encoder that has learned nothing, of the sizes of a recipe or of a checkpoint.
+
+    Args:
+        config: recipe (YAML) of a pre-training or a fine-tuning, or a checkpoint or run.
+        seed: of the weights.
+
+    Raises:
+        SettingsError, CheckpointError: it is neither.
+    """
+    name = f"random weights (seed {seed}), sizes of {config}"
+    if Path(config).is_dir():
+        like = open_encoder(config)
+        return FrozenEncoder(
+            like.settings, name=name, sampling=like.sampling, per=like.per, seed=seed
+        )
+    settings, sampling = _recipe(config)
+    return FrozenEncoder(settings, name=name, sampling=sampling, seed=seed)
+
+
+def _recipe(path: str | Path) -> tuple[ModelSettings, Sampling]:
+    """Sizes and sampling, from a recipe of either kind."""
+    needed = [("data.source", "-"), ("run.out", "-")]  # not asked for here
+    try:
+        found: Any = load_settings(path, needed)
+        data = found.data
+        return found.model_settings(), Sampling(stride=data.stride, areas=data.areas)
+    except SettingsError as error:
+        try:
+            found = load_settings(path, needed, FinetuneSettings)
+        except SettingsError:
+            raise error from None
+    model, data = found.model, found.data
+    grid = found.grid(model.tubelet or 2, model.patch or 16)
+    return (
+        ModelSettings.named(model.size or "base", grid=grid),
+        Sampling(sampling=data.sampling, stride=data.stride, areas=data.areas),
+    )
+
+
+def _digest(weights: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        found.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
