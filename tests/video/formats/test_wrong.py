@@ -11,7 +11,6 @@ import trees
 from mofo.types import MofoError
 from mofo.video.catalog import read_catalog
 
-
 EPIC = "epic-kitchens-100-annotations"
 
 

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 Make = Callable[[Path], Path]
 """Makes a real video under any name."""
+
+
+def maker(folder: Path) -> Make:
+    """Something that makes real videos of half a second; ``folder`` is for those it copies."""
+    from mofo.video.writer import VideoWriter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    ramp = np.linspace(0, 255, 64, dtype=np.uint8)
+    for name in ("clip.mp4", "clip.webm"):
+        with VideoWriter(folder / name, fps=25) as writer:
+            for shift in range(12):
+                writer.write(np.repeat(np.tile(np.roll(ramp, 4 * shift), (48, 1))[..., None], 3, 2))
+
+    def make(path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / ("clip.webm" if path.suffix == ".webm" else "clip.mp4"), path)
+        return path
+
+    return make
 
 
 def write(path: Path, text: str) -> Path:

@@ -1,0 +1,138 @@
+"""Read a data set in its published layout, and write down what it holds as one file.
+
+That file is a source like any other, for every verb; but data sets can be given to them directly,
+too. It is worth while where an option below is needed, or where reading the lists takes long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mofo.data.catalog_file import Looks
+    from mofo.video.catalog import Catalog
+
+EPILOG = """\
+The format is recognised by the names and first lines of files; --format, or ssv2:PATH as SOURCE,
+says it. docs/data.md shows the tree that each expects.
+
+examples:
+  mofo data convert something-something-v2/ --to ssv2.parquet
+  mofo data convert ucf101/ --split-number 2 --to ucf101-2.parquet
+  mofo data convert train.csv val.csv --format list --videos /disk/k400 --to k400.parquet
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``mofo data convert`` takes."""
+    from mofo.video.formats.registry import FORMATS
+
+    parser.epilog = EPILOG
+    add = parser.add_argument
+    add("sources", nargs="+", metavar="SOURCE", help="folder or list of a data set; any source")
+    add("--to", required=True, metavar="FILE", help="catalog.parquet, or .csv")
+    add("--format", choices=tuple(FORMATS), help="what the sources are (default: recognised)")
+    add("--videos", metavar="DIR", help="folder that the videos are below, if not the source's")
+    add("--split-number", type=int, default=1, metavar="N", help="official split, 1 to 3 (1)")
+    add("--probe", action="store_true", help="open the files: size, frame rate, number of frames")
+    add("--workers", type=int, metavar="N", help="files opened at once (default: all processors)")
+    add("--quiet", action="store_true", help="no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert; 0 when the file is written, 1 when it is but some videos cannot be used."""
+    from mofo.data.catalog_file import write_catalog, write_table
+    from mofo.types import MofoError, SettingsError
+    from mofo.video.catalog import read_catalog
+
+    target = Path(args.to)
+    if target.suffix.lower() not in (".parquet", ".csv"):
+        raise SettingsError(f"--to {target}: the name must end in .parquet or .csv")
+    if args.workers is not None and args.workers < 1:
+        raise SettingsError(f"--workers {args.workers}: 1 is the least")
+    if args.split_number < 1:
+        raise SettingsError(f"--split-number {args.split_number}: 1 is the first")
+    if any(Path(source).absolute() == target.absolute() for source in args.sources):
+        raise SettingsError(f"{target}: is a source itself; give --to another name")
+    prefix = f"{args.format}:" if args.format else ""
+    catalog = read_catalog(
+        [source if _is_told(source) else f"{prefix}{source}" for source in args.sources],
+        videos=args.videos,
+        split_number=args.split_number,
+    )
+    if not catalog.videos:
+        where, reason = catalog.problems[0] if catalog.problems else ("", "all are excluded")
+        raise MofoError(f"no video is left: {where}: {reason}".replace(": :", ":"))
+    looks, unreadable = _probe(catalog, args) if args.probe else (None, [])
+    problems = [*catalog.problems, *unreadable]
+    if target.suffix.lower() == ".csv":
+        write_table(target, catalog.videos, looks=looks)
+    else:
+        write_catalog(
+            target, catalog.videos, classes=catalog.classes, flip=catalog.flip, looks=looks
+        )
+    _tell(catalog, problems, target)
+    return 1 if problems else 0
+
+
+def _is_told(source: str) -> bool:
+    from mofo.video.catalog import EXCLUDE
+    from mofo.video.formats.registry import split_name
+
+    return source.startswith(EXCLUDE) or split_name(source)[0] is not None
+
+
+def _probe(
+    catalog: Catalog, args: argparse.Namespace
+) -> tuple[dict[str, Looks], list[tuple[str, str]]]:
+    from tqdm import tqdm
+
+    from mofo.data.probe import probe
+    from mofo.motion.cpus import usable_cpus
+    from mofo.types import VideoError
+
+    paths = list(dict.fromkeys(video.path for video in catalog))
+    looks: dict[str, Looks] = {}
+    unreadable = []
+    results = probe(paths, args.workers or usable_cpus())
+    bar = tqdm(results, total=len(paths), desc="probe", unit="file", disable=args.quiet)
+    for path, look in bar:
+        if isinstance(look, VideoError):
+            unreadable.append((path, look.reason))
+        else:
+            looks[path] = look
+    return looks, unreadable
+
+
+def _tell(catalog: Catalog, problems: list[tuple[str, str]], target: Path) -> None:
+    shown = 20
+    if problems:
+        print(f"cannot be used ({len(problems):,}):", file=sys.stderr)
+        for name, reason in problems[:shown]:
+            print(f"  {name}: {reason}", file=sys.stderr)
+        if len(problems) > shown:
+            print(f"  and {len(problems) - shown:,} more", file=sys.stderr)
+    files = len({video.path for video in catalog})
+    splits = Counter(video.split or "no split" for video in catalog)
+    heads = Counter(head for video in catalog for head in {head for head, _ in video.labels})
+    parts = [f"{len(catalog):,} rows of {files:,} files"]
+    parts.append(", ".join(f"{count:,} {split}" for split, count in splits.items()))
+    for head in heads:
+        names = {name for video in catalog for h, name in video.labels if h == head}
+        several = (
+            f"{len(names):,} of {len(catalog.classes[head]):,}"
+            if (head in catalog.classes)
+            else f"{len(names):,}"
+        )
+        parts.append(f"{head}: {several} classes")
+    if catalog.excluded:
+        parts.append(f"{len(catalog.excluded):,} in quarantine left out")
+    print("; ".join(parts))
+    if catalog.flip is False:
+        print("labels know left from right: keep data.flip off")
+    print(f"  {target}")
+    print(f"next: mofo data check {target} --out check")

@@ -1,0 +1,148 @@
+"""``mofo data convert``: from published layouts to one file, and back to the same videos."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "video" / "formats")]
+
+import pyarrow.parquet as pq  # noqa: E402
+import trees  # noqa: E402
+
+from mofo.cli import main  # noqa: E402
+from mofo.video.catalog import read_catalog  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    return trees.maker(tmp_path_factory.mktemp("tiny"))
+
+
+def convert(*words: object) -> int:
+    return main(["data", "convert", *map(str, words), "--quiet"])
+
+
+@pytest.mark.parametrize("name", trees.TREES)
+def test_the_catalog_holds_what_the_data_set_does(tmp_path, tiny, name, capsys):
+    root = trees.TREES[name](tmp_path / "data", tiny)
+    target = tmp_path / "catalog.parquet"
+    assert convert(root, "--to", target) == 0
+    direct, written = read_catalog([root]), read_catalog([target])
+    assert written.videos == direct.videos
+    assert written.classes == direct.classes
+    assert written.flip == direct.flip
+    out = capsys.readouterr().out
+    assert f"{len(direct)} rows of" in out
+    assert f"next: mofo data check {target}" in out
+    assert ("keep data.flip off" in out) == (direct.flip is False)
+
+
+@pytest.mark.parametrize("name", trees.TREES)
+def test_as_a_table(tmp_path, tiny, name):
+    root = trees.TREES[name](tmp_path / "data", tiny)
+    target = tmp_path / "data" / "all.csv"
+    assert convert(root, "--to", target) == 0
+    direct, written = read_catalog([root]), read_catalog([target])
+    assert [(v.path, v.labels, v.start, v.end, v.split, v.group) for v in written] == [
+        (v.path, v.labels, v.start, v.end, v.split, v.group) for v in direct
+    ]
+
+
+def test_catalog_and_videos_can_be_moved_together(tmp_path, tiny):
+    root = trees.epic(tmp_path / "EPIC-KITCHENS", tiny)
+    assert convert(root, "--to", root / "epic.parquet") == 0
+    before = read_catalog([root / "epic.parquet"])
+    moved = root.rename(tmp_path / "moved")
+    after = read_catalog([moved / "epic.parquet"])
+    assert after.problems == ()
+    assert [v.key for v in after] == [v.key for v in before]
+    assert all(v.path.startswith(str(moved)) for v in after)
+
+
+def test_probe(tmp_path, tiny):
+    root = trees.classes(tmp_path / "data", tiny)
+    (root / "jump" / "bad.mp4").write_bytes(b"no video")
+    for target in (tmp_path / "c.parquet", tmp_path / "c.csv"):
+        assert convert(root, "--to", target, "--probe") == 1
+    table = pq.read_table(tmp_path / "c.parquet").to_pylist()
+    rows = {Path(row["path"]).name: row for row in table}
+    good = rows["jump0.mp4"]
+    assert [good[name] for name in ("width", "height", "fps", "frames")] == [64, 48, 25.0, 12]
+    assert rows["bad.mp4"]["frames"] is None
+    with (tmp_path / "c.csv").open() as file:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
+    assert rows["jump0.mp4"]["frames"] == "12"
+    assert rows["bad.mp4"]["frames"] == ""
+
+
+def test_several_classes_of_a_video(tmp_path, tiny):
+    for name in "ab":
+        tiny(tmp_path / f"{name}.mp4")
+    source = trees.write(tmp_path / "in.csv", "path,labels\na.mp4,red;round\nb.mp4,red\n")
+    for target in (tmp_path / "out.parquet", tmp_path / "out.csv"):
+        assert convert(source, "--to", target) == 0
+        assert read_catalog([target]).videos == read_catalog([source]).videos
+
+
+def test_options(tmp_path, tiny, capsys):
+    root = trees.ucf101(tmp_path / "ucf101", tiny)
+    moved = tmp_path / "disk"
+    (root / "UCF-101").rename(moved)
+    target = tmp_path / "two.parquet"
+    assert convert(root, "--to", target, "--split-number", 2, "--videos", moved) == 0
+    tested = {v.name for v in read_catalog([target]) if v.split == "test"}
+    assert tested == {"v_ApplyEyeMakeup_g02_c01", "v_HandStandPushups_g02_c01"}
+    assert convert(root, "--to", target, "--format", "ssv2") == 1
+    assert "something-something-v2-labels.json is missing" in capsys.readouterr().err
+
+
+def test_missing_videos_are_told_and_counted(tmp_path, tiny, capsys):
+    root = trees.ssv2(tmp_path / "ssv2", tiny)
+    (root / "20bn-something-something-v2" / "42326.webm").unlink()
+    assert convert(root, "--to", tmp_path / "c.parquet") == 1
+    said = capsys.readouterr()
+    assert "cannot be used (1):" in said.err
+    assert "no video called 42326" in said.err
+    assert len(read_catalog([tmp_path / "c.parquet"])) == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        (["{root}", "--to", "c.txt"], 2, "must end in .parquet or .csv"),
+        (["{root}"], 2, "--to"),
+        (["{root}", "--to", "c.csv", "--split-number", "0"], 2, "1 is the first"),
+        (["{root}/none", "--to", "c.csv"], 1, "does not exist"),
+        (["{root}", "--to", "c.csv", "--format", "ufc"], 2, "invalid choice"),
+    ],
+)
+def test_wrong_usage(tmp_path, tiny, monkeypatch, capsys, words, code, expected):
+    monkeypatch.chdir(tmp_path)
+    root = trees.classes(tmp_path / "data", tiny)
+    assert convert(*(word.format(root=root) for word in words)) == code
+    said = capsys.readouterr()
+    assert expected in said.err
+    assert "Traceback" not in said.err
+    assert not list(tmp_path.glob("c.*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"PAR1 no, it is not PAR1", "is no Parquet file, or damaged"), (b"", "is no Parquet file")],
+)
+def test_damaged_catalog(tmp_path, content, expected, capsys):
+    (tmp_path / "c.parquet").write_bytes(content)
+    assert convert(tmp_path / "c.parquet", "--to", tmp_path / "d.csv") == 1
+    assert expected in capsys.readouterr().err
+
+
+def test_other_parquet_files_are_no_catalogs(tmp_path, capsys):
+    import pyarrow as pa
+
+    pq.write_table(pa.table({"path": ["a.mp4"]}), tmp_path / "c.parquet")
+    assert convert(tmp_path / "c.parquet", "--to", tmp_path / "d.csv") == 1
+    assert "is no catalog" in capsys.readouterr().err
