@@ -89,6 +89,16 @@ def test_a_plan_made_ahead_gives_the_same(batch, targets):
     assert torch.equal(first.frames_BTHWC, second.frames_BTHWC)
 
 
+def test_mixed_precision_plays_no_part(batch, targets):
+    augmentation = Augmentation(AugmentSettings(), GRID)
+    first = augmentation(batch, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        again = augmentation(batch, targets)
+    assert torch.equal(first.frames_BTHWC, again.frames_BTHWC)
+    assert torch.equal(first.inside_BN, again.inside_BN)
+    assert torch.equal(first.targets["noun"], again.targets["noun"])
+
+
 def test_what_comes_out_is_what_the_classifier_takes(batch, targets):
     frames = batch.frames_BTHWC.clone()
     given = {head: target.clone() for head, target in targets.items()}
@@ -133,9 +143,9 @@ def test_wrong_shapes_are_told(batch, targets):
     with pytest.raises(SettingsError, match="per 'frame' is unknown"):
         Augmentation(AugmentSettings(), GRID, "frame")
     augmentation = Augmentation(AugmentSettings(), GRID)
-    with pytest.raises(ValueError, match="label.*instead of float"):
+    with pytest.raises(ValueError, match=r"label.*instead of float"):
         augmentation(batch, {"label": torch.zeros(40, dtype=torch.int64)})
-    with pytest.raises(ValueError, match="frames are torch.uint8"):
+    with pytest.raises(ValueError, match=r"frames are torch\.uint8"):
         Augmentation(AugmentSettings(), TokenGrid(4, 64, 64))(batch, targets)
     noiseless = batch_of(
         batch.frames_BTHWC, batch.box_BT4, batch.valid_BT, batch.noise_BN[:, 1:]

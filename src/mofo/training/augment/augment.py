@@ -100,6 +100,11 @@ class Augmentation:
         """
         self._check(batch, targets)
         plan = self.plan(batch.noise_BN) if plan is None else plan
+        # In bfloat16, a product of matrices would miss by pixels.
+        with torch.no_grad(), torch.autocast(batch.frames_BTHWC.device.type, enabled=False):
+            return self._augmented(batch, targets, plan)
+
+    def _augmented(self, batch: ClipBatch, targets: dict[str, Tensor], plan: Plan) -> Augmented:
         grid = self.grid
         area_BsHW = token_area(batch.box_BT4, batch.valid_BT, self._pixels, per=self.per)
         if self.per == "clip":
