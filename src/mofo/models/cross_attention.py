@@ -39,7 +39,7 @@ class CrossAttention(nn.Module):
                 all.
         """
         k_BhNd, v_BhNd = self._keys_values(tokens_BND)
-        q_BhQd = self._split(self._queries(asking_BQD)).expand(len(tokens_BND), -1, -1, -1)
+        q_BhQd = self._split(self._queries(asking_BQD)).expand(tokens_BND.shape[0], -1, -1, -1)
         return self._after(asking_BQD, _attend(q_BhQd, k_BhNd, v_BhNd, keys_BN))
 
     def packed(

@@ -39,7 +39,7 @@ def take_patches(frames_BTHWC: Tensor, grid: TokenGrid, index_BM: Tensor | None 
 
     Only these pixels are copied.
     """
-    batch = len(frames_BTHWC)
+    batch = frames_BTHWC.shape[0]  # len() would fix it in an exported graph
     # (B, t, p0, h, p1, w, p2, C): splitting axes never copies.
     split = (
         frames_BTHWC.unflatten(3, (grid.w, grid.patch))
