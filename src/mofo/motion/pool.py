@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ctypes import c_int64
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -38,12 +38,15 @@ class LocalPool:
         workers: processes, at least 1.
         stall: give a video up that makes no progress for so many seconds (it is counted every 32
             frames); None waits for ever.
+        work: what is done with a task: a function of a module, so that processes can import it.
     """
 
-    def __init__(self, workers: int, stall: float | None = None) -> None:
+    def __init__(
+        self, workers: int, stall: float | None = None, work: Callable[..., Outcome] = do
+    ) -> None:
         # Frames done of the video that each worker has. Plain shared memory, one writer each.
         shared = RawArray(c_int64, workers)
-        self._workers = [_Worker(number, shared) for number in range(workers)]
+        self._workers = [_Worker(number, shared, work) for number in range(workers)]
         self._stall = stall
         self._false_starts = 0
 
@@ -109,8 +112,9 @@ class LocalPool:
 class _Worker:
     """One worker process at a time, started when there is something to do."""
 
-    def __init__(self, number: int, shared: Any) -> None:
+    def __init__(self, number: int, shared: Any, work: Callable[..., Outcome]) -> None:
         self._number = number
+        self._work = work
         self._shared = shared
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
@@ -182,7 +186,7 @@ class _Worker:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
             target=_serve,
-            args=(theirs, self._shared, self._number),
+            args=(theirs, self._shared, self._number, self._work),
             name=f"mofo-worker-{self._number}",
             daemon=True,
         )
@@ -200,7 +204,7 @@ class _Worker:
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _serve(pipe: Connection, shared: Any, number: int) -> None:
+def _serve(pipe: Connection, shared: Any, number: int, work: Callable[..., Outcome]) -> None:
     """The life of a worker process."""
     for stop in _STOPS:
         # The parent decides when to stop: batch systems send SIGTERM to everyone.
@@ -215,7 +219,7 @@ def _serve(pipe: Connection, shared: Any, number: int) -> None:
     try:
         pipe.send(_READY)
         while True:
-            pipe.send(do(pipe.recv(), progress))
+            pipe.send(work(pipe.recv(), progress))
     except (EOFError, BrokenPipeError):
         os._exit(0)
 
