@@ -26,6 +26,7 @@ VERBS = {
     "probe": "how much a frozen model knows: kNN, linear, attentive probe; areas alone",
     "embed": "features of videos as Parquet or npz",
     "weights": "weights of VideoMAE, MOFO and Hugging Face in, and ours out",
+    "predict": "say what videos show, with probabilities; long ones window by window",
     "show": "draw what the system sees: motion, masks, reconstructions",
     "demo": "motion areas of real and generated videos, in a minute",
 }
