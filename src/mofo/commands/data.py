@@ -15,6 +15,7 @@ example:
 
 # What is done -> one line about it; the module is mofo.commands.data_<what>.
 _DONE = {
+    "check": "look at every file and label, and list what is wrong",
     "convert": "read a data set in its published layout, write down what it holds as one file",
     "synth": "generate a labelled set in which only motion tells the classes apart",
 }
