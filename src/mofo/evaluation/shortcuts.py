@@ -161,15 +161,14 @@ def union_boxes(
     area_V, aspect_V = side_V2.prod(1), np.log((side_V2[:, 0] + 1e-3) / (side_V2[:, 1] + 1e-3))
     feature_VD = np.column_stack([box_V4, side_V2, area_V, aspect_V])
     found, every = [], []
-    for group in [*pairs, tuple(range(len(names)))]:
+    groups = [(tuple(pair), " / ".join(names[i] for i in pair)) for pair in pairs]
+    for group, classes in [*groups, (tuple(range(len(names))), "all classes")]:
         fit_V, judge_V = (np.isin(label_V, group) & part for part in (train_V, ~train_V))
         forest = RandomForestClassifier(200, min_samples_leaf=5, random_state=seed)
         forest.fit(feature_VD[fit_V], label_V[fit_V])
         right_V = forest.predict(feature_VD[judge_V]) == label_V[judge_V]
         one = label_V[judge_V], right_V
-        pair = len(group) == 2
-        classes = " / ".join(names[i] for i in group) if pair else "all classes"
-        if pair:
+        if len(every) < len(pairs):
             every.append(one)
         found.append(_judged("union box", "forest", classes, *one, 1 / len(group), seed))
     if every:

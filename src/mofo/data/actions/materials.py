@@ -156,10 +156,10 @@ def background(
     piece_w, piece_h = max(2, int(scale * width)), max(2, int(scale * height))
     x, y = rng.integers(columns - piece_w + 1), rng.integers(rows - piece_h + 1)
     piece_HW3 = picture_HW3[y : y + piece_h, x : x + piece_w]
-    if rng.random() < 0.5:
-        piece_HW3 = piece_HW3[:, ::-1]
     method = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-    world_HW3 = cv2.resize(np.ascontiguousarray(piece_HW3), (width, height), interpolation=method)
+    world_HW3 = cv2.resize(piece_HW3, (width, height), interpolation=method)
+    if rng.random() < 0.5:
+        world_HW3 = cv2.flip(world_HW3, 1)
     mean = float(world_HW3.mean())
     target = float(np.clip(mean + rng.uniform(-25, 25), 40, 215))
     return Ground(

@@ -195,9 +195,8 @@ def make_action_clip(recipe: ActionRecipe) -> ActionClip:
         if blur > 0.2:
             frame_HW3 = cv2.GaussianBlur(frame_HW3, (0, 0), blur)
         # Grey noise: most of a sensor's noise is in the luma once it is compressed.
-        grain_HW = rng.standard_normal((side, side), np.float32) * np.float32(noise)
-        frame_HW3 = frame_HW3 * np.float32(gain_T[t]) + grain_HW[..., None]
-        video_THW3[t] = np.clip(frame_HW3 + 0.5, 0, 255)
+        grain_HW3 = cv2.merge([rng.standard_normal((side, side), np.float32)] * 3)
+        cv2.addWeighted(frame_HW3, gain_T[t], grain_HW3, noise, 0, video_THW3[t], cv2.CV_8U)
     group = f"{ground.name}/{min(names)[1]}"
     return ActionClip(recipe, video_THW3, label_THW, np.stack(moving, 1), group, crf)
 
