@@ -1,0 +1,296 @@
+"""``mofo data check`` finds what was planted, and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "video" / "formats")]
+
+import trees  # noqa: E402
+
+from mofo.cli import main  # noqa: E402
+from mofo.data.checking import check as checking  # noqa: E402
+from mofo.data.checking.check import check  # noqa: E402
+from mofo.data.checking.look import FileTask, Look, look  # noqa: E402
+from mofo.video.catalog import read_catalog  # noqa: E402
+from mofo.video.writer import VideoWriter  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    return trees.maker(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def distinct(tiny):
+    """Makes videos of which no two have the same content, though all have the same size."""
+    number = iter(range(10**9))
+
+    def make(path: Path) -> Path:
+        with tiny(path).open("ab") as file:  # a box that players skip
+            file.write((16).to_bytes(4, "big") + b"free" + next(number).to_bytes(8, "big"))
+        return path
+
+    return make
+
+
+def drawn(path: Path, frames: int, *, colour: int | None = None) -> Path:
+    rng = np.random.default_rng(0)
+    with VideoWriter(path, fps=25, gop=10) as writer:
+        for _ in range(frames):
+            picture = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            writer.write(picture if colour is None else np.full_like(picture, colour))
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    return path
+
+
+def plant(root: Path, distinct, tiny, good: int) -> tuple[Path, Counter[str]]:
+    """A table of ``good`` files without fault and 20 faults; how many of each kind."""
+    rows = []
+    for number in range(good):
+        name = f"videos/{number:04d}.mp4"
+        distinct(root / name)
+        split = "validation" if number % 5 == 4 else "train"
+        rows.append([name, f"class {number % 3}", split, "", ""])
+
+    def add(name: str, label="class 0", split="train", start="", end="") -> Path:
+        rows.append([name, label, split, start, end])
+        (root / name).parent.mkdir(exist_ok=True)
+        return root / name
+
+    # Unreadable: 5.
+    add("bad/empty.mp4").touch()
+    add("bad/text.mp4").write_text("no video at all\n" * 50)
+    add("bad/page.mp4").write_text("<html>404</html>")
+    # The index of an mp4 is at its end, unless it was moved to the front: without it, nothing.
+    with av.open(str(add("bad/cut.mp4")), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for value in range(30):
+            picture = np.full((48, 64, 3), 8 * value, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    cut(root / "bad/cut.mp4", 0.7)
+    add("bad/noise.webm").write_bytes(np.random.default_rng(1).bytes(4000))
+    # Truncated: 2.
+    cut(drawn(add("bad/short.mp4"), 100), 0.5)
+    cut(drawn(add("bad/short.webm"), 100), 0.5)
+    # One frame: 1; blank: 1.
+    drawn(add("bad/one.mp4"), 1)
+    drawn(add("bad/black.mp4", start="0", end="0.4"), 12, colour=16)
+    # Outside: 1, of a file that has a good row as well.
+    rows.append(["videos/0000.mp4", "class 0", "train", "7", "9"])
+    # Not there: 3.
+    rows.append(["bad/gone.mp4", "class 1", "train", "", ""])
+    rows.append(["videos/0001.mp4", "class 1", "train", "9", "8"])
+    (root / "bad" / "folder.mp4").mkdir()
+    rows.append(["bad/folder.mp4", "class 1", "train", "", ""])
+    # Same content: 1 inside the training set, 1 across.
+    add("bad/copy.mp4").write_bytes((root / "videos/0000.mp4").read_bytes())
+    add("bad/leak.mp4", "class 1").write_bytes((root / "videos/0004.mp4").read_bytes())
+    # Labels: 5.
+    distinct(add("bad/rare.mp4", "rare"))
+    distinct(add("bad/never.mp4", "never trained", "validation"))
+    rows.append(["videos/0002.mp4", "class 1", "train", "", ""])
+    distinct(add("bad/none.mp4", "", "train"))
+    rows.append(["videos/0003.mp4", "class 0", "validation", "", ""])
+    kinds = Counter(
+        {
+            "unreadable": 5, "truncated": 2, "one frame": 1, "blank": 1, "outside": 1,
+            "not there": 3, "same content": 1, "same in two splits": 1, "class of one": 1,
+            "class not trained": 1, "two labels": 1, "no label": 1, "two splits": 1,
+        }
+    )  # fmt: skip
+    table = root / "all.csv"
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label", "split", "start", "end"], *rows])
+    return table, kinds
+
+
+def test_finds_what_was_planted_and_nothing_else(tmp_path, distinct, tiny, capsys):
+    table, kinds = plant(tmp_path, distinct, tiny, 30)
+    out = tmp_path / "out"
+    assert sum(kinds.values()) == 20
+    words = ["data", "check", str(table), "--out", str(out), "--workers", "0", "--quiet"]
+    assert main(words) == 1
+    document = json.loads((out / "check.json").read_text())
+    assert document["problems"] == dict(kinds)
+    named = {(row["kind"], Path(row["what"]).name) for row in document["list"]}
+    assert {
+        ("unreadable", "empty.mp4"), ("unreadable", "noise.webm"), ("truncated", "short.webm"),
+        ("one frame", "one.mp4"), ("blank", "black.mp4"), ("outside", "0000.mp4"),
+        ("not there", "gone.mp4"), ("same content", "0000.mp4"), ("two labels", "0002.mp4"),
+        ("same in two splits", "0004.mp4"), ("two splits", "0003.mp4"), ("no label", "none.mp4"),
+        ("class of one", "label 'rare'"), ("class not trained", "label 'never trained'"),
+    } <= named  # fmt: skip
+    assert document["classes"]["label"]["rare"] == {"train": 1}
+    assert document["classes"]["label"]["class 2"] == {"train": 8, "validation": 2}
+    assert document["sizes"] == {"64x48": 39}
+    assert document["lengths"] == {"0-1 s": 37, "1-2 s": 1, "2-5 s": 1}
+    said = capsys.readouterr()
+    assert "no frame from 7 s on: the last one is at 0.44 s" in said.err
+    assert "20 problems, 6 in quarantine" in said.out
+    assert f"exclude:{out / 'quarantine.csv'}" in said.out
+    assert (out / "check.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_what_is_in_quarantine_is_left_out_by_others(tmp_path, distinct, tiny):
+    table, _ = plant(tmp_path, distinct, tiny, 10)
+    report = check(table, tmp_path / "out", workers=0, progress=False)
+    bad = [video for video in read_catalog([table]) if "bad" in video.key]
+    catalog = read_catalog([table, f"exclude:{tmp_path / 'out' / 'quarantine.csv'}"])
+    left = {video.key for video in catalog}
+    assert len(catalog.excluded) == len(report.quarantined) == 6
+    assert {"bad/empty.mp4", "bad/text.mp4", "bad/cut.mp4"} & {v.key for v in bad}
+    assert not {"bad/empty.mp4", "bad/text.mp4", "bad/page.mp4", "bad/cut.mp4"} & left
+    # Truncated files are of use as far as they go; so is the file with one wrong stretch.
+    assert {"bad/short.mp4", "bad/short.webm", "videos/0000.mp4"} <= left
+    assert not any(video.start == 7 for video in catalog)
+
+
+def test_full_decodes_everything(tmp_path, tiny, monkeypatch):
+    path = drawn(tmp_path / "a.mp4", 60)
+    seen = look(FileTask(str(path), str(path), full=True))
+    assert (seen.count, seen.frames, seen.faults) == (60, 60, ())
+    assert look(FileTask(str(path), str(path))).frames == 3
+    # Wrong bytes that hit neither the first, the middle nor the last frame.
+    data = bytearray(path.read_bytes())
+    place = data.index(b"mdat") + 4
+    at = place + (len(data) - place) // 4
+    data[at : at + 600] = bytes(600)
+    path.write_bytes(data)
+    seen = look(FileTask(str(path), str(path), full=True))
+    assert {fault.kind for fault in seen.faults} == {"damaged"}
+
+
+def test_goes_on_where_it_stopped(tmp_path, distinct, tiny, monkeypatch):
+    table, kinds = plant(tmp_path, distinct, tiny, 10)
+    opened: list[str] = []
+    plain = checking.look
+
+    def counting(task: FileTask, *more: object) -> Look:
+        if len(opened) == 7:
+            raise KeyboardInterrupt
+        opened.append(task.path)
+        return plain(task)
+
+    monkeypatch.setattr(checking, "look", counting)
+    with pytest.raises(KeyboardInterrupt, match="17 of 24 files are left; run the same"):
+        check(table, tmp_path / "out", workers=0, progress=False)
+    # What a killed process leaves behind: half a line.
+    with (tmp_path / "out" / "looked.jsonl").open("a") as file:
+        file.write('{"path": "')
+    first = list(opened)
+    monkeypatch.setattr(
+        checking, "look", lambda task, *m: (opened.append(task.path), plain(task))[1]
+    )
+    report = check(table, tmp_path / "out", workers=0, progress=False)
+    assert (report.skipped, report.looked) == (7, 17)
+    assert not set(first) & set(opened[7:])
+    assert Counter(str(row["kind"]) for row in report.problems()) == kinds
+    # A third time nothing is opened, but for what has changed.
+    touched = tmp_path / "videos" / "0005.mp4"
+    os.utime(touched, (0, 0))
+    again = check(table, tmp_path / "out", workers=0, progress=False)
+    assert (again.skipped, again.looked) == (23, 1)
+    assert again.problems() == report.problems()
+    # All frames are more than three.
+    full = check(table, tmp_path / "out", workers=0, progress=False, full=True)
+    assert full.looked == 24
+    assert check(table, tmp_path / "out", workers=0, progress=False).looked == 0
+
+
+def test_a_crash_takes_one_file_along(tmp_path, distinct, monkeypatch):
+    for number in range(6):
+        distinct(tmp_path / "videos" / f"{number}.mp4")
+    monkeypatch.setattr(checking, "look", crash)
+    report = check(tmp_path / "videos", tmp_path / "out", workers=2, progress=False)
+    ((path, fault),) = report.faults
+    assert (Path(path).name, fault.kind) == ("3.mp4", "stopped")
+    assert "worker process died" in fault.reason
+    assert report.looked == 6
+    assert report.frames == 5 * 12
+    # It is tried again.
+    monkeypatch.setattr(checking, "look", look)
+    again = check(tmp_path / "videos", tmp_path / "out", workers=0, progress=False)
+    assert (again.skipped, again.looked, again.faults) == (5, 1, [])
+
+
+def crash(task: FileTask, progress: object = None) -> Look:
+    """A decoder that crashes on one file."""
+    if task.path.endswith("3.mp4"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return look(task)
+
+
+@pytest.mark.parametrize("name", trees.TREES)
+def test_data_sets_without_fault(tmp_path, distinct, name, capsys):
+    def make(path: Path) -> Path:
+        return distinct(path)
+
+    root = trees.TREES[name](tmp_path / "data", make)
+    words = ["data", "check", str(root), "--out", str(tmp_path / "out"), "--workers", "0"]
+    assert main([*words, "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert "0 in quarantine" in said.out
+    document = json.loads((tmp_path / "out" / "check.json").read_text())
+    # Of an EPIC action that is only in the validation list there is nothing to learn from.
+    expected = {"epic": {"class not trained": 1}, "hmdb51": {}, "ssv2": {}}
+    assert document["problems"] == expected.get(name, {})
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        (["none.mp4"], 1, "does not exist"),
+        (["a.mp4", "--workers", "-1"], 2, "0 (this process) is the least"),
+        (["a.mp4", "--out", "a.mp4"], 1, "is a file: give --out a folder"),
+        ([], 2, "SOURCE"),
+    ],
+)
+def test_wrong_usage(tmp_path, tiny, monkeypatch, capsys, words, code, expected):
+    monkeypatch.chdir(tmp_path)
+    tiny(tmp_path / "a.mp4")
+    assert main(["data", "check", *words, "--quiet"]) == code
+    said = capsys.readouterr()
+    assert expected in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.slow
+def test_two_thousand_files(tmp_path, distinct, tiny):
+    """20 faults among 2,000 files, by two processes that are killed on the way."""
+    table, kinds = plant(tmp_path, distinct, tiny, 1986)
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "mofo", "data", "check", str(table), "--out", str(out)]
+    running = subprocess.Popen([*words, "--workers", "2", "--quiet"], stderr=subprocess.DEVNULL)
+    journal = out / "looked.jsonl"
+    end = time.monotonic() + 60
+    while not (journal.exists() and journal.read_bytes().count(b"\n") > 200):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    running.kill()
+    running.wait()
+    known = journal.read_bytes().count(b"\n")
+    done = subprocess.run([*words, "--workers", "2"], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 1, done.stderr
+    assert f"({known:,} known from before)" in done.stdout
+    document = json.loads((out / "check.json").read_text())
+    assert document["files"] == 2000
+    assert document["problems"] == dict(kinds)
