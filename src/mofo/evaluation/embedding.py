@@ -25,7 +25,7 @@ from mofo.motion.parts import COMPRESSION, replaced
 from mofo.types import SettingsError
 from mofo.video.catalog import Catalog, Video, read_catalog
 
-_ABOUT = "about.json"
+_ABOUT = "_about.json"  # by the underscore readers of Parquet folders pass over it
 _META = b"mofo"
 _OWN = ("path", "key", "start", "end", "split", "group", "feature", "inside")
 

@@ -147,7 +147,7 @@ def random_encoder(config: str | Path, seed: int = 0) -> FrozenEncoder:
 
 def _recipe(path: str | Path) -> tuple[ModelSettings, Sampling]:
     """Sizes and sampling, from a recipe of either kind."""
-    needed = [("data.source", "-"), ("run.out", "-")]  # not asked for here
+    needed = [("data.source", "none"), ("run.out", "none")]  # not asked for here
     try:
         found: Any = load_settings(path, needed)
         data = found.data

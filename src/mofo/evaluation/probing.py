@@ -26,6 +26,7 @@ from mofo.evaluation.probes import (
 )
 from mofo.evaluation.recognition import recognise
 from mofo.evaluation.results import Recognition, Results, write_results
+from mofo.evaluation.views import EvaluationError
 from mofo.types import SettingsError, TokenGrid
 from mofo.video.catalog import read_catalog
 from mofo.video.video import LABEL, Video
@@ -140,6 +141,8 @@ def probe(
         parts.append(videos)
     table = LabelTable.of([*parts[0], *parts[1]], (head,), catalog.classes)
     classes, number_V = table.classes[head], table.number_V(head)
+    if len(np.unique(number_V[: len(parts[0])])) < 2:
+        raise EvaluationError("a probe needs training videos of two classes at least")
     number = dict(zip([*parts[0], *parts[1]], number_V.tolist(), strict=True))
     accelerator = work.engine()
     with cache_folder(cache, accelerator) as folder:
