@@ -59,6 +59,7 @@ def batches(
         pin_memory=pin,
         worker_init_fn=_begin if workers else None,
         multiprocessing_context=_context() if workers else None,
+        generator=torch.Generator(),  # else it draws the workers' seed from torch's global one
     )
     for batch in loader:
         if isinstance(batch, MofoError):
