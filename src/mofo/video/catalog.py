@@ -246,10 +246,11 @@ def _table(table: Path, problems: Problems, folder: str | Path | None) -> Found:
     base = table.parent if folder is None else Path(folder)
     root = str(base.absolute())
     rows = read_table(table, problems, base)
-    if any(not PurePath(video.path).is_relative_to(root) for video in rows):
-        root = os.path.commonpath([str(PurePath(video.path).parent) for video in rows])
-    keyed = (replace(v, key=PurePath(v.path).relative_to(root).as_posix()) for v in rows)
-    return Found(root, list(keyed))
+    paths = dict.fromkeys(video.path for video in rows)
+    if any(not PurePath(path).is_relative_to(root) for path in paths):
+        root = os.path.commonpath([str(PurePath(path).parent) for path in paths])
+    keys = {path: PurePath(path).relative_to(root).as_posix() for path in paths}
+    return Found(root, [replace(video, key=keys[video.path]) for video in rows])
 
 
 def _distinct(found: list[Found]) -> None:
@@ -259,32 +260,53 @@ def _distinct(found: list[Found]) -> None:
     file that an earlier source has taken as a whole, without a word about it, likewise.
     """
     folders: dict[str, str] = {}
+    files: dict[str, str] = {}  # what paths really are
     earlier: set[str] = set()  # files of earlier sources
     plain: set[str] = set()  # those that are whole, and nothing is said about
-    known: set[object] = set()
+    first: dict[int, Video] = {}  # by hash: less memory than all that is said, once more
     for one in found:
-        kept, files, plain_here = [], set(), set()
+        kept, here, plain_here = [], set(), set()
         for video in one.videos:
-            folder, name = os.path.split(video.path)
-            # A folder is resolved once for all its files; a file only if it is a link itself.
-            real = folders.get(folder)
-            if real is None:
-                real = folders[folder] = os.path.realpath(folder)
-            file = os.path.join(real, name)
-            if os.path.islink(file):
-                file = os.path.realpath(file)
-            said = (video.labels, video.start, video.end, video.split, video.name)
-            says_nothing = said == ((), None, None, None, None)
-            if (file, said) in known or file in plain or (says_nothing and file in earlier):
+            file = files.get(video.path)
+            if file is None:
+                file = files[video.path] = _real(video.path, folders)
+            says_nothing = _said(video) == _NOTHING
+            if file in plain or (says_nothing and file in earlier):
                 continue
-            known.add((file, said))
-            files.add(file)
+            number = hash((file, _said(video)))
+            before = first.setdefault(number, video)
+            while before is not video and (files[before.path], _said(before)) != (
+                file,
+                _said(video),
+            ):
+                number += 1
+                before = first.setdefault(number, video)
+            if before is not video:
+                continue
+            here.add(file)
             if says_nothing:
                 plain_here.add(file)
             kept.append(video)
-        earlier |= files
+        earlier |= here
         plain |= plain_here
         one.videos = kept
+
+
+_NOTHING = ((), None, None, None, None)
+
+
+def _said(video: Video) -> tuple[object, ...]:
+    return video.labels, video.start, video.end, video.split, video.name
+
+
+def _real(path: str, folders: dict[str, str]) -> str:
+    """The real file behind a path; folders are resolved once for all their files."""
+    folder, name = os.path.split(path)
+    real = folders.get(folder)
+    if real is None:
+        real = folders[folder] = os.path.realpath(folder)
+    file = os.path.join(real, name)
+    return os.path.realpath(file) if os.path.islink(file) else file
 
 
 def _unique_keys(found: list[Found]) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 from mofo.types import MofoError
@@ -22,6 +24,9 @@ SPLITS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """Names of splits as they are found, and what they are called here."""
+
+
+Labels = tuple[tuple[str, str], ...]
 
 
 def read_table(
@@ -55,16 +60,19 @@ def read_table(
                     f'{table}: has no column "path" in its first line (found: '
                     f"{', '.join(names) or 'nothing'}); add one"
                 )
+            files: dict[str, tuple[str, str | None]] = {}
+            labels: dict[Labels, Labels] = {}
             for row in reader:
-                where = f"{table}, line {reader.line_num}"
                 try:
-                    video = _video(row, root)
+                    video = _video(row, root, files)
                 except ValueError as error:
-                    problems.append((where, str(error)))
+                    problems.append((f"{table}, line {reader.line_num}", str(error)))
                     continue
-                reason = why_unusable(video.path)
+                reason = files[(row.get("path") or "").strip()][1]
                 if reason is None:
-                    videos.append(video)
+                    # Rows share what they have in common: there may be millions.
+                    shared = labels.setdefault(video.labels, video.labels)
+                    videos.append(replace(video, labels=shared))
                 else:
                     problems.append((video.path, reason))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -75,8 +83,13 @@ def read_table(
     return videos
 
 
-def _video(row: dict[str, str | None], root: str) -> Video:
-    """A row; ValueError says what is wrong with it."""
+def _video(
+    row: dict[str, str | None], root: str, files: dict[str, tuple[str, str | None]]
+) -> Video:
+    """A row; ValueError says what is wrong with it.
+
+    ``files`` keeps, by what the table calls it, each file's path and why it cannot be used.
+    """
 
     def cell(name: str) -> str | None:
         return (row.get(name) or "").strip() or None
@@ -96,14 +109,18 @@ def _video(row: dict[str, str | None], root: str) -> Video:
     labels = [(head, value) for head in HEADS if (value := cell(head))]
     several = (part.strip() for part in (cell(SEVERAL) or "").split(";"))
     labels += [(LABEL, part) for part in several if part]
+    if name not in files:
+        path = os.path.normpath(os.path.join(root, name))
+        files[name] = path, why_unusable(path)
+    group = cell("group")
     return Video(
-        path=os.path.normpath(os.path.join(root, name)),
+        path=files[name][0],
         key="",
         labels=tuple(dict.fromkeys(labels)),
         start=start,
         end=end,
         split=SPLITS[split.lower()] if split else None,
-        group=cell("group"),
+        group=sys.intern(group) if group else None,
     )
 
 

@@ -56,10 +56,14 @@ def read(source: Source) -> Found:
     base = str(source.folder if source.videos is None else source.videos)
     meta, batches = _open(source.path)
     found = Found(base)
+    files: dict[str, tuple[str, str | None]] = {}
+    shared: dict[Any, Any] = {}  # rows share what they have in common: there may be millions
     for batch in batches:
-        for path, video in _videos(batch, meta["heads"]):
-            full = os.path.normpath(os.path.join(base, path))
-            reason = why_unusable(full)
+        for path, video in _videos(batch, meta["heads"], shared):
+            if path not in files:
+                full = os.path.normpath(os.path.join(base, path))
+                files[path] = full, why_unusable(full)
+            full, reason = files[path]
             if reason is None:
                 found.videos.append(replace(video, path=full))
             else:
@@ -87,22 +91,20 @@ def _open(path: Path) -> tuple[dict[str, Any], Iterator[Any]]:
     return meta, file.iter_batches(BATCH)
 
 
-def _videos(batch: Any, heads: Sequence[str]) -> Iterator[tuple[str, Video]]:
+def _videos(
+    batch: Any, heads: Sequence[str], shared: dict[Any, Any]
+) -> Iterator[tuple[str, Video]]:
     """Rows of a batch: path as it is written, and the rest."""
     names = [*TEXTS, *TIMES, *heads]
     columns = {name: batch.column(name).to_pylist() for name in names if name in batch.schema.names}
     nothing = [None] * batch.num_rows
-    for row in range(batch.num_rows):
-        cell = {name: columns.get(name, nothing)[row] for name in names}
+    rows = zip(*(columns.get(name, nothing) for name in names), strict=True)
+    for path, key, name, split, group, start, end, *told in rows:
         labels: list[tuple[str, str]] = []
-        for head in heads:
-            value = cell[head]
+        for head, value in zip(heads, told, strict=True):
             values = value if isinstance(value, list) else [value]
-            labels += [(head, name) for name in values if name is not None]
-        yield (
-            cell["path"],
-            Video(
-                "", cell["key"] or "", tuple(labels), cell["start"], cell["end"], cell["split"],
-                cell["group"], cell["name"],
-            ),
-        )  # fmt: skip
+            labels += [(head, label) for label in values if label is not None]
+        key, split, group, several = (
+            shared.setdefault(one, one) for one in (key or "", split, group, tuple(labels))
+        )
+        yield path, Video("", key, several, start, end, split, group, name)
