@@ -18,6 +18,7 @@ Several processes: torchrun --nproc-per-node 2 -m mofo evaluate ...
 example:
   mofo evaluate runs/fine test.csv --store areas --out results
 """
+_TOLD = 20  # videos that are left out
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +68,10 @@ def run(args: argparse.Namespace) -> int:
 
     if results.left_out:
         print(f"left out ({len(results.left_out)}):", file=sys.stderr)
-        for path, reason in results.left_out:
+        for path, reason in results.left_out[:_TOLD]:
             print(f"  {path}: {reason}", file=sys.stderr)
+        if len(results.left_out) > _TOLD:
+            print("  ... all of them are in results.json, see --out", file=sys.stderr)
     print(results_table(results))
     if args.out:
         print()

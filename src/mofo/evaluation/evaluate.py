@@ -96,7 +96,10 @@ def evaluate(
         dataset = ViewDataset(videos, settings, store=choice.store)
         scorer = Scorer(saved.model, device=state.device, precision=precision)
         problems = catalog.problems
-        most = max_unreadable * (len(videos) + len(problems)) - len(problems)
+        every = len(catalog) + len(problems)
+        if len(problems) > max_unreadable * every:  # of which split these are nobody knows
+            raise _too_many(dict(problems), every, max_unreadable)
+        most = max_unreadable * len(videos)
         workers = min(usable_cpus(), _WORKERS) if workers is None else workers
         rows = range(len(videos))[state.process_index :: state.num_processes]
         with tqdm(
@@ -114,7 +117,7 @@ def evaluate(
         choice.close()
     unreadable = {videos[row].path: reason for row, reason in scores.failures} | dict(problems)
     if len(scores.failures) > most:
-        raise _too_many(unreadable, len(videos) + len(problems), max_unreadable)
+        raise _too_many(unreadable, len(videos), max_unreadable)
     failed = {row for row, _ in scores.failures}
     kept = [row for row in range(len(videos)) if row not in failed]
     if not kept:

@@ -65,7 +65,9 @@ def write_evaluation(results: Results, folder: str | Path) -> list[Path]:
 
 def _title(head: str, found: Recognition) -> str:
     classes = len(found.classes)
-    return f"{head}: {found.count:,} videos, {classes:,} classes   (95 % interval over videos)"
+    groups = len({row.group for row in found.videos})
+    over = f"{groups:,} groups of videos" if 0 < groups < found.count else "videos"
+    return f"{head}: {found.count:,} videos, {classes:,} classes   (95 % interval over {over})"
 
 
 def _headline(found: Recognition) -> str:
