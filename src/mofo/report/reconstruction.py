@@ -128,8 +128,7 @@ def show_reconstruction(
         path,
         leak=leak,
         clips=clips,
-        title=_name(opened)
-        + (f", loss in training {loss:.3f}" if isinstance(loss, float) else ""),
+        title=_name(opened) + (f", loss in training {loss:.3f}" if isinstance(loss, float) else ""),
         lines=[
             f"{settings.model.size} model · {mask.strategy} masks, ratio {mask.ratio:g} · "
             f"motion area: {chosen.areas} · stride {data.stride} · seed {seed}",
