@@ -19,7 +19,14 @@ from tqdm import tqdm
 
 from mofo.evaluation.probes import ProbeResult, held_out, probe_result
 from mofo.evaluation.views import EvaluationError
-from mofo.models.fusion import check_fusion, draw_fusion, fusion_heads, make_fusion
+from mofo.models.fusion import (
+    InsideBound,
+    check_fusion,
+    draw_fusion,
+    fusion_heads,
+    inside_bound,
+    make_fusion,
+)
 from mofo.models.heads import Heads
 from mofo.models.vit import draw_weights
 from mofo.types import SettingsError
@@ -166,10 +173,12 @@ class _Probe(nn.Module):
         self.register_buffer("mean_D", scale[0])
         self.register_buffer("scale_D", scale[1])
 
-    def forward(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
-        """Logits (B, C)."""
+    def forward(
+        self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None = None
+    ) -> Tensor:
+        """Logits (B, C); see ``Fusion`` for the bound."""
         scaled_BND = (tokens_BND - self.mean_D) * self.scale_D
-        logits: Tensor = self.head(self.fusion(scaled_BND, inside_BN))["label"]
+        logits: Tensor = self.head(self.fusion(scaled_BND, inside_BN, bound=bound))["label"]
         return logits
 
 
@@ -206,10 +215,10 @@ class _Learner:
         for epoch in range(settings.epochs):
             rng = np.random.default_rng([self._seed, _ORDER, epoch])
             for places in _batches(rng.permutation(len(train)), settings.batch):
-                tokens_BND, inside_BN = self._tokens(train, places)
+                given = self._tokens(train, places)
                 label_B = label_V[torch.from_numpy(places)].to(self._device)
                 for probe, optimiser, schedule in zip(probes, optimisers, schedules, strict=True):
-                    loss = nn.functional.cross_entropy(probe(tokens_BND, inside_BN), label_B)
+                    loss = nn.functional.cross_entropy(probe(*given), label_B)
                     optimiser.zero_grad()
                     loss.backward()
                     nn.utils.clip_grad_norm_(probe.parameters(), _CLIP)
@@ -249,7 +258,10 @@ class _Learner:
             raise EvaluationError("the features of the training part are not finite numbers")
         return torch.from_numpy(mean_D).float(), torch.from_numpy(scale_D).float()
 
-    def _tokens(self, part: LabelledTokens, places: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _tokens(
+        self, part: LabelledTokens, places: np.ndarray
+    ) -> tuple[Tensor, Tensor, InsideBound]:
+        """What a probe is asked with."""
         tokens_BND, inside_BN = part.take(places)
         if tokens_BND.shape[2] != self._width:
             raise EvaluationError(
@@ -258,10 +270,10 @@ class _Learner:
             )
         if not np.isfinite(tokens_BND).all():
             raise EvaluationError("the features of a video are not finite numbers")
-        return (
-            torch.from_numpy(tokens_BND.astype(np.float32)).to(self._device),
-            torch.from_numpy(inside_BN).to(self._device),
-        )
+        inside = torch.from_numpy(inside_BN)
+        tokens = torch.from_numpy(tokens_BND.astype(np.float32))
+        # Counted here, where the areas are at hand: only the tokens inside need to ask.
+        return tokens.to(self._device), inside.to(self._device), inside_bound(inside)
 
 
 def _batches(place_V: np.ndarray, size: int) -> Iterator[np.ndarray]:
