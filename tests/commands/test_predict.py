@@ -84,6 +84,17 @@ def test_windows_and_annotated_videos(run, videos, tmp_path, capsys):
         assert max(np.abs(panel - panels[0]).mean() for panel in panels) > 1
 
 
+def test_stretches_of_a_list(run, videos, tmp_path, capsys):
+    listed = tmp_path / "list.csv"
+    clip = videos / "clip0.mp4"
+    listed.write_text(f"path,start,end\n{clip},0,1\n{clip},1,2\n{clip},1,2\n{clip},50,60\n")
+    assert main(["predict", str(run), str(listed), "--areas", "none"]) == 1
+    out, err = capsys.readouterr()
+    shown = [line.split()[0] for line in out.splitlines() if " %" in line]
+    assert shown == ["0.0-1.0", "1.0-2.0"]
+    assert "no frame from 50 s to 60 s" in err
+
+
 def test_annotating_never_overwrites_the_video(run, videos, tmp_path):
     clip = tmp_path / "clip0.mp4"
     clip.write_bytes((videos / "clip0.mp4").read_bytes())

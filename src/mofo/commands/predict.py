@@ -93,13 +93,17 @@ def _all(
     from mofo.types import VideoError
 
     videos, failures = _listed(args.videos)
+    rows: dict[str, list[Video]] = {}  # a file may be listed with several stretches
+    for row in videos:
+        rows.setdefault(row.path, []).append(row)
     found: Found = []
     taken: set[str] = set()
-    for video in videos:
+    for several in rows.values():
+        video = several[0]
         say(f"\n{video.path}")
         predictions: list[Prediction] = []
         try:
-            for one in _of(args, recogniser, choice, video):
+            for one in _of(args, recogniser, choice, several):
                 if isinstance(one, VideoError):
                     failures.append((one.path, one.reason))
                     continue
@@ -132,31 +136,37 @@ def _listed(sources: list[str]) -> tuple[tuple[Video, ...], list[tuple[str, str]
     if not there:
         return (), failures
     catalog = read_catalog(there)
-    # A file may have several rows, which would all give the same.
-    videos = {video.path: video for video in catalog}
-    return tuple(videos.values()), [*failures, *catalog.problems]
+    return catalog.videos, [*failures, *catalog.problems]
 
 
 def _of(
-    args: argparse.Namespace, recogniser: Recogniser, choice: AreaChoice, video: Video
+    args: argparse.Namespace, recogniser: Recogniser, choice: AreaChoice, rows: list[Video]
 ) -> Iterator[Prediction | VideoError]:
+    """Predictions of one file: of its windows, its listed stretches, or the whole."""
     how = {"top": args.top, "views": args.views, "areas": choice}
-    if args.window is None:
-        yield recogniser.predict(video.path, **how)
-    else:
-        yield from recogniser.windows(video.path, window=args.window, hop=args.hop, **how)
+    path = rows[0].path
+    if args.window is not None:
+        yield from recogniser.windows(path, window=args.window, hop=args.hop, **how)
+        return
+    from mofo.types import VideoError
+
+    for start, end in dict.fromkeys((row.start, row.end) for row in rows):
+        try:
+            yield recogniser.predict(path, start=start, end=end, **how)
+        except VideoError as error:
+            yield error
 
 
 def _text(one: Prediction) -> str:
-    """A window is a line; a whole video has one for each class."""
+    """A window or stretch is a line; a whole video has one for each class."""
     several = len(one.heads) > 1
-    if one.start is not None:
+    if one.start is not None or one.end is not None:
         guesses = [
             f"{guess.name} {100 * guess.probability:.1f} %"
             for found in one.heads.values()
             for guess in found[: 1 if several else 3]
         ]
-        return f"  {one.start:8.1f} -{one.end:8.1f} s  {', '.join(guesses)}"
+        return f"  {one.when:>18}  {', '.join(guesses)}"
     lines = []
     for head, found in one.heads.items():
         lines += [f"  {head}:"] if several else []

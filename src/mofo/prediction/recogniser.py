@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -43,7 +43,7 @@ class Prediction:
 
     Attributes:
         path: the file.
-        start, end: of the stretch, seconds since the first frame; None: the whole video.
+        start, end: of the stretch, seconds since the first frame; None: the video's own.
         heads: by head ("label"; "verb", "noun" ...) the likeliest classes, best first.
         areas: where motion areas came from.
     """
@@ -64,8 +64,14 @@ class Prediction:
             f"{guesses[0].name} {100 * guesses[0].probability:.1f} %"
             for guesses in self.heads.values()
         ]
-        when = "" if self.start is None else f" {self.start:.1f}-{self.end:.1f} s"
+        when = "" if self.start is None and self.end is None else f" {self.when}"
         return f"{self.path}{when}: {', '.join(parts)}"
+
+    @property
+    def when(self) -> str:
+        """The stretch for a reader, such as "1.0-3.0 s"."""
+        end = "end" if self.end is None else f"{self.end:.1f} s"
+        return f"{self.start or 0:.1f}-{end}"
 
 
 class Recogniser:
@@ -100,14 +106,17 @@ class Recogniser:
         self,
         path: str | os.PathLike[str],
         *,
+        start: float | None = None,
+        end: float | None = None,
         top: int = 5,
         views: tuple[int, int] = (TEMPORAL, SPATIAL),
         areas: str | AreaChoice = "detected",
     ) -> Prediction:
-        """What a video shows, from several views of it.
+        """What a video, or a stretch of it, shows, from several views.
 
         Args:
             path: the file.
+            start, end: of the stretch, seconds since the first frame; None: the file's own.
             top: so many classes of each head.
             views: stretches of time, crops of each.
             areas: motion areas: "detected": found as in training; "codec", "dis"; "none"; or the
@@ -117,8 +126,8 @@ class Recogniser:
             VideoError: the video cannot be used.
             SettingsError, StoreError: impossible options.
         """
-        videos = [_video(path)]
-        [found] = self._predicted(videos, [(None, None)], top, views, areas)
+        video = replace(_video(path), start=start, end=end)
+        [found] = self._predicted([video], [(start, end)], top, views, areas)
         if isinstance(found, VideoError):
             raise found
         return found
@@ -151,7 +160,7 @@ class Recogniser:
         video = _video(path)
         window_spans(1.0, window, hop or window / 2)  # wrong numbers are told before any work
         spans = window_spans(duration_of(index_frames(video.path)), window, hop or window / 2)
-        videos = [Video(video.path, video.key, start=start, end=end) for start, end in spans]
+        videos = [replace(video, start=start, end=end) for start, end in spans]
         yield from self._predicted(videos, spans, top, views, areas)
 
     def area(self, path: str | os.PathLike[str], choice: AreaChoice) -> MotionArea | None:

@@ -48,9 +48,11 @@ def write_annotated(
     if not predictions:
         raise VideoError(path, "nothing was recognised in it that could be drawn")
     make_folder(mp4)
-    middle_P = np.array([_middle(prediction) for prediction in predictions])
     with VideoReader(path, colour="rgb") as reader:
-        size = _fit(reader.info, height)
+        size, duration = _fit(reader.info, height), reader.info.duration or 0.0
+    middle_P = np.array(
+        [((one.start or 0) + (duration if one.end is None else one.end)) / 2 for one in predictions]
+    )
     with VideoReader(path, colour="rgb", size=size) as reader:
         fps = float(np.clip(reader.info.fps or 25.0, 1, 120))
         with VideoWriter(mp4, fps=fps) as writer:
@@ -65,12 +67,6 @@ def write_annotated(
                     picture_HW3 = draw_area(picture_HW3, area, t)
                     clock += "" if area.valid_T[t] else " · no motion"
                 writer.write(_composed(picture_HW3, shown, clock))
-
-
-def _middle(prediction: Prediction) -> float:
-    if prediction.start is None or prediction.end is None:
-        return 0.0
-    return (prediction.start + prediction.end) / 2
 
 
 def _fit(info: VideoInfo, height: int) -> tuple[int, int]:
@@ -104,9 +100,8 @@ def prediction_rows(prediction: Prediction) -> tuple[tuple[str, Guess], ...]:
 
 
 def _when(prediction: Prediction) -> str:
-    if prediction.start is None or prediction.end is None:
-        return "whole video"
-    return f"from {prediction.start:.1f} to {prediction.end:.1f} s"
+    whole = prediction.start is None and prediction.end is None
+    return "whole video" if whole else prediction.when
 
 
 @lru_cache(maxsize=32)
