@@ -101,6 +101,22 @@ def test_other_files(tmp_path):
     assert "give their folder" in said(path)
 
 
+def test_shapes_and_numbers_that_make_no_sense(tmp_path):
+    path, state = tmp_path / "weights.pth", official.drawn(SHAPES)
+    for change, wanted in (
+        ({"head.weight": torch.tensor(1.0)}, r"head.weight is (), no matrix"),
+        ({"blocks.0.mlp.fc1.weight": torch.zeros(3)}, "no matrix"),
+        ({"patch_embed.proj.weight": torch.zeros(64, 3)}, "of five axes"),
+        ({"patch_embed.proj.weight": torch.zeros(64, 1, 2, 16, 16)}, "with 1 colours"),
+        ({"blocks.999999999999.norm1.weight": torch.zeros(64)}, "unexpected: blocks.99999"),
+        ({"pos_embed": torch.zeros(3)}, "is for 0 tokens"),
+        ({"head.weight": torch.zeros(1, 64)}, "has 1 classes: 2 is the least"),
+        ({"module.head.weight": torch.zeros(2, 64)}, "two models in one"),
+    ):
+        torch.save({"model": state | change}, path)
+        assert wanted in said(path)
+
+
 def test_folders(tmp_path):
     folder = tmp_path / "hf"
     folder.mkdir()

@@ -255,6 +255,10 @@ def test_configurations_that_do_not_fit(tmp_path):
         ({"use_mean_pooling": False}, "without use_mean_pooling"),
         ({"id2label": {"0": "a", "1": "b"}}, "names 2 classes, but the weights have 5"),
         ({"hidden_size": "wide"}, "config"),
+        ({"image_size": [1, 2, 3]}, r"config\.json cannot be understood"),
+        ({"layer_norm_eps": "small"}, r"config\.json cannot be understood"),
+        ({"num_hidden_layers": 10**12}, "says 1000000000000 blocks"),
+        ({"id2label": dict.fromkeys("abcde", "x")}, "no whole number"),
     ):
         path.write_text(json.dumps(config | change))
         with pytest.raises(WeightsError, match=match):

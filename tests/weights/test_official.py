@@ -166,6 +166,7 @@ def test_each_wrong_tensor_is_refused_by_name(tmp_path):
     wide = state | {"encoder.blocks.0.mlp.fc1.weight": torch.zeros(500, 128)}
     refused(wide, "an MLP of 500 instead of 4 x 128")
     refused(state | {"encoder.blocks.0.gamma_1": torch.zeros(128)}, "gamma_1")
+    refused(state | {"encoder.blocks.0.attn.scale": torch.zeros(2, 1, 1)}, "attention by cosine")
     refused({"a": torch.zeros(1)}, "no patch_embed.proj.weight")
 
 

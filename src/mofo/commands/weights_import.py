@@ -96,9 +96,9 @@ def run(args: argparse.Namespace) -> int:
     what = "classifier" if done.classes else "pre-training"
     print(f"{what} ({done.layout}): {done.path}")
     if done.classes:
-        print(f"next: mofo evaluate {done.path} SOURCE, or mofo weights export {done.path}")
+        print(f"next: mofo evaluate {done.path} SOURCE, or mofo predict {done.path} VIDEO")
     else:
-        print(f"next: mofo show reconstruction {done.path} VIDEO, or mofo finetune --init")
+        print(f"next: mofo show reconstruction {done.path} VIDEO, or a fine-tuning from it")
     return 0
 
 

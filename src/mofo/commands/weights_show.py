@@ -28,7 +28,8 @@ def run(args: argparse.Namespace) -> int:
     if found.problems:
         return 1
     if found.layout == "mofo":
-        print(f"next: mofo weights export {args.source} --to hf --out DIR")
+        to = "hf --out DIR" if found.fusion in (None, "mean") else "onnx --out FILE"
+        print(f"next: mofo weights export {args.source} --to {to}")
     else:
         print(f"next: mofo weights import {args.source} --out DIR")
     return 0

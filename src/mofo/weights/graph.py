@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import io
-import logging
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +14,7 @@ from torch import Tensor, nn
 from mofo.models.classifier import Classifier
 from mofo.motion.parts import replaced
 from mofo.types import SettingsError
+from mofo.weights.quiet import quiet
 from mofo.weights.report import WeightsError
 
 if TYPE_CHECKING:
@@ -59,6 +57,7 @@ def write_graph(exportable: Exportable, out: Path, to: str) -> tuple[float | Non
         )
     if to == "onnx":
         _need("onnx", "onnxscript")
+        importlib.import_module("onnxscript")  # before quiet(): loggers keep the stream they find
         size = sum(t.numel() * t.element_size() for t in model.state_dict().values())
         if size > _LARGEST:
             raise WeightsError(f"{size / 1e9:.1f} GB of weights: one ONNX file holds 2: --to torch")
@@ -67,7 +66,7 @@ def write_graph(exportable: Exportable, out: Path, to: str) -> tuple[float | Non
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
         with replaced(out, flush=True) as temporary:
             writer = _write_onnx if to == "onnx" else _write_torch
-            with _quiet():
+            with quiet():
                 writer(plain, _inputs(model, 2, 0), temporary)
             outputs = _run_onnx if to == "onnx" else _run_torch
             difference, notes = _compare(plain, temporary, outputs)
@@ -132,7 +131,7 @@ def _compare(plain: _Plain, path: Path, outputs: Any) -> tuple[float | None, tup
     largest = 0.0
     for batch in (1, 3):
         inputs = _inputs(plain.model, batch, seed=batch)
-        with _quiet():
+        with quiet():
             found = outputs(path, inputs)
         if found is None:
             return None, ("onnxruntime is not installed (mofo[onnx]): nobody has run the file yet",)
@@ -161,26 +160,6 @@ def _inputs(model: Classifier, batch: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _need(*modules: str) -> None:
-    import importlib.util
-
     lacking = [name for name in modules if importlib.util.find_spec(name) is None]
     if lacking:
         raise WeightsError(f"{', '.join(lacking)} not installed: pip install 'mofo[onnx]'")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Exporters talk: to both outputs, by logging and by warnings about their own insides."""
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with (
-            open(os.devnull, "w", encoding="utf-8") as nowhere,  # noqa: PTH123
-            redirect_stdout(nowhere),
-            redirect_stderr(nowhere),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from mofo.models.hf_names import config_to_hf, to_hf
 from mofo.models.vit import MEAN, STD
 from mofo.types import TokenGrid
 from mofo.weights.card import model_card
+from mofo.weights.quiet import quiet
 from mofo.weights.report import WeightsError
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def _preprocessor(grid: TokenGrid) -> dict[str, Any]:
 def _compare(exportable: Exportable, folder: Path) -> tuple[float | None, tuple[str, ...]]:
     """Their outputs against ours on the same clips."""
     try:
+        # Not in quiet(): its logger would keep the silent stream.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import transformers
@@ -120,13 +121,8 @@ def _compare(exportable: Exportable, folder: Path) -> tuple[float | None, tuple[
     pixels = ((frames / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 1, 4, 2, 3)
     classifier = isinstance(model, Classifier)
     kind = "VideoMAEForVideoClassification" if classifier else "VideoMAEForPreTraining"
-    quiet = logging.getLogger("transformers")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
-    try:
+    with quiet():
         theirs, info = getattr(transformers, kind).from_pretrained(folder, output_loading_info=True)
-    finally:
-        quiet.setLevel(level)
     left = [name for key in ("missing_keys", "unexpected_keys") for name in sorted(info[key])]
     if left or info.get("mismatched_keys"):
         raise WeightsError(

@@ -92,10 +92,12 @@ def _hugging_face(opened: Opened, asked: Asked) -> Plan:
     }
     state = {name: opened.tensors[original] for name, original in originals.items()}
     try:
+        if config.get("num_hidden_layers", 12) > len(state):
+            raise WeightsError(f"config.json says {config['num_hidden_layers']} blocks")
         if any(name.startswith(("classifier.", "fc_norm.")) for name in state):
             classifier = classifier_settings_from_hf(config, asked.head)
             if "classifier.weight" in state:  # the configuration says nothing of two classes
-                count = len(state["classifier.weight"])
+                count = videomae.rows(state["classifier.weight"], "classifier.weight")
                 classifier = replace(classifier, classes={asked.head: count})
             classifier = _with_fusion(classifier, asked.fusion)
             model, rules = classifier.model, hf_classifier_rules(classifier)
@@ -104,6 +106,8 @@ def _hugging_face(opened: Opened, asked: Asked) -> Plan:
             rules = hf_rules(model)
     except SettingsError as error:
         raise WeightsError(str(error)) from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"config.json cannot be understood: {error}") from None
     names = names_of_config(config) if classifier else None
     return Plan(
         HUGGING_FACE, model, classifier, tuple(rules), state, originals, {}, names, {}
@@ -128,9 +132,10 @@ def _official(opened: Opened, asked: Asked) -> Plan:
         head = state.get("head.weight")
         if head is None:
             raise WeightsError("has a classifier's norm (fc_norm), but lacks head.weight")
-        classifier = _built(model, asked.head, len(head), fusion)
+        count = videomae.rows(head, "head.weight")
+        classifier = _built(model, asked.head, count, fusion)
         rules = encoder_rules(official, model, final_norm=False)
-        rules += head_rules(official, model.width, asked.head, len(head))
+        rules += head_rules(official, model.width, asked.head, count)
         if release and fusion == "cross_attention":
             rules += mofo_release.block_rules(model.width)
     else:

@@ -14,6 +14,7 @@ MATCHED, RESHAPED, DERIVED = "matched", "re-shaped", "not needed"
 MISSING, UNEXPECTED, MISFIT = "missing", "unexpected", "other shape"
 ALLOWED_MISSING, ALLOWED_UNEXPECTED = "missing, allowed", "unexpected, allowed"
 _PROBLEMS = (MISFIT, MISSING, UNEXPECTED)
+_SHOWN = 40  # rows, unless all are asked for
 _ORDER = (*_PROBLEMS, ALLOWED_MISSING, ALLOWED_UNEXPECTED, DERIVED, RESHAPED, MATCHED)
 
 
@@ -68,8 +69,11 @@ class KeyReport:
     def table(self, *, everything: bool = False) -> str:
         """Lines for people: counts, then what is worth a look; or all tensors."""
         lines = [f"{count:5}  {status}" for status, count in self.summary().items()]
-        shown = [row for row in self.rows if everything or row.status not in (MATCHED, RESHAPED)]
-        shown = shown if everything else shown[:40]
+        quiet = () if everything else (MATCHED, RESHAPED, DERIVED)
+        shown = [row for row in self.rows if row.status not in quiet]
+        if not everything:
+            shown = shown[:_SHOWN]
+            lines += self._left_out()
         if shown:
             width = max(len(row.status) for row in shown)
             lines.append("")
@@ -80,6 +84,14 @@ class KeyReport:
                 for row in shown
             ]
         return "\n".join(lines)
+
+    def _left_out(self) -> list[str]:
+        """What is not needed, a line for each reason."""
+        names: dict[str, set[str]] = {}
+        for row in self.rows:
+            if row.status == DERIVED:
+                names.setdefault(row.note, set()).add(row.theirs[0].partition(".")[0])
+        return [f"       {', '.join(sorted(found))}: {why}" for why, found in names.items()]
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""

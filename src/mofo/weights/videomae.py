@@ -118,7 +118,7 @@ def sizes(
     }
     embed = state.get("encoder_to_decoder.weight")
     if embed is not None:
-        inner = len(embed)
+        inner = rows(embed, "encoder_to_decoder.weight")
         chosen |= {
             "decoder_width": inner,
             "decoder_depth": _depth(state, "decoder.blocks"),
@@ -160,23 +160,30 @@ def tables(state: Mapping[str, Tensor], settings: ModelSettings) -> dict[str, st
     return found
 
 
+def rows(matrix: Tensor, name: str) -> int:
+    """Outputs of a linear layer; raises a WeightsError for what is no matrix."""
+    if matrix.ndim != 2:
+        raise WeightsError(f"{name} is {tuple(matrix.shape)}, no matrix")
+    return len(matrix)
+
+
 def _depth(state: Mapping[str, Tensor], stack: str) -> int:
     number = re.compile(rf"{re.escape(stack)}\.(\d+)\.")
     numbers = {int(match[1]) for name in state if (match := number.match(name))}
     if not numbers:
         raise WeightsError(f"no {stack}.0 in it: no weights of VideoMAE or MOFO")
-    return max(numbers) + 1
+    return len(numbers)  # not the largest: a damaged number must not decide over any work
 
 
 def _unusual(state: Mapping[str, Tensor], width: int) -> list[str]:
     """What some variants have and our blocks do not."""
     problems = []
     expand = state.get("encoder.blocks.0.mlp.fc1.weight")
-    if expand is not None and len(expand) != 4 * width:
-        problems.append(f"an MLP of {len(expand)} instead of 4 x {width}")
+    if expand is not None and (inner := rows(expand, "mlp.fc1.weight")) != 4 * width:
+        problems.append(f"an MLP of {inner} instead of 4 x {width}")
     words = {
         "gamma_1": "a scale of branches (gamma_1)",
-        "scale_mul": "attention by cosine (scale_mul)",
+        "attn.scale": "attention by cosine (attn.scale)",
         "attn.qkv.bias": "a bias of keys (attn.qkv.bias)",
     }
     return problems + [
