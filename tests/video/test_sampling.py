@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mofo.types import SettingsError
-from mofo.video.sampling import dense, segments, views
+from mofo.video.sampling import dense, segment_views, segments, views
 
 counts, strides = st.integers(1, 40), st.integers(1, 9)
 stretches = st.tuples(st.integers(0, 500), st.integers(1, 400)).map(lambda s: (s[0], s[0] + s[1]))
@@ -92,3 +92,20 @@ def test_the_middle_without_a_generator():
 def test_what_makes_no_sense(call):
     with pytest.raises(SettingsError):
         call()
+
+
+def test_views_of_segments():
+    for count, start, stop in ((8, 0, 100), (16, 7, 30), (16, 3, 9), (1, 0, 1)):
+        [one] = segment_views(count, start, stop, 1)
+        np.testing.assert_array_equal(one, segments(count, start, stop))
+        several = np.stack(segment_views(count, start, stop, 3))
+        assert several.min() >= start
+        assert several.max() < stop
+        assert (np.diff(several, axis=0) >= 0).all()
+        assert (np.diff(several, axis=1) >= 0).all()
+    # Segments of 10 frames; views a quarter and three quarters into each.
+    first, second = segment_views(3, 0, 30, 2)
+    assert first.tolist() == [2, 12, 22]
+    assert second.tolist() == [7, 17, 27]
+    with pytest.raises(SettingsError, match="0 clips"):
+        segment_views(4, 0, 10, 0)
