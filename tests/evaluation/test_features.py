@@ -163,6 +163,7 @@ def test_neither_batch_nor_workers_nor_parts_show(encoder, videos, tmp_path, mon
     found = extract(encoder, videos, FeatureSettings(clips=2), cache=tmp_path / "w", work=workers)
     np.testing.assert_allclose(found.all(), whole, atol=1e-5)
     monkeypatch.setattr("mofo.evaluation.feature_cache._MOST_ROWS", 2)
+    monkeypatch.setattr("mofo.evaluation.feature_cache._MOST_OPEN", 2)
     found = got(encoder, videos, tmp_path / "parts", clips=2)
     assert found.cache.parts == 4
     np.testing.assert_allclose(found.all(), whole, atol=1e-5)

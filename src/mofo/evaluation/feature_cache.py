@@ -30,6 +30,7 @@ from mofo.video.catalog import Video
 _ABOUT = "about.json"
 _PART_BYTES = 64 << 20
 _MOST_ROWS = 256
+_MOST_OPEN = 128  # files
 
 
 class Part(NamedTuple):
@@ -129,6 +130,8 @@ class FeatureCache:
     def _handle(self, part: int) -> Any:
         if part not in self._open:
             try:
+                if len(self._open) >= _MOST_OPEN:
+                    del self._open[next(iter(self._open))]  # the one opened first
                 self._open[part] = safe_open(self._file(part), "np")
             except (OSError, SafetensorError) as error:
                 raise EvaluationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,15 +110,16 @@ def extract(
     work = work or Work()
     settings = settings.resolved(encoder)
     grid = grid or (encoder.settings.grid if encoder is not None else TokenGrid(16, 224, 224))
-    store = None
-    if settings.areas not in AREAS_ON_THE_FLY:
-        store = AreaStore.open(str(settings.areas))
     accelerator = work.engine()
-    dataset = _dataset(videos, settings, grid, store)
-    about = _about(encoder, videos, settings, grid, store, accelerator)
-    job = _Job(encoder, settings, grid, dataset, accelerator)
-    kept = FeatureCache(cache, about, rows=len(videos), row_bytes=job.row_bytes)
-    job.fill(kept, work, title)
+    with contextlib.ExitStack() as stack:
+        store = None
+        if settings.areas not in AREAS_ON_THE_FLY:
+            store = stack.enter_context(AreaStore.open(str(settings.areas)))
+        dataset = _dataset(videos, settings, grid, store)
+        about = _about(encoder, videos, settings, grid, store, accelerator)
+        job = _Job(encoder, settings, grid, dataset, accelerator)
+        kept = FeatureCache(cache, about, rows=len(videos), row_bytes=job.row_bytes)
+        job.fill(kept, work, title)
     failed = {
         part * kept.size + row: reason
         for part in range(kept.parts)
