@@ -12,9 +12,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mofo.evaluation.evaluate import evaluate
+    from mofo.evaluation.results import Results
     from mofo.motion.detect import DetectReport, detect, detect_many
     from mofo.motion.settings import DetectSettings
     from mofo.motion.store import AreaStore
+    from mofo.prediction.recogniser import Prediction, Recogniser, load
     from mofo.training.checkpoint import open_checkpoint
     from mofo.training.finetune import finetune
     from mofo.training.pretrain import pretrain
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from mofo.types import MofoError, MotionArea, VideoError
     from mofo.video.catalog import read_catalog
     from mofo.video.reader import VideoReader
+    from mofo.weights.exporting import ExportReport, export_weights
+    from mofo.weights.importing import ImportReport, import_weights
 
     __version__: str
 
@@ -30,15 +35,24 @@ __all__ = [
     "AreaStore",
     "DetectReport",
     "DetectSettings",
+    "ExportReport",
+    "ImportReport",
     "MofoError",
     "MotionArea",
+    "Prediction",
+    "Recogniser",
+    "Results",
     "RunReport",
     "VideoError",
     "VideoReader",
     "__version__",
     "detect",
     "detect_many",
+    "evaluate",
+    "export_weights",
     "finetune",
+    "import_weights",
+    "load",
     "load_settings",
     "open_checkpoint",
     "pretrain",
@@ -49,14 +63,23 @@ _HOMES = {
     "AreaStore": "mofo.motion.store",
     "DetectReport": "mofo.motion.detect",
     "DetectSettings": "mofo.motion.settings",
+    "ExportReport": "mofo.weights.exporting",
+    "ImportReport": "mofo.weights.importing",
     "MofoError": "mofo.types",
     "MotionArea": "mofo.types",
+    "Prediction": "mofo.prediction.recogniser",
+    "Recogniser": "mofo.prediction.recogniser",
+    "Results": "mofo.evaluation.results",
     "RunReport": "mofo.training.task",
     "VideoError": "mofo.types",
     "VideoReader": "mofo.video.reader",
     "detect": "mofo.motion.detect",
     "detect_many": "mofo.motion.detect",
+    "evaluate": "mofo.evaluation.evaluate",
+    "export_weights": "mofo.weights.exporting",
     "finetune": "mofo.training.finetune",
+    "import_weights": "mofo.weights.importing",
+    "load": "mofo.prediction.recogniser",
     "load_settings": "mofo.training.recipe",
     "open_checkpoint": "mofo.training.checkpoint",
     "pretrain": "mofo.training.pretrain",
