@@ -12,7 +12,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mofo.evaluation.embedding import Embedding, embed
     from mofo.evaluation.evaluate import evaluate
+    from mofo.evaluation.probing import ProbeReport, probe
     from mofo.evaluation.results import Results
     from mofo.motion.detect import DetectReport, detect, detect_many
     from mofo.motion.settings import DetectSettings
@@ -35,11 +37,13 @@ __all__ = [
     "AreaStore",
     "DetectReport",
     "DetectSettings",
+    "Embedding",
     "ExportReport",
     "ImportReport",
     "MofoError",
     "MotionArea",
     "Prediction",
+    "ProbeReport",
     "Recogniser",
     "Results",
     "RunReport",
@@ -48,6 +52,7 @@ __all__ = [
     "__version__",
     "detect",
     "detect_many",
+    "embed",
     "evaluate",
     "export_weights",
     "finetune",
@@ -56,6 +61,7 @@ __all__ = [
     "load_settings",
     "open_checkpoint",
     "pretrain",
+    "probe",
     "read_catalog",
 ]
 
@@ -63,11 +69,13 @@ _HOMES = {
     "AreaStore": "mofo.motion.store",
     "DetectReport": "mofo.motion.detect",
     "DetectSettings": "mofo.motion.settings",
+    "Embedding": "mofo.evaluation.embedding",
     "ExportReport": "mofo.weights.exporting",
     "ImportReport": "mofo.weights.importing",
     "MofoError": "mofo.types",
     "MotionArea": "mofo.types",
     "Prediction": "mofo.prediction.recogniser",
+    "ProbeReport": "mofo.evaluation.probing",
     "Recogniser": "mofo.prediction.recogniser",
     "Results": "mofo.evaluation.results",
     "RunReport": "mofo.training.task",
@@ -75,6 +83,7 @@ _HOMES = {
     "VideoReader": "mofo.video.reader",
     "detect": "mofo.motion.detect",
     "detect_many": "mofo.motion.detect",
+    "embed": "mofo.evaluation.embedding",
     "evaluate": "mofo.evaluation.evaluate",
     "export_weights": "mofo.weights.exporting",
     "finetune": "mofo.training.finetune",
@@ -83,6 +92,7 @@ _HOMES = {
     "load_settings": "mofo.training.recipe",
     "open_checkpoint": "mofo.training.checkpoint",
     "pretrain": "mofo.training.pretrain",
+    "probe": "mofo.evaluation.probing",
     "read_catalog": "mofo.video.catalog",
 }
 
