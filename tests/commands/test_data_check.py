@@ -239,6 +239,20 @@ def crash(task: FileTask, progress: object = None) -> Look:
     return look(task)
 
 
+def test_classes_that_differ_in_case_only(tmp_path, distinct):
+    labels = ("Open  door", "open door", "open door", "Open  door", "shut", "shut")
+    lines = ["path,labels"]
+    for number, label in enumerate(labels):
+        distinct(tmp_path / f"{number}.mp4")
+        lines.append(f"{number}.mp4,{label};indoors")
+    table = trees.write(tmp_path / "all.csv", "\n".join(lines))
+    report = check(table, tmp_path / "out", workers=0, progress=False)
+    assert [tuple(row.values()) for row in report.problems()] == [
+        ("classes alike", "label 'open door'", "and 'Open  door': differ in case or blanks")
+    ]
+    assert main(["data", "check", str(table), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+
+
 @pytest.mark.parametrize("name", trees.TREES)
 def test_data_sets_without_fault(tmp_path, distinct, name, capsys):
     def make(path: Path) -> Path:

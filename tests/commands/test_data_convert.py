@@ -6,6 +6,7 @@ import csv
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "video" / "formats")]
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq  # noqa: E402
 import trees  # noqa: E402
 
 from mofo.cli import main  # noqa: E402
+from mofo.types import MofoError  # noqa: E402
 from mofo.video.catalog import read_catalog  # noqa: E402
 
 
@@ -146,3 +148,21 @@ def test_other_parquet_files_are_no_catalogs(tmp_path, capsys):
     pq.write_table(pa.table({"path": ["a.mp4"]}), tmp_path / "c.parquet")
     assert convert(tmp_path / "c.parquet", "--to", tmp_path / "d.csv") == 1
     assert "is no catalog" in capsys.readouterr().err
+
+
+def test_bytes_that_changed_in_a_catalog_give_one_line(tmp_path, tiny):
+    root = trees.epic(tmp_path / "EPIC-KITCHENS", tiny)
+    assert convert(root, "--to", tmp_path / "c.parquet") == 0
+    data = (tmp_path / "c.parquet").read_bytes()
+    rng = np.random.default_rng(0)
+    refused: list[str] = []
+    for _ in range(100):
+        wrong = bytearray(data)
+        wrong[rng.integers(len(data))] ^= int(rng.integers(1, 256))
+        (tmp_path / "c.parquet").write_bytes(wrong)
+        try:
+            read_catalog([tmp_path / "c.parquet"])
+        except MofoError as error:
+            refused.append(str(error))
+    assert len(refused) > 20
+    assert not any("\n" in text for text in refused)

@@ -65,9 +65,10 @@ def _tell(report: CheckReport, args: argparse.Namespace) -> None:
             print(f"  and {len(lines) - _SHOWN:,} more", file=sys.stderr)
     files = report.looked + report.skipped
     before = f" ({report.skipped:,} known from before)" if report.skipped else ""
+    count = sum(map(len, by_kind.values()))
     print(
         f"{len(report.catalog):,} rows of {files:,} files{before}, {report.frames:,} frames: "
-        f"{sum(map(len, by_kind.values())):,} problems, {len(report.quarantined):,} in quarantine"
+        f"{count:,} problem{'s' if count != 1 else ''}, {len(report.quarantined):,} in quarantine"
     )
     for name in ("check.png", "check.json", "quarantine.csv"):
         print(f"  {report.out / name}")

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sources",
         nargs="+",
         metavar="SOURCE",
-        help="video file, folder (searched through), glob or CSV list",
+        help="video, folder (searched through), glob, CSV list, data set; exclude:LIST",
     )
     add("--out", required=True, metavar="DIR", help="folder of the store")
     add("--flow", choices=FLOWS, default="", help="optical flow (default: dis; tvl1 for paper)")

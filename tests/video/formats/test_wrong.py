@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import trees
 
@@ -222,3 +223,30 @@ def test_bad_quarantine(tmp_path, tiny):
             read_catalog([video, f"exclude:{lists}"])
     with pytest.raises(MofoError, match="cannot be read"):
         read_catalog([video, f"exclude:{tmp_path}/none.csv"])
+
+
+@pytest.mark.parametrize("name", [name for name in trees.TREES if name != "folder"])
+def test_any_damage_gives_one_line(tmp_path, tiny, name):
+    """Label files with bytes put in, left out and changed: an error of one line, or a catalog."""
+    root = trees.TREES[name](tmp_path / "data", tiny)
+    files = [path for path in root.rglob("*") if path.suffix in (".json", ".csv", ".txt")]
+    wrong = b'" , \n \0 \xff [ } inf nan -1 .. '.split(b" ") + [b"9" * 5000]
+    rng = np.random.default_rng(0)
+    refused: list[str] = []
+    for _ in range(40):
+        path = files[rng.integers(len(files))]
+        before = path.read_bytes()
+        place = int(rng.integers(len(before)))
+        left_out = int(rng.integers(20))
+        path.write_bytes(
+            before[:place] + wrong[rng.integers(len(wrong))] + before[place + left_out :]
+        )
+        for source in (root, path, f"{name}:{path}"):
+            try:
+                read_catalog([source])
+            except MofoError as error:
+                refused.append(str(error))
+        path.write_bytes(before)
+    assert refused
+    assert not any("\n" in text for text in refused)
+    assert read_catalog([root]).problems == ()

@@ -46,6 +46,8 @@ def read_json(path: Path, kind: type) -> Any:
         raise MofoError(
             f"{path}: is no JSON (line {error.lineno}: {error.msg}): fetch the file again"
         ) from None
+    except (ValueError, RecursionError) as error:  # numbers too long, brackets too deep
+        raise MofoError(f"{path}: is no JSON ({error}): fetch the file again") from None
     if not isinstance(document, kind):
         names: dict[type, str] = {list: "a list", dict: "an object"}
         found = names.get(type(document), type(document).__name__)

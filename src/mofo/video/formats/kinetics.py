@@ -51,7 +51,7 @@ def read(source: Source) -> Found:
         split = SPLITS.get(row.get("split", "").removesuffix("ate").lower())
         try:
             start, end = int(float(row["time_start"])), int(float(row["time_end"]))
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             source.problems.append((where, "time_start and time_end must be seconds"))
             continue
         if not name:

@@ -32,7 +32,7 @@ _ENDINGS = "|".join(sorted(ending[1:] for ending in EXTENSIONS))
 # As long a path as possible, so that "a.mp4/b.mp4 3" is whole; it may have blanks in it.
 _LINE = re.compile(rf"(.+\.(?:{_ENDINGS}))(?:[\s,;]+(.*))?", re.IGNORECASE)
 _BARE = re.compile(r"(\S+?)[\s,;]+(-?\d+(?:[\s,;]+-?\d+)*)")
-_MOST_CLASSES = 100_000
+_NUMBER = re.compile(r"[0-9]{1,5}")  # of a class; longer ones are ids of something else
 
 
 def recognises(source: Source) -> bool:
@@ -66,9 +66,9 @@ def read(source: Source) -> Found:
     for file, video in rows:
         found.add(file, source.problems, video)
     labels = {video.label for _, video in rows} - {None}
-    numbers = {int(label) for label in labels if label and label.isdecimal()}
+    numbers = {int(label) for label in labels if label and _NUMBER.fullmatch(label)}
     # Names in the order of their numbers, those included that have no video in this list.
-    if numbers and len(numbers) == len(labels) and max(numbers) < _MOST_CLASSES:
+    if numbers and len(numbers) == len(labels):
         found.classes = {LABEL: tuple(map(str, range(max(numbers) + 1)))}
     return found
 
@@ -86,7 +86,7 @@ def _label(text: str) -> str | None:
         return text.strip(" \t,;\"'") or None
     if parts[-1] == "-1":  # VideoMAE V2's "0 -1": first frame, and "all" for their number
         return None
-    return str(int(parts[-1]))
+    return parts[-1].lstrip("0") or "0"
 
 
 def _root(base: str, files: list[str]) -> str:

@@ -19,6 +19,7 @@ of their numbers, and whether mirroring would make labels wrong.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -74,21 +75,40 @@ def read(source: Source) -> Found:
 
 
 def _open(path: Path) -> tuple[dict[str, Any], Iterator[Any]]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _damage_named(path):
         file = pq.ParquetFile(path)
         said = (file.schema_arrow.metadata or {}).get(META)
         meta = json.loads(said) if said else None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        text = " ".join(str(error).split())[:120]
-        raise MofoError(f"{path}: is no Parquet file, or damaged ({text})") from None
-    if meta is None or "path" not in file.schema_arrow.names:
+    if meta is None or not {"path", "heads", "classes"} <= {*file.schema_arrow.names, *meta}:
         raise MofoError(f"{path}: is no catalog: `mofo data convert SOURCE --to {path}` makes one")
     if meta.get("version", 0) > VERSION:
         raise MofoError(f"{path}: was made by a newer mofo: update mofo")
-    return meta, file.iter_batches(BATCH)
+    return meta, _batches(path, file)
+
+
+def _batches(path: Path, file: Any) -> Iterator[Any]:
+    batches = file.iter_batches(BATCH)
+    while True:
+        with _damage_named(path):
+            batch = next(batches, None)
+            if batch is not None:
+                batch.validate(full=True)  # texts that are no UTF-8, numbers out of range
+        if batch is None:
+            return
+        yield batch
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        text = " ".join(str(error).split())[:120]
+        raise MofoError(f"{path}: is no Parquet file, or damaged ({text})") from None
 
 
 def _videos(
