@@ -236,6 +236,13 @@ def test_folders_that_are_no_classes(tmp_path, tiny):
     assert [video.labels for video in read(tmp_path / "mine")] == [()]
 
 
+def test_a_folder_for_each_video_is_no_class(tmp_path, tiny):
+    for name in ("x1/clip.mp4", "x2/clip.mp4", "x3/clip.mp4"):
+        tiny(tmp_path / "mine" / name)
+    assert [video.labels for video in read(tmp_path / "mine")] == [(), (), ()]
+    assert [video.label for video in read(f"folder:{tmp_path / 'mine'}")] == ["x1", "x2", "x3"]
+
+
 def test_splits_without_classes(tmp_path, tiny):
     for name in ("train/1.mp4", "test/2.mp4"):
         tiny(tmp_path / "mine" / name)

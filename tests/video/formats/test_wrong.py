@@ -230,7 +230,7 @@ def test_any_damage_gives_one_line(tmp_path, tiny, name):
     """Label files with bytes put in, left out and changed: an error of one line, or a catalog."""
     root = trees.TREES[name](tmp_path / "data", tiny)
     files = [path for path in root.rglob("*") if path.suffix in (".json", ".csv", ".txt")]
-    wrong = b'" , \n \0 \xff [ } inf nan -1 .. '.split(b" ") + [b"9" * 5000]
+    wrong = [*b'" , \n \x00 \xff [ } inf nan -1 .. '.split(b" "), b"9" * 5000]
     rng = np.random.default_rng(0)
     refused: list[str] = []
     for _ in range(40):

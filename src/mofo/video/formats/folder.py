@@ -7,8 +7,9 @@
         run/  *.mp4         val/    jump/ *.mp4   run/ *.mp4
 
 Such a folder is recognised where all videos lie exactly one folder deep, in two folders or more
-(``folder:PATH`` takes the first folder as the class, however deep videos lie). Splits are called
-train, val, validation, test and so on, in any mixture of upper and lower case.
+that hold two videos or more on average (``folder:PATH`` takes the first folder as the class,
+however deep videos lie, and however few). Splits are called train, val, validation, test and so on,
+in any mixture of upper and lower case.
 """
 
 from __future__ import annotations
@@ -40,14 +41,15 @@ def with_labels(found: Found, *, strict: bool = True) -> Found:
     Args:
         found: videos with keys.
         strict: leave a tree alone whose folders are no classes: where videos lie at other depths
-            than one (below the folders of the splits), or in one folder only.
+            than one (below the folders of the splits), in one folder only, or in one each.
     """
     folders = [video.key.split("/")[:-1] for video in found.videos]
     in_splits = bool(folders) and all(f and f[0].lower() in SPLITS for f in folders)
     skip = 1 if in_splits else 0
     classes = {f[skip] for f in folders if len(f) > skip}
-    even = all(len(f) == skip + 1 for f in folders) and len(classes) > 1
-    is_labelled = bool(classes) and (even or not strict)
+    even = all(len(f) == skip + 1 for f in folders)
+    likely = even and 1 < len(classes) <= len(folders) / 2
+    is_labelled = bool(classes) and (likely or not strict)
     if not is_labelled and not in_splits:
         return found
 
