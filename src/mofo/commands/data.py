@@ -6,7 +6,8 @@ Each has its own help: mofo data synth --help
 from __future__ import annotations
 
 import argparse
-import importlib
+
+from mofo.commands.parts import add_parts, run_part
 
 EPILOG = """\
 example:
@@ -24,19 +25,9 @@ _DONE = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``mofo data`` takes."""
     parser.epilog = EPILOG
-    whats = parser.add_subparsers(dest="what", required=True, metavar="WHAT", title="what to do")
-    for what, text in _DONE.items():
-        module = importlib.import_module(f"mofo.commands.data_{what}")
-        one = whats.add_parser(
-            what,
-            help=text,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module.add_arguments(one)
+    add_parts(parser, "data", _DONE, "what to do")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it; the exit code is that of the part."""
-    return int(importlib.import_module(f"mofo.commands.data_{args.what}").run(args))
+    return run_part("data", args)

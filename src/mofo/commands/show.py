@@ -8,7 +8,8 @@ Each has its own help: mofo show motion --help
 from __future__ import annotations
 
 import argparse
-import importlib
+
+from mofo.commands.parts import add_parts, run_part
 
 EPILOG = """\
 examples:
@@ -30,19 +31,9 @@ _DRAWN = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``mofo show`` takes."""
     parser.epilog = EPILOG
-    whats = parser.add_subparsers(dest="what", required=True, metavar="WHAT", title="what to draw")
-    for what, text in _DRAWN.items():
-        module = importlib.import_module(f"mofo.commands.show_{what}")
-        one = whats.add_parser(
-            what,
-            help=text,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module.add_arguments(one)
+    add_parts(parser, "show", _DRAWN, "what to draw")
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw; 0 when the picture is written."""
-    return int(importlib.import_module(f"mofo.commands.show_{args.what}").run(args))
+    return run_part("show", args)

@@ -9,7 +9,8 @@ Each has its own help: mofo weights import --help
 from __future__ import annotations
 
 import argparse
-import importlib
+
+from mofo.commands.parts import add_parts, run_part
 
 EPILOG = """\
 examples:
@@ -30,21 +31,9 @@ _ACTIONS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``mofo weights`` takes."""
     parser.epilog = EPILOG
-    actions = parser.add_subparsers(
-        dest="action", required=True, metavar="ACTION", title="what to do"
-    )
-    for action, text in _ACTIONS.items():
-        module = importlib.import_module(f"mofo.commands.weights_{action}")
-        one = actions.add_parser(
-            action,
-            help=text,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module.add_arguments(one)
+    add_parts(parser, "weights", _ACTIONS, "what to do")
 
 
 def run(args: argparse.Namespace) -> int:
     """Import, export or show; 0 when it is done."""
-    return int(importlib.import_module(f"mofo.commands.weights_{args.action}").run(args))
+    return run_part("weights", args)
