@@ -2,7 +2,7 @@
 
     mofo data synth --level easy --clips 6000 --size 64 --out actions-easy
     mofo data synth --level hard --clips 12000 --size 64 --out actions-hard
-    python benchmarks/actions.py actions-easy actions-hard
+    python benchmarks/actions.py actions-easy actions-hard --picture docs/images/motion-actions.png
 
 Speed is of one thread, CPU time, 16x112x112, before encoding. Controls are fitted to the training
 split and judged on validation and test together, whose textures and backgrounds are others.
@@ -31,7 +31,9 @@ from mofo.evaluation.shortcuts import (
     single_frame,
     union_boxes,
 )
+from mofo.motion.parts import replaced
 from mofo.motion.store import AreaStore
+from mofo.types import hull
 from mofo.video.catalog import Video, read_catalog
 from mofo.video.reader import VideoReader
 
@@ -84,10 +86,41 @@ def controls(folder: Path) -> tuple[dict, list[Control]]:
         show(found[-len(methods) * (len(pairs) + 1) :])
     store = AreaStore.open(folder / "areas")
     side = about["size"]
-    box_V4 = np.stack([store[video.key].union().box_4 / side for video in videos])
+    unions = {key: hull(box_T4[valid_T]).box_4 for key, box_T4, valid_T in store.boxes()}
+    box_V4 = np.stack([unions[video.key] / side for video in videos])
     found += union_boxes(box_V4, clips.label_V, clips.train_V, pairs, names)
     show(found[-len(pairs) - 2 :])
     return about, found
+
+
+def picture(file: Path, level: str, clips: int, size: int, shown: int) -> None:
+    """A contact sheet: ``clips`` strips of each class, ``shown`` frames each, boxes in yellow."""
+    names = LEVELS[level].classes
+    strips = []
+    for name, i in ((name, i) for name in names for i in range(clips)):
+        seed = (2, names.index(name), i)
+        clip = make_action_clip(
+            ActionRecipe(label=name, level=level, split="train", seed=seed, size=size)
+        )
+        boxes = clip.boxes()
+        title_HW3 = np.full((size, 116, 3), 255, np.uint8)
+        place = (4, size // 2 + 4)
+        cv2.putText(title_HW3, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, 0, 1, cv2.LINE_AA)
+        cells = [title_HW3]
+        for t in np.linspace(0, len(boxes) - 1, shown).round().astype(int):
+            frame_HW3 = clip.video_THW3[t].copy()
+            for x1, y1, x2, y2 in boxes[t].astype(int).tolist():
+                cv2.rectangle(frame_HW3, (x1, y1), (x2 - 1, y2 - 1), (255, 230, 0), 1)
+            cells.append(frame_HW3)
+        strips.append(np.concatenate(cells, 1))
+    half = (len(strips) + 1) // 2
+    strips += [np.full_like(strips[0], 255)] * (2 * half - len(strips))
+    columns = [np.concatenate(strips[:half]), np.concatenate(strips[half:])]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(file, flush=False) as temporary:
+        written = temporary.with_suffix(file.suffix)
+        cv2.imwrite(str(written), np.concatenate(columns, 1)[..., ::-1])
+        written.replace(temporary)
 
 
 def show(lines: list[Control]) -> None:
@@ -104,6 +137,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("sets", nargs="*", type=Path, help="folders made by `mofo data synth`")
     parser.add_argument("--clips", type=int, default=200, help="for the speed")
+    parser.add_argument("--picture", type=Path, help="contact sheet to draw (.png)")
+    parser.add_argument("--level", choices=tuple(LEVELS), default="hard", help="of the picture")
+    parser.add_argument("--strips", type=int, default=1, help="of the picture, for each class")
     parser.add_argument("--out", type=Path, default=Path("bench/actions.json"))
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
@@ -112,6 +148,9 @@ def main() -> None:
     for level in LEVELS:
         content["clips_per_s"][level] = speed(level, chosen.clips)
         print(f"{level}: {content['clips_per_s'][level]:.0f} clips/s of 16x112x112, one thread")
+    if chosen.picture:
+        picture(chosen.picture, chosen.level, chosen.strips, size=64, shown=6)
+        print(f"Drawn: {chosen.picture}")
     for folder in chosen.sets:
         print(f"\n{folder.name}\n| sees | method | classes | accuracy, % | chance, % | clips |")
         print("|---|---|---|---|---|---|")

@@ -14,7 +14,7 @@ EPILOG = """\
 levels: easy (8 classes, one large thing, still camera), medium (16), hard (20, moving camera)
 
 example:
-  mofo data synth --recipe motion-actions --level easy --clips 2000 --out actions
+  mofo data synth --level easy --clips 2000 --out actions
 """
 
 
@@ -56,5 +56,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{report.done + report.skipped} clips ({counts}): {report.done} made{before}")
     print(f"  {report.table}")
     print(f"  {report.folder / 'areas'}")
-    print(f"next: mofo pretrain --config RECIPE --data.sources {args.out}/videos.csv")
+    print(
+        f"next: mofo pretrain --config RECIPE --data.source {args.out}/videos.csv "
+        f"--data.areas {args.out}/areas"
+    )
     return 0

@@ -32,6 +32,7 @@ METHODS = ("linear", "nearest neighbour", "network")
 _LINEAR_SIDE = 16  # pixels a side that the linear probe sees
 _NEAR_SIDE = 24
 _PASSES = 12  # of the network over the training clips
+_MANY_FRAMES = 8  # of a clip that are seen one by one; they make up for half of the passes
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,15 +248,22 @@ def _placed(score_VK: np.ndarray, classes_K: np.ndarray, count: int) -> np.ndarr
 
 
 def _network(clips: LabelledClips, count: int, seed: int, ordered: bool) -> np.ndarray:
-    """A small convolutional network on frames of 32 x 32, trained from scratch."""
+    """A small convolutional network on frames of 32 x 32, trained from scratch.
+
+    Without order a clip is a set of ``_MANY_FRAMES`` frames, spread over it.
+    """
     import cv2
     import torch
     from torch import nn
 
-    videos, frames = clips.video_VTHWC.shape[:2]
+    video_VTHWC, passes = clips.video_VTHWC, _PASSES
+    if not ordered and video_VTHWC.shape[1] > 1:
+        spread_T = np.linspace(0, video_VTHWC.shape[1] - 1, _MANY_FRAMES).round().astype(int)
+        video_VTHWC, passes = video_VTHWC[:, spread_T], _PASSES // 2
+    videos, frames = video_VTHWC.shape[:2]
     small = np.empty((videos, frames, 32, 32, 3), np.uint8)
     for v, t in np.ndindex(videos, frames):
-        small[v, t] = cv2.resize(clips.video_VTHWC[v, t], (32, 32), interpolation=cv2.INTER_AREA)
+        small[v, t] = cv2.resize(video_VTHWC[v, t], (32, 32), interpolation=cv2.INTER_AREA)
     video_VTCHW = torch.from_numpy(small).permute(0, 1, 4, 2, 3)
     label_V = torch.from_numpy(clips.label_V)
     fit_V, judge_V = (torch.from_numpy(np.flatnonzero(p)) for p in (clips.train_V, ~clips.train_V))
@@ -265,7 +273,7 @@ def _network(clips: LabelledClips, count: int, seed: int, ordered: bool) -> np.n
         head = nn.Sequential(nn.Dropout(0.3), nn.Linear(1024 if ordered else 2048, count))
         weights = [*eye.parameters(), *head.parameters()]
         optimiser = torch.optim.AdamW(weights, lr=2e-3, weight_decay=0.02)
-        steps = _PASSES * (len(fit_V) // 64 + 1)
+        steps = passes * (len(fit_V) // 64 + 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
 
         def seen(rows_B: torch.Tensor) -> torch.Tensor:
@@ -275,7 +283,7 @@ def _network(clips: LabelledClips, count: int, seed: int, ordered: bool) -> np.n
             each_BTD = eye(video_BTCHW.flatten(0, 1)).unflatten(0, (len(rows_B), frames))
             return head(torch.cat([each_BTD.mean(1), each_BTD.amax(1)], 1))
 
-        for _ in range(_PASSES):
+        for _ in range(passes):
             for rows_B in fit_V[torch.randperm(len(fit_V))].split(64):
                 loss = nn.functional.cross_entropy(seen(rows_B), label_V[rows_B])
                 optimiser.zero_grad()
