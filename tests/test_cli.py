@@ -63,14 +63,33 @@ def test_overview_and_version(capsys):
     assert cli.main([]) == 2
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
-def test_help_fits_a_screen_and_ends_with_an_example(verb):
-    done = mofo_command(verb, "--help")
-    lines = done.stdout.rstrip().splitlines()
-    assert done.returncode == 0
-    assert len(lines) <= 48
-    assert lines[-1].strip().startswith(f"mofo {verb} ")
-    assert not done.stderr
+PARTS = (
+    "areas merge", "areas export", "areas import", "data check", "data convert", "data synth",
+    "show motion", "show mask", "show reconstruction", "show attention", "weights import",
+    "weights export", "weights show",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", [*cli.VERBS, *PARTS])
+def test_help_fits_a_screen_and_ends_with_an_example(verb, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main([*verb.split(), "--help"]) == 0
+    told = capsys.readouterr()
+    lines = told.out.rstrip().splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    examples = told.out.rpartition("\nexample")[2].rstrip().replace("\\\n", "")
+    assert f"mofo {verb} " in examples
+    assert "mofo " in examples.splitlines()[-1]
+    assert not told.err
+
+
+def test_every_part_of_a_verb_is_known_here(capsys):
+    for verb in ("areas", "data", "show", "weights"):
+        cli.main([verb, "none"])
+        choices = capsys.readouterr().err.partition("choose from")[2].partition(")")[0]
+        words = {word.strip(" '") for word in choices.split(",")}
+        assert {f"{verb} {word}" for word in words} == {p for p in PARTS if p.split()[0] == verb}
 
 
 def test_wrong_usage_exits_with_2(capsys):

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from mofo.commands.layout import HelpLayout
+
 # Verb -> what it does; the module is mofo.commands.<verb>.
 VERBS = {
     "detect": "find motion areas in videos",
@@ -66,7 +68,7 @@ def _main(words: list[str]) -> int:
     parser = _Parser(
         prog=f"mofo {verb}",
         description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpLayout,
         allow_abbrev=False,
     )
     module.add_arguments(parser)

@@ -11,7 +11,7 @@ from mofo.commands.parts import add_parts, run_part
 
 EPILOG = """\
 example:
-  mofo data synth --recipe motion-actions --level easy --clips 2000 --out actions
+  mofo data synth --level easy --clips 2000 --out actions
 """
 
 # What is done -> one line about it; the module is mofo.commands.data_<what>.

@@ -23,7 +23,7 @@ says it. docs/data.md shows the tree that each expects.
 examples:
   mofo data convert something-something-v2/ --to ssv2.parquet
   mofo data convert ucf101/ --split-number 2 --to ucf101-2.parquet
-  mofo data convert train.csv val.csv --format list --videos /disk/k400 --to k400.parquet
+  mofo data convert train.csv --format list --videos clips/ --to k400.parquet
 """
 
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("sources", nargs="+", metavar="SOURCE", help="folder or list of a data set; any source")
     add("--to", required=True, metavar="FILE", help="catalog.parquet, or .csv")
-    add("--format", choices=tuple(FORMATS), help="what the sources are (default: recognised)")
+    add("--format", choices=tuple(FORMATS), metavar="NAME", help=f"{', '.join(FORMATS)}")
     add("--videos", metavar="DIR", help="folder that the videos are below, if not the source's")
     add("--split-number", type=int, default=1, metavar="N", help="official split, 1 to 3 (1)")
     add("--probe", action="store_true", help="open the files: size, frame rate, number of frames")
@@ -73,8 +73,9 @@ def run(args: argparse.Namespace) -> int:
         write_table(target, catalog.videos, looks=looks)
     else:
         write_catalog(
-            target, catalog.videos, classes=catalog.classes, flip=catalog.flip, looks=looks
-        )
+            target, catalog.videos, classes=catalog.classes, flip=catalog.flip, looks=looks,
+            apart=catalog.apart,
+        )  # fmt: skip
     _tell(catalog, problems, target)
     return 1 if problems else 0
 

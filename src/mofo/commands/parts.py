@@ -19,7 +19,7 @@ def add_parts(
             word,
             help=text,
             description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=parser.formatter_class,
             allow_abbrev=False,
         )
         module.add_arguments(one)

@@ -25,7 +25,7 @@ window is. Files that cannot be read are named, and the others done; the exit co
 
 examples:
   mofo predict runs/fine clip.mp4
-  mofo predict runs/fine match.mp4 --window 4 --hop 2 --annotate seen --json seen.json
+  mofo predict runs/fine match.mp4 --window 4 --hop 2 --json seen.json
 """
 _BAR = 20  # letters
 

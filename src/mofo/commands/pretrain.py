@@ -17,7 +17,8 @@ Several GPUs: accelerate launch -m mofo pretrain --config ... (or torchrun).
 All keys with their defaults: mofo pretrain --keys
 
 example:
-  mofo pretrain --config recipes/tiny.yaml --data.source videos/ --run.out runs/mine
+  mofo pretrain --config recipes/tiny.yaml \\
+      --data.source videos/ --run.out runs/mine
 """
 
 

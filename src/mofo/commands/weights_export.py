@@ -1,7 +1,7 @@
 """Write a checkpoint for other programs, and check what was written.
 
-  hf      a folder that Hugging Face's transformers open as it is: a pre-training, or a classifier
-          with fusion "mean"; with preprocessing and a model card
+  hf      a folder that Hugging Face's transformers open as it is: a
+          pre-training, or a classifier with fusion "mean"; with a model card
   onnx    a classifier as one .onnx file
   torch   a classifier as one .pt2 file, to be opened with torch.export.load
 

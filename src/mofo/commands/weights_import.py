@@ -3,9 +3,6 @@
 SOURCE: a .pth file of VideoMAE, VideoMAE V2 or the released MOFO program, pre-trained or
 fine-tuned, or a folder of Hugging Face's VideoMAE. Nothing in a file is ever run. Every tensor must
 be there, be known and fit; what is not is named, and can be allowed by name.
-
-A .pth file does not say all: for how many frames and pixels it was trained (--made-for), how many
-attention heads it has (--heads), what its classes are called (--classes).
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ from typing import Any
 
 EPILOG = """\
 example:
-  mofo weights import vit_b_k400_finetuned.pth --classes k400.json --out weights/k400
+  mofo weights import k400.pth --classes k400.json --out weights/k400
 """
 
 
@@ -27,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``mofo weights import`` takes."""
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("source", metavar="SOURCE", help="file or folder")
+    add("source", metavar="SOURCE", help=argparse.SUPPRESS)  # explained above
     add("--out", required=True, metavar="DIR", help="folder of the checkpoint")
     clips = parser.add_argument_group(
         "clips that the model is to take (default: as it was trained)"
@@ -45,12 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     unsaid.add_argument("--classes", metavar="FILE", help="names of classes: JSON, CSV, or lines")
     unsaid.add_argument("--head", default="label", metavar="NAME", help="the question (label)")
     unsaid.add_argument("--fusion", metavar="NAME", help="of the classifier (as it was trained)")
-    unsaid.add_argument("--sampling", choices=("dense", "segments"), help="how clips are taken")
+    unsaid.add_argument(
+        "--sampling",
+        choices=("dense", "segments"),
+        metavar="HOW",
+        help="dense or segments: how clips are taken",
+    )
     unsaid.add_argument("--stride", type=_count, metavar="N", help="of dense clips")
     keys = parser.add_argument_group("tensors; patterns such as 'decoder.*', several times")
     for word in ("missing", "unexpected"):
         keys.add_argument(
-            f"--allow-{word}", action="append", default=[], metavar="PATTERN",
+            f"--allow-{word}", action="append", default=[], metavar="PAT",
             help=f"tensors that may be {word}",
         )  # fmt: skip
     keys.add_argument("--all-keys", action="store_true", help="show every tensor")
