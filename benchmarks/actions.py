@@ -149,7 +149,7 @@ def main() -> None:
         content["clips_per_s"][level] = speed(level, chosen.clips)
         print(f"{level}: {content['clips_per_s'][level]:.0f} clips/s of 16x112x112, one thread")
     if chosen.picture:
-        picture(chosen.picture, chosen.level, chosen.strips, size=64, shown=6)
+        picture(chosen.picture, chosen.level, chosen.strips, size=72, shown=6)
         print(f"Drawn: {chosen.picture}")
     for folder in chosen.sets:
         print(f"\n{folder.name}\n| sees | method | classes | accuracy, % | chance, % | clips |")
