@@ -30,7 +30,8 @@ VERBS = {
     "weights": "weights of VideoMAE, MOFO and Hugging Face in, and ours out",
     "predict": "say what videos show, with probabilities; long ones window by window",
     "show": "draw what the system sees: motion, masks, reconstructions",
-    "demo": "motion areas of real and generated videos, in a minute",
+    "report": "one HTML page about runs, tests and motion areas",
+    "demo": "all of this on real video, in ten minutes, with a report page",
 }
 
 

@@ -236,7 +236,9 @@ def write_attention(
         for t in range(grid.frames):
             tiles = [
                 stacked([text_block(name, token * grid.w, size=15, bold=True, colour=INK), tile])
-                for name, tile in zip(_names(found), _tiles(found, grid, t, token), strict=True)
+                for name, tile in zip(
+                    _names(found), frame_tiles(found, grid, t, token), strict=True
+                )
             ]
             told = [*lines, f"frame {t + 1} of {grid.frames}"]
             writer.write(page(beside(tiles), title=title, lines=told, notes=notes))
@@ -254,7 +256,7 @@ def _moments(found: Looked, grid: TokenGrid) -> np.ndarray:
     columns = [
         [
             text_block(f"frame {t + 1} of {grid.frames}", size[0], size=14, colour=QUIET),
-            *_tiles(found, grid, t, token),
+            *frame_tiles(found, grid, t, token),
         ]
         for t in moments
     ]
@@ -269,7 +271,7 @@ def _token_pixels(grid: TokenGrid, width: float) -> int:
     return max(4, int(width) // grid.w)
 
 
-def _tiles(found: Looked, grid: TokenGrid, t: int, token: int) -> list[np.ndarray]:
+def frame_tiles(found: Looked, grid: TokenGrid, t: int, token: int) -> list[np.ndarray]:
     """Frame, attention and relevance; ``token`` pixels a side of a token."""
     size = (grid.w * token, grid.h * token)
     smaller = size[0] < grid.width

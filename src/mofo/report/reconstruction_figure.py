@@ -57,7 +57,7 @@ def draw_frame(found: Reconstruction, t: int, title: str, lines: Sequence[str] =
         tiles = [
             stacked([text_block(name, width, size=15, bold=True, colour=colour), tile_HW3])
             for (name, colour), tile_HW3 in zip(
-                _kinds(found), _tiles(found, clip, t, token), strict=True
+                _kinds(found), frame_tiles(found, clip, t, token), strict=True
             )
         ]
         row_HW3 = beside(tiles)
@@ -116,7 +116,7 @@ def _kinds(found: Reconstruction) -> list[tuple[str, tuple[int, int, int]]]:
 
 def _film(found: Reconstruction, clip: int, moments: list[int], token: int) -> np.ndarray:
     """One clip: a line about it, the numbers of the frames, then a row for each kind of picture."""
-    columns = [_tiles(found, clip, t, token) for t in moments]
+    columns = [frame_tiles(found, clip, t, token) for t in moments]
     width = token * found.grid.w
     heads = [
         text_block(f"frame {t + 1} of {found.grid.frames}", width, size=14, colour=QUIET)
@@ -126,8 +126,8 @@ def _film(found: Reconstruction, clip: int, moments: list[int], token: int) -> n
     return stacked([_clip_line(found, clip, rows[0].shape[1]), beside(heads), *rows])
 
 
-def _tiles(found: Reconstruction, clip: int, t: int, token: int) -> list[np.ndarray]:
-    """The pictures of a frame, ``token`` pixels a side of a token."""
+def frame_tiles(found: Reconstruction, clip: int, t: int, token: int) -> list[np.ndarray]:
+    """The pictures of a frame beside each other, ``token`` pixels a side of a token."""
     grid = found.grid
     slot = t // grid.tubelet
     frame_HW3 = _enlarged(found.frames_BTHWC[clip, t], grid, token)

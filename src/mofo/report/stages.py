@@ -64,7 +64,7 @@ def write_stages(
                         f"flow ({area.flow}), hue: direction",
                     ),
                     captioned(
-                        blank_HW3 if map_hw is None else _heat(map_hw, size, settings.preset),
+                        blank_HW3 if map_hw is None else map_picture(map_hw, size, settings.preset),
                         _MAP_NAMES[settings.preset],
                     ),
                     captioned(draw_area(picture_HW3, area, t), caption(area, t)),
@@ -141,7 +141,7 @@ class _KeptPictures(Watch):
 
     def map(self, position: int, map_hw: np.ndarray) -> None:
         """Draws the map of a frame."""
-        self._keep(self.map_pictures, position, _heat(map_hw, self._size, self._preset))
+        self._keep(self.map_pictures, position, map_picture(map_hw, self._size, self._preset))
 
     @staticmethod
     def picture(pictures: dict[int, np.ndarray], t: int, blank_HW3: np.ndarray) -> np.ndarray:
@@ -179,10 +179,16 @@ def _full_speed(flow_hw2: np.ndarray) -> float:
     return max(float(np.percentile(speed_hw, 99)), 0.5)
 
 
-def _heat(map_hw: np.ndarray, size: tuple[int, int], preset: str) -> np.ndarray:
+def map_picture(
+    map_hw: np.ndarray, size: tuple[int, int], preset: str, full: float = 0.0
+) -> np.ndarray:
+    """A motion map in colour, uint8 RGB.
+
+    ``full`` is the value with the brightest colour in the paper's preset; 0: its own greatest.
+    """
     map_HW = cv2.resize(map_hw, size, interpolation=cv2.INTER_LINEAR)
     # The default preset's map is in units of noise: 8 of them are bright, whatever the video.
-    full = max(float(map_HW.max()), 1e-6) if preset == "paper" else 8.0
+    full = max(full or float(map_HW.max()), 1e-6) if preset == "paper" else 8.0
     grey_HW = np.clip(map_HW / full * 255, 0, 255).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(grey_HW, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 
