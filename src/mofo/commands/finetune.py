@@ -7,6 +7,7 @@ command goes on after a stop, from the last checkpoint in run.out.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 TAKES_SETTINGS = True
@@ -18,8 +19,8 @@ Several GPUs: accelerate launch -m mofo finetune --config ... (or torchrun).
 All keys with their defaults: mofo finetune --keys
 
 example:
-  mofo finetune --config recipes/tiny-finetune.yaml --init runs/tiny --data.source videos.csv \\
-      --run.out runs/mine
+  mofo finetune --config recipes/tiny-finetune.yaml --init runs/tiny \\
+      --data.source videos.csv --run.out runs/mine
 """
 
 
@@ -50,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from mofo.training.finetune import finetune
 
-    short = {"model.init": args.init, "model.freeze": args.freeze}
-    pairs = [(key, f'"{value}"') for key, value in short.items() if value is not None]
+    init = json.dumps(args.init) if args.init is not None else None  # a path as it is
+    short = {"model.init": init, "model.freeze": args.freeze}
+    pairs = [(key, value) for key, value in short.items() if value is not None]
     settings = load_settings(args.config, [*pairs, *args.settings], FinetuneSettings)
     report = finetune(settings, progress=not args.quiet)
     if not report.main:
@@ -63,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         found = ", ".join(f"{name} {value:.4g}" for name, value in report.validation.items())
         print(f"last validation: {found}; the best checkpoint is that of step {report.best:,}")
     if report.finished:
+        if report.steps < report.of:
+            print(f"ended early: {settings.optim.patience} validations without a new best")
         print(f"next: mofo evaluate {settings.run.out} {' '.join(settings.data.source)}")
         return 0
     why = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"

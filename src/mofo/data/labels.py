@@ -128,7 +128,7 @@ def _check(
         ([i for i, row in enumerate(names) if not row], f"no {head}"),
         (
             [i for i, row in enumerate(names) if len(row) > 1] if not several else [],
-            f"several classes of {head!r}, where one is expected (head.labels: multi allows them)",
+            f"several classes of {head!r}, where one is expected (loss.labels multi allows them)",
         ),
         ([i for i, row in enumerate(names) if not is_known.issuperset(row)], ""),
     ):

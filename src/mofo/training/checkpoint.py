@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -111,8 +112,11 @@ class CheckpointFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             parts = [(_MODEL, model), (_OPTIMISER, optimiser)]
             parts += [(_AVERAGE, average)] if average is not None else []
-            _write_folder(place, dict(parts), {**facts, "step": step, "loss": loss})
-            self._note_best(step, loss if error is None else error)
+            error = loss if error is None else error
+            told = error if math.isfinite(error) else None
+            about = {**facts, "step": step, "loss": loss, "error": told}
+            _write_folder(place, dict(parts), about)
+            self.note_best(step, told)
         except (OSError, SafetensorError) as problem:
             raise CheckpointError(
                 f"{place}: the checkpoint cannot be written: {_reason(problem)}; earlier ones are "
@@ -123,7 +127,7 @@ class CheckpointFolder:
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints there are, ascending."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = (_NAME.fullmatch(entry.name) for entry in self.path.iterdir())
             return sorted(int(match[1]) for match in found if match)
         return []
@@ -139,11 +143,12 @@ class CheckpointFolder:
             return int(json.loads((self.path / _BEST).read_text())["step"])
         return None
 
-    def _note_best(self, step: int, error: float) -> None:
+    def note_best(self, step: int, error: float | None) -> None:
+        """Notes a checkpoint as the best one if its error is the lowest; None: it has none."""
         lowest = float("inf")
         with contextlib.suppress(OSError, ValueError, KeyError):
             lowest = float(json.loads((self.path / _BEST).read_text())["error"])
-        if error < lowest:
+        if error is not None and error < lowest:
             half = self.path / f".{_BEST}.part"
             _write_json(half, {"step": step, "error": error})
             half.replace(self.path / _BEST)
@@ -177,7 +182,10 @@ def open_checkpoint(path: str | Path, *, best: bool = False) -> Checkpoint:
             if not best or newest.facts.get("kind") != "finetune" or wanted not in there.steps():
                 return newest
             return open_checkpoint(folder / f"step_{wanted:08d}")
-        raise CheckpointError(f"{path}: is no checkpoint: it has no {_FACTS}")
+        raise CheckpointError(
+            f"{path}: is no checkpoint: it has no {_FACTS}"
+            + (" (weights of others: `mofo weights import`)" if path.is_file() else "")
+        )
     try:
         facts = json.loads((path / _FACTS).read_text(encoding="utf-8"))
         return Checkpoint(path, int(facts["step"]), facts)

@@ -22,10 +22,11 @@ from mofo.motion.cpus import usable_cpus
 from mofo.motion.store import AreaStore
 from mofo.training.choice import balanced_shares, few_of_each
 from mofo.training.finetune_settings import FinetuneSettings
-from mofo.training.finetune_step import FinetunePass, Targets, case_of
+from mofo.training.finetune_step import FinetunePass, PlannedTogether, Targets, case_of
 from mofo.training.layer_decay import freeze, layer_groups
 from mofo.training.order import Division, SampleOrder
 from mofo.training.run import Run
+from mofo.training.same_run import digest
 from mofo.training.saved import Sampling, encoder_weights
 from mofo.training.settings import AREAS_ON_THE_FLY
 from mofo.training.task import RunReport
@@ -68,6 +69,11 @@ class _Finetuning:
         self.average, self.patience = settings.optim.average, settings.optim.patience
         self._notes: list[str] = []
         catalog = read_catalog(data.source)
+        if data.flip and catalog.flip is False:
+            raise SettingsError(
+                f"data.flip: labels of {', '.join(data.source)} know left from right, and would be "
+                "wrong for mirrored clips: set data.flip to false"
+            )
         train, held_out, classes = self._split(catalog)
         several = settings.loss.labels == "multi"
         labels = LabelTable.of(train, data.heads, classes, several=several)
@@ -79,19 +85,27 @@ class _Finetuning:
         self._model = self._classifier()
         self.dataset = self._clips(train, random=True)
         self.one_pass = FinetunePass(self._model, settings.augment, settings.loss, Targets(labels))
+        self.together = PlannedTogether(self.one_pass.augmentation)
         self._share_V = None
         if data.balance:
             self._share_V = balanced_shares(labels, data.heads, data.balance)
         self._validation: Validation | None = None
+        self._validated = ""
         if held_out:
+            asked = LabelTable.of(held_out, data.heads, labels.classes, several=several)
+            self._validated = digest([[v.key for v in held_out], dict(asked.numbers)])
             self._validation = Validation(
                 self._clips(held_out, random=False),
-                Targets(LabelTable.of(held_out, data.heads, labels.classes, several=several)),
+                Targets(asked),
                 self._model,
                 settings.loss.labels,
                 run.micro_batch,
                 min(run.workers, usable_cpus()),
             )
+            both = {v.key for v in train} & {v.key for v in held_out}
+            if both:
+                self._notes.append(f"{len(both)} videos are trained on and validated on")
+        self.validates = self._validation is not None
 
     def _split(
         self, catalog: Catalog
@@ -106,8 +120,7 @@ class _Finetuning:
                 f"({', '.join(data.heads)}): give a CSV with the columns path and label, folders "
                 "named after classes, or a data set in a known format"
             )
-        if without:
-            self._notes.append(f"{len(without)} videos without a label are left out")
+        self._leave_out(without)
         train = tuple(v for v in videos if v.split in (TRAIN, None))
         if not train:
             raise LabelError(f"{data.source[0]}: none of {len(videos)} videos is in split 'train'")
@@ -115,13 +128,20 @@ class _Finetuning:
         held_out = tuple(v for v in videos if v.split == VALIDATION)
         if data.validation:
             other = read_catalog(data.validation)
-            held_out, _ = labelled(other.videos, data.heads)
+            held_out, without = labelled(other.videos, data.heads)
+            self._leave_out(without)
             # A file with both splits may be named for both.
             held_out = tuple(v for v in held_out if v.split in (VALIDATION, None)) or held_out
             if not held_out:
                 raise LabelError(f"{data.validation[0]}: data.validation has no labelled video")
             classes = {**other.classes, **classes}
         return train, held_out, classes
+
+    def _leave_out(self, without: tuple[tuple[str, str], ...]) -> None:
+        if without:
+            path, reason = without[0]
+            more = f" and {len(without) - 1} more" if len(without) > 1 else ""
+            self._notes.append(f"left out: {path}{more}: {reason}")
 
     def _classifier(self) -> ClassifierSettings:
         """Sizes from the recipe, and where it says nothing from the checkpoint to begin with."""
@@ -209,6 +229,8 @@ class _Finetuning:
             "classifier": plain_classifier(self._model),
             "classes": {head: list(names) for head, names in self._labels.classes.items()},
             "sampling": asdict(sampling),
+            "labels": digest(dict(self._labels.numbers)),
+            "validated": self._validated,
         }
 
     def explain(self) -> list[str]:
@@ -225,7 +247,9 @@ class _Finetuning:
         }
 
     def draw(self, model: nn.Module, batch: ClipBatch, path: Path, title: str) -> None:
-        raise SettingsError("fine-tuning draws no pictures")
+        from mofo.report.augmented import write_augmented
+
+        write_augmented(batch, self.one_pass, path, title=title)
 
     def validate(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         return self._validation(model, accelerator) if self._validation else {}

@@ -32,7 +32,8 @@ class LabelledDataSettings:
         size: height and width of a clip in pixels.
         flip: mirror half of the clips; not where labels know left from right.
         repeats: clips that are cut from each stretch of video once it is decoded.
-        per_class: take so many training videos of each class, drawn by the seed; 0: all.
+        per_class: take so many training videos of each class, drawn by the seed; 0: all. With
+            several heads, of the classes of the first.
         balance: 0: videos are seen equally often, 1: classes are; between: in between.
         max_unreadable: the run stops when more than this share of the videos cannot be read.
     """
@@ -94,7 +95,7 @@ class ClassifierChoice:
     fusion_heads: int = 0
     per: str = "clip"
     drop_path: float = 0.1
-    freeze: str = "0"
+    freeze: int | str = 0
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
@@ -110,7 +111,7 @@ class ClassifierChoice:
                 for name in ("tubelet", "patch", "fusion_heads")
             ),
             (
-                self.freeze == "encoder" or self.freeze.isdecimal(),
+                self.freeze == "encoder" or str(self.freeze).isdecimal(),
                 f"freeze {self.freeze!r}: say encoder, or a number of blocks",
             ),
             (0 <= self.drop_path < 1, f"drop_path {self.drop_path} is not in [0, 1)"),

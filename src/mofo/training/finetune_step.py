@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mofo.data.batch import ClipBatch
+from mofo.data.batch import ClipBatch, collate
 from mofo.data.labels import LabelTable
 from mofo.data.token_area import token_area
 from mofo.models.classifier import ClassifierSettings
 from mofo.models.fusion import inside_bound
 from mofo.models.heads import label_loss
-from mofo.training.augment.augment import Augmentation
+from mofo.training.augment.augment import Augmentation, Augmented, Plan
 from mofo.training.augment.settings import AugmentSettings
 from mofo.training.finetune_settings import LabelLossSettings
 from mofo.training.step import PassResult
+from mofo.types import ClipSample
 
 
 class Targets:
@@ -45,6 +47,30 @@ class Targets:
         return found
 
 
+@dataclass(frozen=True, eq=False)
+class PlannedBatch(ClipBatch):
+    """A batch, and what is to happen to each of its clips.
+
+    Attributes:
+        plan: see ``Augmentation.plan``.
+    """
+
+    plan: Plan
+
+
+class PlannedTogether:
+    """Makes planned batches of samples, where they are read: a GPU is not waited for then."""
+
+    def __init__(self, augmentation: Augmentation) -> None:
+        self._augmentation = augmentation
+
+    def __call__(self, samples: Sequence[ClipSample]) -> PlannedBatch:
+        """As ``collate``."""
+        batch = collate(samples)
+        parts = {field.name: getattr(batch, field.name) for field in fields(batch)}
+        return PlannedBatch(**parts, plan=self._augmentation.plan(batch.noise_BN))
+
+
 class FinetunePass:
     """Augments a batch, and asks the model for the loss.
 
@@ -63,7 +89,12 @@ class FinetunePass:
         targets: Targets,
     ) -> None:
         self._loss, self.targets = loss, targets
-        self._augmentation = Augmentation(augment, model.model.grid, model.per)
+        self.augmentation = Augmentation(augment, model.model.grid, model.per)
+
+    def augmented(self, batch: ClipBatch) -> Augmented:
+        """What the model gets of a batch."""
+        plan = batch.plan if isinstance(batch, PlannedBatch) else None
+        return self.augmentation(batch, self.targets(batch.index_B), plan)
 
     def __call__(self, model: nn.Module, batch: ClipBatch) -> PassResult:
         """The loss of a batch on the model's device.
@@ -71,7 +102,7 @@ class FinetunePass:
         Facts: "area", the share of the tokens inside the motion area; "top1_NAME", the share of
         the clips whose largest logit of a head is a class that they have, mixed ones included.
         """
-        clips = self._augmentation(batch, self.targets(batch.index_B))
+        clips = self.augmented(batch)
         # Shapes depend on it, so the device is waited for once, before the model has begun.
         bound = inside_bound(clips.inside_BN)
         logits = model(clips.frames_BTHWC, clips.inside_BN, bound=bound)

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import Sampler
 
-from mofo.data.batch import ClipBatch
+from mofo.data.batch import ClipBatch, collate
 from mofo.data.clips import ClipDataset, ClipSettings
 from mofo.data.transforms import CropSettings
 from mofo.models.mae import MaskedAutoencoder
@@ -22,7 +22,8 @@ from mofo.training.settings import AREAS_ON_THE_FLY, PretrainSettings
 from mofo.training.step import PretrainPass
 from mofo.training.task import RunReport
 from mofo.types import SettingsError
-from mofo.video.catalog import read_catalog
+from mofo.video.catalog import Catalog, read_catalog
+from mofo.video.row_table import where
 
 
 def pretrain(settings: PretrainSettings, *, progress: bool = False) -> RunReport:
@@ -48,18 +49,20 @@ class _Pretraining:
     """The task; see ``Task``."""
 
     kind = "pretrain"
-    average, patience = 0.0, 0  # nothing tells one checkpoint from a better one
+    average, patience, validates = 0.0, 0, False  # nothing tells one checkpoint from a better one
+    together = staticmethod(collate)
 
     def __init__(self, settings: PretrainSettings) -> None:
         self.settings = settings
         self.one_pass = PretrainPass(settings)  # finds wrong settings before any work is done
         self._model = settings.model_settings()
-        self.dataset, self.problems = _dataset(settings)
-        videos, repeats, batch = len(self.dataset), settings.data.repeats, settings.optim.batch
-        if videos * repeats < batch:
-            raise SettingsError(
-                f"{videos} videos with data.repeats {repeats} are fewer clips than optim.batch "
-                f"{batch}: lower optim.batch or raise data.repeats"
+        catalog = read_catalog(settings.data.source)
+        self.dataset, self.problems = _dataset(settings, catalog), catalog.problems
+        self._notes = []
+        if settings.data.flip and catalog.flip is False:
+            self._notes.append(
+                "labels of data.source know left from right, but clips are mirrored (data.flip): "
+                "no harm done before labels come in, but fine-tune without"
             )
 
     def build(self) -> nn.Module:
@@ -77,7 +80,8 @@ class _Pretraining:
         return {}
 
     def explain(self) -> list[str]:
-        return [f"{self.one_pass.hidden} of {self.settings.grid().tokens} tokens hidden"]
+        hidden = f"{self.one_pass.hidden} of {self.settings.grid().tokens} tokens hidden"
+        return [hidden, *self._notes]
 
     def case(self, batch: ClipBatch) -> dict[str, Any]:
         return {}
@@ -91,11 +95,10 @@ class _Pretraining:
         return {}
 
 
-def _dataset(settings: PretrainSettings) -> tuple[ClipDataset, tuple[tuple[str, str], ...]]:
-    """The clips, and the videos that cannot be used at all."""
+def _dataset(settings: PretrainSettings, catalog: Catalog) -> ClipDataset:
+    """The clips."""
     data = settings.data
-    catalog = read_catalog(data.source)
-    videos = [v for v in catalog.videos if not data.split or v.split == data.split]
+    videos = where(catalog.videos, lambda video: not data.split or video.split == data.split)
     if not videos and catalog.videos:
         raise SettingsError(f"data.split: none of the {len(catalog)} videos is of {data.split!r}")
     is_store = data.areas not in AREAS_ON_THE_FLY
@@ -107,5 +110,4 @@ def _dataset(settings: PretrainSettings) -> tuple[ClipDataset, tuple[tuple[str, 
         repeats=data.repeats,
     )
     store = AreaStore.open(data.areas) if is_store else None
-    dataset = ClipDataset(videos, clips, seed=settings.run.seed, store=store)
-    return dataset, catalog.problems
+    return ClipDataset(videos, clips, seed=settings.run.seed, store=store)

@@ -20,6 +20,8 @@ from mofo.types import SettingsError
 _STRICT = ConfigDict(extra="forbid")
 # A recipe may name the one that it changes.
 _EXTENDS = "extends"
+# Sections of one verb only.
+_OF_VERB = {"mask": "pretrain", "augment": "finetune"}
 S = TypeVar("S")
 
 
@@ -67,6 +69,9 @@ def settings_from(
     parts: dict[str, Any] = {}
     for section in sections:
         if section not in kinds:
+            if section in _OF_VERB:
+                problems.append(f"{section}: is for `mofo {_OF_VERB[section]}`, not for this")
+                continue
             near = difflib.get_close_matches(section, kinds, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(kinds)}"
             problems.append(f"{section}: unknown section, {hint}")

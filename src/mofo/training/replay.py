@@ -43,7 +43,7 @@ def capture(
     """Writes batch, weights and settings to one safetensors file."""
     tensors = {f"model/{name}": tensor.detach().contiguous() for name, tensor in weights.items()}
     plain_parts = {}
-    for field in fields(batch):
+    for field in fields(ClipBatch):  # a plan follows from the noise
         value = getattr(batch, field.name)
         if isinstance(value, Tensor):
             tensors[f"batch/{field.name}"] = value.detach().cpu().contiguous()

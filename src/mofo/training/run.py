@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sys
@@ -18,8 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from mofo.data.batch import ClipBatch
-from mofo.data.clips import ClipDataset
-from mofo.data.loader import clip_batches
+from mofo.data.loader import batches
 from mofo.motion.cpus import usable_cpus
 from mofo.training.average import WeightAverage
 from mofo.training.checkpoint import Checkpoint, CheckpointFolder, fit_weights
@@ -29,8 +27,9 @@ from mofo.training.loop import Loop, NotANumber, StepLine
 from mofo.training.order import Division
 from mofo.training.recipe import plain, write_settings
 from mofo.training.replay import NotFiniteError, capture
+from mofo.training.same_run import about_videos, check_same_run
 from mofo.training.schedule import Schedule
-from mofo.training.settings import AREAS_ON_THE_FLY, Settings
+from mofo.training.settings import Settings
 from mofo.training.state import model_tensors, optimiser_tensors, restore
 from mofo.training.stop import StopRequest
 from mofo.training.task import RunReport, Task
@@ -57,20 +56,26 @@ class Run:
         self.out = Path(run.out)
         self.accelerator = engine(run)
         self.main = self.accelerator.is_main_process
+        self.videos = videos = len(task.dataset)
+        if videos * data.repeats < optim.batch:
+            raise SettingsError(
+                f"{videos} videos with data.repeats {data.repeats} are fewer clips than "
+                f"optim.batch {optim.batch}: lower optim.batch or raise data.repeats"
+            )
         self.division = Division.of(
             batch=optim.batch,
             micro=run.micro_batch,
             repeats=data.repeats,
             processes=self.accelerator.num_processes,
         )
-        videos = len(task.dataset)
-        self.videos = videos
         self.schedule = Schedule.of(optim, videos * data.repeats)
         self.folder = CheckpointFolder(self.out / "checkpoints", run.keep)
         checkpoint = self.folder.last()
         self.start, self._loss_before = 0, float("nan")
         if checkpoint is not None:
-            self._check_same(checkpoint)
+            check_same_run(checkpoint, task, run.out)
+            if self.main:  # a kill may have come between the checkpoint and the note
+                self.folder.note_best(checkpoint.step, checkpoint.facts.get("error"))
             self.start = checkpoint.step
             self._loss_before = float(checkpoint.facts.get("loss", "nan"))
         model = task.build()
@@ -102,33 +107,6 @@ class Run:
         inner: torch.optim.Optimizer = getattr(self.optimiser, "optimizer", self.optimiser)
         return inner
 
-    def _check_same(self, checkpoint: Checkpoint) -> None:
-        """Going on with other settings would be neither the old run nor a new one."""
-        before = checkpoint.facts.get("settings", {})
-        now = plain(self.settings)
-        # Paths may differ between machines, and what is in run changes nothing but for the seed.
-        free = {"data.source", "data.max_unreadable"}
-        if not {before.get("data", {}).get("areas"), now["data"]["areas"]} & set(AREAS_ON_THE_FLY):
-            free.add("data.areas")
-        differing = [
-            f"{section}.{key} {before.get(section, {}).get(key)!r}, now {value!r}"
-            for section, part in now.items()
-            for key, value in part.items()
-            if (section != "run" or key == "seed")
-            and f"{section}.{key}" not in free
-            and before.get(section, {}).get(key) != value
-        ]
-        known = checkpoint.facts.get("videos", {})
-        if known.get("count") != self.videos:
-            differing.append(f"{known.get('count')} videos, now {self.videos}")
-        elif known.get("names") != _digest(self.task.dataset):
-            differing.append(f"other names of the {self.videos} videos")
-        if differing:
-            raise SettingsError(
-                f"{self.out} holds a run with other settings ({'; '.join(differing)}): use them, "
-                "or another --run.out"
-            )
-
     def go(self) -> RunReport:
         """Trains and saves.
 
@@ -158,13 +136,13 @@ class Run:
             if self.main and self._progress:
                 self._explain()
             if self.start < end and not self._given_up():
-                batches = self._batches(end)
+                found = self._batches(end)
                 loop = Loop(
                     accelerator=self.accelerator,
                     model=self.model,
                     optimiser=self.optimiser,
                     one_pass=self.task.one_pass,
-                    batches=batches,
+                    batches=found,
                     passes=self.division.passes,
                     clips=self.division.batch,
                     schedule=self.schedule,
@@ -181,7 +159,7 @@ class Run:
                 except NotANumber as error:
                     self._give_up(error)
                 finally:
-                    batches.close()  # ends the workers
+                    found.close()  # ends the workers
                     if self.journal is not None:
                         self.journal.flush()
         if run.trackers:
@@ -205,7 +183,8 @@ class Run:
         order = self.task.order(self.division, rank, self.start, end)
         pin = self.accelerator.device.type == "cuda"
         workers = min(self.settings.run.workers, usable_cpus(), len(order))  # type: ignore[arg-type]
-        return clip_batches(self.task.dataset, order, workers=workers, pin=pin)
+        together = self.task.together
+        return batches(self.task.dataset, order, together, workers=workers, pin=pin)
 
     def _on_batch(self, step: int, batch: ClipBatch) -> None:
         failures: list[tuple[str, str]] = list(batch.failures)
@@ -244,14 +223,19 @@ class Run:
     def _on_save(self, step: int, *, last: bool) -> None:
         """Saves, validates first unless somebody waits for the end; every process takes part."""
         found: dict[str, float] = {}
+        failed: MofoError | None = None
         if last or step % self.settings.run.save_every == 0:
-            found = self._validate(step)
+            try:
+                found = self._validate(step)
+            except MofoError as caught:  # what was learned is kept all the same
+                failed = caught
         weights = model_tensors(self.model)
         moments = optimiser_tensors(self.model, self._inner())
         average = None
         if self.average is not None:
             with self.average.in_place():
-                average = model_tensors(self.model)
+                # On a CPU these are the model's own tensors, which are changed back.
+                average = {name: t.clone() for name, t in model_tensors(self.model).items()}
         if self.main:
             if self.journal is not None:
                 self.journal.flush()
@@ -260,15 +244,17 @@ class Run:
                 **self.task.facts(),
                 "kind": self.task.kind,
                 "settings": plain(self.settings),
-                "videos": {"count": self.videos, "names": _digest(self.task.dataset)},
+                "videos": about_videos(self.task),
                 "versions": versions(),
                 "validation": found,
                 "tried": asdict(self._tried),
             }
             # Without a result it is no candidate, where others have one.
-            error = found.get("error", math.inf if self._tried.last else loss)
+            error = found.get("error", math.inf if self.task.validates else loss)
             self.folder.save(step, weights, moments, facts, loss, average=average, error=error)
         self._since_save.clear()
+        if failed is not None:
+            raise failed
         self.accelerator.wait_for_everyone()
 
     def _validate(self, step: int) -> dict[str, float]:
@@ -367,12 +353,6 @@ class Run:
 
     def _last_loss(self) -> float:
         return sum(self._recent) / len(self._recent) if self._recent else self._loss_before
-
-
-def _digest(dataset: ClipDataset) -> str:
-    """Changes when the videos or their order do; where they lie does not matter."""
-    rows = ((video.key, video.start, video.end) for video in dataset.videos)
-    return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from mofo.data.batch import ClipBatch
 from mofo.data.clips import ClipDataset
 from mofo.training.order import Division
 from mofo.training.step import PassResult
+from mofo.types import ClipSample
 
 OnePass = Callable[[nn.Module, ClipBatch], PassResult]
 """A batch on the model's device to its loss."""
@@ -61,6 +62,8 @@ class Task(Protocol):
         one_pass: batch to loss.
         average: decay of the weights' running average; 0: none is kept.
         patience: validations in a row without a new best after which the run ends; 0: never.
+        together: makes a batch of samples, in the processes that read; as ``collate``.
+        validates: whether ``validate`` finds anything, so that the best checkpoint is told by it.
     """
 
     kind: str
@@ -69,9 +72,12 @@ class Task(Protocol):
     problems: tuple[tuple[str, str], ...]
     average: float
     patience: int
+    validates: bool
 
     @property
     def one_pass(self) -> OnePass: ...  # noqa: D102
+    @property
+    def together(self) -> Callable[[Sequence[ClipSample]], ClipBatch]: ...  # noqa: D102
 
     def build(self) -> nn.Module:
         """The model as it is before the first step."""

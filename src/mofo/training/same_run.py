@@ -1,0 +1,104 @@
+"""Whether a checkpoint is of the run that is asked for: to go on with another would be neither."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mofo.training.checkpoint import Checkpoint
+from mofo.training.recipe import plain
+from mofo.training.settings import AREAS_ON_THE_FLY
+from mofo.training.task import Task
+from mofo.types import SettingsError
+
+# What a task's facts say about its data in short, and what it means that they differ.
+_ABOUT_DATA = {
+    "labels": "other labels of the videos",
+    "validated": "other validation videos, or other labels of them",
+}
+
+
+def check_same_run(checkpoint: Checkpoint, task: Task, out: str) -> None:
+    """Whether a run can go on from a checkpoint.
+
+    Paths may differ between machines, and what is in the section ``run`` changes nothing but for
+    the seed.
+
+    Args:
+        checkpoint: the newest one of the run.
+        task: what is asked for.
+        out: the run's folder, for the error.
+
+    Raises:
+        SettingsError: other settings, videos, classes or labels: which, in one line.
+    """
+    facts = checkpoint.facts
+    kind = facts.get("kind", task.kind)
+    if kind != task.kind:
+        raise SettingsError(
+            f"{out} holds a run of `mofo {kind}`: use another --run.out for `mofo {task.kind}`"
+        )
+    differing = [
+        *_settings(facts.get("settings", {}), plain(task.settings)),
+        *_videos(facts.get("videos", {}), task),
+        *_labels(facts, task.facts()),
+    ]
+    if differing:
+        raise SettingsError(
+            f"{out} holds a run with other settings ({'; '.join(differing)}): use them, or another "
+            "--run.out"
+        )
+
+
+def about_videos(task: Task) -> dict[str, Any]:
+    """What a checkpoint remembers of the videos; where they lie does not matter."""
+    rows = [(video.key, video.start, video.end) for video in task.dataset.videos]
+    return {"count": len(rows), "names": digest(rows)}
+
+
+def digest(rows: Any) -> str:
+    """Changes when anything in it does, or its order; plain data."""
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    free = {"data.source", "data.validation", "data.max_unreadable"}
+    if not {before.get("data", {}).get("areas"), now["data"]["areas"]} & set(AREAS_ON_THE_FLY):
+        free.add("data.areas")
+    return [
+        f"{section}.{key} {before.get(section, {}).get(key)!r}, now {value!r}"
+        for section, part in now.items()
+        for key, value in part.items()
+        if (section != "run" or key == "seed")
+        and f"{section}.{key}" not in free
+        and before.get(section, {}).get(key) != value
+    ]
+
+
+def _videos(before: Mapping[str, Any], task: Task) -> list[str]:
+    now = about_videos(task)
+    if before.get("count") != now["count"]:
+        return [f"{before.get('count')} videos, now {now['count']}"]
+    if before.get("names") != now["names"]:
+        return [f"other names of the {now['count']} videos"]
+    return []
+
+
+def _labels(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    differing = []
+    for head, names in now.get("classes", {}).items():
+        known = before.get("classes", {}).get(head, [])
+        if len(known) != len(names):
+            differing.append(f"{len(known)} classes of {head!r}, now {len(names)}")
+        elif known != names:
+            other = next(b for a, b in zip(known, names, strict=True) if a != b)
+            differing.append(f"other classes of {head!r}, such as {other!r}")
+    if not differing:  # labels are numbers of classes
+        differing = [
+            text
+            for key, text in _ABOUT_DATA.items()
+            if key in now and before.get(key, now[key]) != now[key]
+        ]
+    return differing
