@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.recipe import (
     explain_keys,
     known_keys,
@@ -11,18 +12,65 @@ from mofo.training.recipe import (
     settings_from,
     write_settings,
 )
+from mofo.training.settings import PretrainSettings
 from mofo.types import SettingsError
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+EVERY = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+FINETUNING = [path for path in EVERY if "-finetune" in path.stem]
+RECIPES = [path for path in EVERY if path not in FINETUNING]
 NEEDED = [("data.source", "videos"), ("run.out", "out")]
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
 def test_every_recipe_is_valid_and_writes_back(path, tmp_path):
-    settings = load_settings(path, NEEDED)
+    kind = FinetuneSettings if path in FINETUNING else PretrainSettings
+    settings = load_settings(path, NEEDED, kind)
     write_settings(settings, tmp_path / "again.yaml")
-    assert load_settings(tmp_path / "again.yaml") == settings
-    settings.model_settings()
+    assert load_settings(tmp_path / "again.yaml", kind=kind) == settings
+    if path in RECIPES:
+        settings.model_settings()
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FINETUNING if not p.stem.endswith("-mean")], ids=lambda path: path.stem
+)
+def test_every_finetuning_follows_a_pretraining_and_has_its_baseline(path):
+    ours = load_settings(path, NEEDED, FinetuneSettings)
+    mean = plain(load_settings(path.with_name(f"{path.stem}-mean.yaml"), NEEDED, FinetuneSettings))
+    assert mean["model"].pop("fusion") == "mean"
+    wanted = plain(ours)
+    assert wanted["model"].pop("fusion") == "cross_attention"
+    assert mean == wanted
+    before = load_settings(
+        path.with_name(f"{path.stem.removesuffix('-finetune')}.yaml"), NEEDED, PretrainSettings
+    )
+    for key in ("frames", "size", "flip", "areas"):
+        assert getattr(ours.data, key) == getattr(before.data, key), key
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "batch", "peak", "decay", "drop_path", "repeats", "flip", "sampling"),
+    [
+        ("ssv2", 50, 512, 1e-3, 0.75, 0.1, 1, False, "segments"),
+        ("ek100", 50, 512, 1e-3, 0.75, 0.1, 1, False, "segments"),
+        ("k400", 75, 768, 7.5e-4, 0.75, 0.1, 2, True, "dense"),
+        ("ucf101", 100, 256, 2.5e-4, 0.7, 0.2, 2, True, "dense"),
+    ],
+)
+def test_published_settings_of_finetuning(
+    name, epochs, batch, peak, decay, drop_path, repeats, flip, sampling
+):
+    path = EVERY[0].parent / f"{name}-finetune.yaml"
+    settings = load_settings(path, NEEDED, FinetuneSettings)
+    optim, augment, data = settings.optim, settings.augment, settings.data
+    assert (optim.epochs, optim.batch, optim.layer_decay) == (epochs, batch, decay)
+    assert optim.lr * batch / 256 == pytest.approx(peak)
+    assert (settings.model.drop_path, settings.loss.smoothing) == (drop_path, 0.1)
+    assert (data.repeats, data.flip, data.sampling) == (repeats, flip, sampling)
+    assert (augment.randaugment, augment.magnitude, augment.erasing) == (4, 7, 0.25)
+    assert (augment.mixup, augment.cutmix, augment.mixing) == (0.8, 1.0, 1.0)
+    heads = ("verb", "noun") if name == "ek100" else ("label",)
+    assert data.heads == heads
 
 
 @pytest.mark.parametrize("path", [p for p in RECIPES if not p.stem.endswith("-tube")], ids=str)
@@ -35,7 +83,7 @@ def test_every_recipe_has_its_baseline(path):
 
 
 def test_published_settings_of_something_something():
-    settings = load_settings(RECIPES[0].parent / "ssv2.yaml", NEEDED)
+    settings = load_settings(EVERY[0].parent / "ssv2.yaml", NEEDED)
     assert (settings.optim.batch, settings.optim.epochs, settings.optim.lr) == (2048, 800, 1.5e-4)
     assert (settings.mask.ratio, settings.mask.inside) == (0.9, 0.75)
     assert (settings.data.stride, settings.data.flip, settings.model.size) == (2, False, "base")
@@ -101,9 +149,10 @@ def test_plain_settings_come_back(settings):
     assert settings_from(yaml.safe_load(yaml.safe_dump(plain(settings)))) == settings
 
 
-def test_every_key_is_explained():
-    lines = explain_keys().splitlines()
-    for key in known_keys():
+@pytest.mark.parametrize("kind", [PretrainSettings, FinetuneSettings])
+def test_every_key_is_explained(kind):
+    lines = explain_keys(kind).splitlines()
+    for key in known_keys(kind):
         section, _, name = key.partition(".")
         start = lines.index(f"{section}:")
         place = next(i for i in range(start, len(lines)) if lines[i].startswith(f"  {name} ("))
