@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mofo.data.catalog_file import Looks
+    from mofo.data.tally import Tally
     from mofo.video.catalog import Catalog
+    from mofo.video.files import Found
 
 EPILOG = """\
 The format is recognised by the names and first lines of files; --format, or ssv2:PATH as SOURCE,
-says it. docs/data.md shows the tree that each expects.
+says it. docs/data.md shows the tree that each expects. CSV tables, plain lists and catalogs may be
+long: unless --probe asks for more, they are never in memory as a whole.
 
 examples:
   mofo data convert something-something-v2/ --to ssv2.parquet
@@ -45,9 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; 0 when the file is written, 1 when it is but some videos cannot be used."""
-    from mofo.data.catalog_file import write_catalog, write_table
-    from mofo.types import MofoError, SettingsError
+    from mofo.data.tally import Tally
+    from mofo.types import SettingsError
     from mofo.video.catalog import read_catalog
+    from mofo.video.stream import video_stream
 
     target = Path(args.to)
     if target.suffix.lower() not in (".parquet", ".csv"):
@@ -59,25 +63,35 @@ def run(args: argparse.Namespace) -> int:
     if any(Path(source).absolute() == target.absolute() for source in args.sources):
         raise SettingsError(f"{target}: is a source itself; give --to another name")
     prefix = f"{args.format}:" if args.format else ""
-    catalog = read_catalog(
-        [source if _is_told(source) else f"{prefix}{source}" for source in args.sources],
-        videos=args.videos,
-        split_number=args.split_number,
-    )
-    if not catalog.videos:
-        where, reason = catalog.problems[0] if catalog.problems else ("", "all are excluded")
-        raise MofoError(f"no video is left: {where}: {reason}".replace(": :", ":"))
+    sources = [source if _is_told(source) else f"{prefix}{source}" for source in args.sources]
+    # Long lists are read row by row; what has to be looked at as a whole is not.
+    stream = None if args.probe else video_stream(sources, videos=args.videos)
+    if stream is not None:
+        rows = Tally(stream, stream)
+        _write(target, rows, stream.found, None)
+        _tell(rows, stream.found, stream.problems, len(stream.excluded), target)
+        return 1 if stream.problems else 0
+    catalog = read_catalog(sources, videos=args.videos, split_number=args.split_number)
+    rows = Tally(catalog.videos, catalog)
     looks, unreadable = _probe(catalog, args) if args.probe else (None, [])
     problems = [*catalog.problems, *unreadable]
+    _write(target, rows, catalog, looks)
+    _tell(rows, catalog, problems, len(catalog.excluded), target)
+    return 1 if problems else 0
+
+
+def _write(
+    target: Path, rows: Tally, about: Catalog | Found, looks: dict[str, Looks] | None
+) -> None:
+    from mofo.data.catalog_file import write_catalog, write_table
+
     if target.suffix.lower() == ".csv":
-        write_table(target, catalog.videos, looks=looks)
+        write_table(target, rows, looks=looks)
     else:
         write_catalog(
-            target, catalog.videos, classes=catalog.classes, flip=catalog.flip, looks=looks,
-            apart=catalog.apart,
+            target, rows, classes=about.classes, flip=about.flip, looks=looks,
+            apart=about.apart, distinct=True,
         )  # fmt: skip
-    _tell(catalog, problems, target)
-    return 1 if problems else 0
 
 
 def _is_told(source: str) -> bool:
@@ -109,7 +123,13 @@ def _probe(
     return looks, unreadable
 
 
-def _tell(catalog: Catalog, problems: list[tuple[str, str]], target: Path) -> None:
+def _tell(
+    rows: Tally,
+    about: Catalog | Found,
+    problems: Sequence[tuple[str, str]],
+    excluded: int,
+    target: Path,
+) -> None:
     shown = 20
     if problems:
         print(f"cannot be used ({len(problems):,}):", file=sys.stderr)
@@ -117,23 +137,16 @@ def _tell(catalog: Catalog, problems: list[tuple[str, str]], target: Path) -> No
             print(f"  {name}: {reason}", file=sys.stderr)
         if len(problems) > shown:
             print(f"  and {len(problems) - shown:,} more", file=sys.stderr)
-    files = len({video.path for video in catalog})
-    splits = Counter(video.split or "no split" for video in catalog)
-    heads = Counter(head for video in catalog for head in {head for head, _ in video.labels})
-    parts = [f"{len(catalog):,} rows of {files:,} files"]
-    parts.append(", ".join(f"{count:,} {split}" for split, count in splits.items()))
-    for head in heads:
-        names = {name for video in catalog for h, name in video.labels if h == head}
-        several = (
-            f"{len(names):,} of {len(catalog.classes[head]):,}"
-            if (head in catalog.classes)
-            else f"{len(names):,}"
-        )
+    parts = [f"{rows.count:,} rows of {rows.files():,} files"]
+    parts.append(", ".join(f"{count:,} {split}" for split, count in rows.splits.items()))
+    for head, names in rows.names.items():
+        known = about.classes.get(head)
+        several = f"{len(names):,} of {len(known):,}" if known else f"{len(names):,}"
         parts.append(f"{head}: {several} classes")
-    if catalog.excluded:
-        parts.append(f"{len(catalog.excluded):,} in quarantine left out")
+    if excluded:
+        parts.append(f"{excluded:,} in quarantine left out")
     print("; ".join(parts))
-    if catalog.flip is False:
+    if about.flip is False:
         print("labels know left from right: keep data.flip off")
     print(f"  {target}")
     print(f"next: mofo data check {target} --out check")

@@ -15,8 +15,9 @@ in training), none, shuffled (another video's), centre (the middle of the frame)
 from --store); or codec, dis, or the folder of a store.
 Several processes: torchrun --nproc-per-node 2 -m mofo evaluate ...
 
-example:
+examples:
   mofo evaluate runs/fine test.csv --store areas --out results
+  mofo evaluate runs/ek100 epic-kitchens/ --split test --submission ek100.zip
 """
 _TOLD = 20  # videos that are left out
 
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the videos; more end the test (0.05)",
     )  # fmt: skip
     add("--out", metavar="DIR", help="folder for results.json and pictures")
+    add("--submission", metavar="FILE", help="also write the EPIC-KITCHENS challenge's .zip")
     add("--quiet", action="store_true", help="no progress")
 
 
@@ -60,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         seed=args.seed,
         max_unreadable=args.max_unreadable,
+        submission=args.submission,
         progress=not args.quiet,
     )
     if not is_main():
@@ -73,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         if len(results.left_out) > _TOLD:
             print("  ... all of them are in results.json, see --out", file=sys.stderr)
     print(results_table(results))
+    if args.submission:
+        print(f"\n  {args.submission}")
     if args.out:
         print()
         for file in write_evaluation(results, args.out):

@@ -136,7 +136,7 @@ def _listed(sources: list[str]) -> tuple[tuple[Video, ...], list[tuple[str, str]
     if not there:
         return (), failures
     catalog = read_catalog(there)
-    return catalog.videos, [*failures, *catalog.problems]
+    return tuple(catalog.videos), [*failures, *catalog.problems]
 
 
 def _of(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mofo.motion.parts import replaced
 from mofo.types import MofoError
+from mofo.video.files import Apart
 from mofo.video.formats.parquet import BATCH, META, NUMBERS, TEXTS, TIMES, VERSION
 from mofo.video.table import HEADS, SEVERAL
 from mofo.video.video import LABEL, Video
@@ -35,20 +37,24 @@ class Looks:
 
 def write_catalog(
     path: str | Path,
-    videos: Sequence[Video],
+    videos: Iterable[Video],
     *,
     classes: Mapping[str, Sequence[str]] | None = None,
     flip: bool | None = None,
     looks: Mapping[str, Looks] | None = None,
+    apart: Apart | None = None,
+    distinct: bool = False,
 ) -> None:
     """Write a catalog as Parquet, see ``mofo.video.formats.parquet`` for its columns.
 
     Args:
         path: of the file; its folder is made.
-        videos: rows.
+        videos: rows; gone through twice, and not held.
         classes: by head, names in the order of their numbers.
         flip: False where mirroring would make labels wrong.
         looks: by path of a video, what is known about it.
+        apart: what is evaluated apart, see ``Catalog``.
+        distinct: no two rows say the same about the same file, as in any ``Catalog``.
 
     Raises:
         MofoError: a head has the name of another column.
@@ -69,11 +75,16 @@ def write_catalog(
         "heads": list(several),
         "classes": {head: list(names) for head, names in (classes or {}).items()},
         "flip": flip,
+        "apart": apart or {},
+        "distinct": distinct,
     }
     schema = pa.schema(fields, metadata={META: json.dumps(meta).encode()})
     with replaced(target, flush=True) as part, pq.ParquetWriter(part, schema) as writer:
-        for first in range(0, max(len(videos), 1), BATCH):
-            some = videos[first : first + BATCH]
+        rows = iter(videos)
+        for number in itertools.count():
+            some = list(itertools.islice(rows, BATCH))
+            if not some and number:
+                break
             columns: dict[str, list[Any]] = {
                 "path": [_relative(video.path, target) for video in some],
                 **{name: [getattr(video, name) for video in some] for name in TEXTS[1:] + TIMES},
@@ -89,7 +100,7 @@ def write_catalog(
 
 
 def write_table(
-    path: str | Path, videos: Sequence[Video], *, looks: Mapping[str, Looks] | None = None
+    path: str | Path, videos: Iterable[Video], *, looks: Mapping[str, Looks] | None = None
 ) -> None:
     """Write a catalog as CSV with a header, as ``read_table`` reads it.
 
@@ -98,7 +109,7 @@ def write_table(
 
     Args:
         path: of the file; its folder is made.
-        videos: rows.
+        videos: rows; gone through twice, and not held.
         looks: by path of a video, what is known about it.
 
     Raises:
@@ -139,7 +150,7 @@ def _made(path: str | Path) -> Path:
     return target
 
 
-def _heads(videos: Sequence[Video], target: Path) -> dict[str, bool]:
+def _heads(videos: Iterable[Video], target: Path) -> dict[str, bool]:
     """The kinds of labels, and whether any video has several classes of it."""
     several: dict[str, bool] = {}
     for video in videos:

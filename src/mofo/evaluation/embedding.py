@@ -166,7 +166,7 @@ def chosen(catalog: Catalog, split: str | None) -> tuple[Video, ...]:
         EvaluationError: there are none: which splits there are.
     """
     if split is None:
-        videos = catalog.videos
+        videos = tuple(catalog.videos)
     else:
         videos = tuple(video for video in catalog if video.split == split)
     if videos:

@@ -14,17 +14,19 @@ from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from mofo.data.view_clips import ViewDataset, ViewSettings
+from mofo.evaluation.epic import check_submission, judge_apart, parts_apart, submit
 from mofo.evaluation.intervals import DRAWS, Sample
 from mofo.evaluation.provenance import choose_areas
 from mofo.evaluation.results import Results
 from mofo.evaluation.scoring import Scorer, ViewScores, joined, score_views
-from mofo.evaluation.truth import Truth
+from mofo.evaluation.truth import ACTION, Truth
 from mofo.evaluation.views import SPATIAL, TEMPORAL, EvaluationError, average_views
 from mofo.motion.cpus import usable_cpus
 from mofo.training.saved import SavedClassifier, open_classifier
 from mofo.training.unreadable import TooManyUnreadableError
 from mofo.types import MofoError
 from mofo.video.catalog import Catalog, Video, read_catalog
+from mofo.video.row_table import where
 
 VALIDATION = "validation"
 ALL = "all"
@@ -45,6 +47,7 @@ def evaluate(
     seed: int = 0,
     draws: int = DRAWS,
     max_unreadable: float = 0.05,
+    submission: str | Path | None = None,
     progress: bool = False,
 ) -> Results:
     """Tests a fine-tuned model on labelled videos.
@@ -65,6 +68,8 @@ def evaluate(
         seed: of the intervals' draws and of shuffled areas.
         draws: resamplings for the intervals.
         max_unreadable: share of the videos that may be unreadable; they are left out and told.
+        submission: file for the EPIC-KITCHENS-100 challenge, ``.zip`` or ``.json``. Segments
+            without labels (``split="test"``) are then scored and not judged.
         progress: show a bar on stderr.
 
     Raises:
@@ -78,9 +83,13 @@ def evaluate(
     saved = open_classifier(checkpoint)
     catalog = read_catalog([sources] if isinstance(sources, str | Path) else sources)
     videos, chosen_split = _of_split(catalog, split)
-    truth = Truth(
-        videos, saved.classes, several=saved.settings.labels == "multi", given=catalog.classes
-    )
+    truth: Truth | None = None
+    if submission is not None:
+        check_submission(submission, videos, saved.classes, catalog.classes)
+    if submission is None or any(video.labels for video in videos):
+        truth = Truth(
+            videos, saved.classes, several=saved.settings.labels == "multi", given=catalog.classes
+        )
     choice = choose_areas(areas, store, saved, seed=seed)
     try:
         settings = ViewSettings(
@@ -138,10 +147,18 @@ def evaluate(
         )
         for head, logits_RC in found.logits.items()
     }  # fmt: skip
+    heads = {} if truth is None else truth.judge(averaged, kept, sample)
+    if truth is not None and ACTION in heads:
+        heads |= judge_apart(truth, averaged, kept, sample, parts_apart(videos, catalog))
+    about = _about(saved, sources, chosen_split, settings, choice.line, scorer, len(kept))
+    if submission is not None and state.is_main_process:
+        equal = submit(submission, averaged, kept, videos, saved.classes, catalog.classes)
+        lacking = f"; {equal:,} unreadable ones with equal scores" if equal else ""
+        about["submission"] = f"{submission}: {len(videos):,} segments{lacking}"
     return Results(
-        truth.judge(averaged, kept, sample),
+        heads,
         settings.views,
-        about=_about(saved, sources, chosen_split, settings, choice.line, scorer, len(kept)),
+        about=about,
         left_out=tuple(sorted(unreadable.items())),
     )
 
@@ -176,7 +193,7 @@ def _all(
     return joined(scores)
 
 
-def _of_split(catalog: Catalog, split: str | None) -> tuple[tuple[Video, ...], str]:
+def _of_split(catalog: Catalog, split: str | None) -> tuple[Sequence[Video], str]:
     """The videos to test on, and which these are."""
     there = Counter(video.split for video in catalog if video.split)
     wanted = split or (VALIDATION if there else ALL)
@@ -185,7 +202,7 @@ def _of_split(catalog: Catalog, split: str | None) -> tuple[tuple[Video, ...], s
             name, reason = catalog.problems[0]
             raise EvaluationError(f"{name}: {reason}; there is no video to evaluate")
         return catalog.videos, ALL
-    found = tuple(video for video in catalog if video.split == wanted)
+    found = where(catalog.videos, lambda video: video.split == wanted)
     if not found:
         told = ", ".join(f"{name} ({count})" for name, count in sorted(there.items()))
         raise EvaluationError(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mofo.data.labels import LabelError, LabelTable
+from mofo.evaluation.actions import part_scores
 from mofo.evaluation.intervals import Sample
 from mofo.evaluation.recognition import (
     recognise,
@@ -132,6 +133,26 @@ class _JointActions:
         return recognise_actions(
             score_VA, self._pairs_A2, self._pair_V2[rows], self._verbs, self._nouns, sample
         )
+
+
+def action_parts(
+    action_VA: np.ndarray, actions: Sequence[str], given: Mapping[str, Sequence[str]]
+) -> dict[str, np.ndarray]:
+    """Scores of verbs and of nouns from those of actions, in the source's order of classes.
+
+    Raises:
+        LabelError: an action that is no pair of them.
+    """
+    number = {head: {name: c for c, name in enumerate(given[head])} for head in (VERB, NOUN)}
+    pairs = [_halves(action) or (action, "") for action in actions]
+    scores = {}
+    for k, head in enumerate((VERB, NOUN)):
+        strange = [pair for pair in pairs if pair[k] not in number[head]]
+        if strange:
+            raise LabelError(f"{' '.join(strange[0])!r}: is no verb and noun of the source")
+        part_A = np.array([number[head][pair[k]] for pair in pairs], np.int64)
+        scores[head] = part_scores(action_VA, part_A, len(given[head]))
+    return scores
 
 
 def _halves(action: str) -> tuple[str, str] | None:

@@ -33,7 +33,7 @@ def results_table(results: Results, *, rows: int = _ROWS) -> str:
             f"[{100 * value.low:.2f}, {100 * value.high:.2f}]"
             for name, value in found.measures.items()
         ]
-        if rows:
+        if rows and not _is_part(head):
             lines += ["", *_classes(found, rows)]
     return "\n".join(lines)
 
@@ -53,6 +53,8 @@ def write_evaluation(results: Results, folder: str | Path) -> list[Path]:
     paths = [folder / RESULTS]
     write_results(results, paths[0])
     for head, found in results.heads.items():
+        if _is_part(head):  # its videos are among those of the whole
+            continue
         end = f"_{head}" if len(results.heads) > 1 else ""
         title = "" if len(results.heads) == 1 else f"{head}: "
         if found.confusion:
@@ -61,6 +63,11 @@ def write_evaluation(results: Results, folder: str | Path) -> list[Path]:
         paths.append(folder / f"classes{end}.png")
         write_class_chart(found, paths[-1], title=f"{title}{_headline(found)}")
     return paths
+
+
+def _is_part(head: str) -> bool:
+    """Whether these are some of the videos only, as in "action (tail)"."""
+    return head.endswith(")")
 
 
 def _title(head: str, found: Recognition) -> str:

@@ -5,7 +5,7 @@ reader to say.
 """
 
 # os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH112, PTH113, PTH114, PTH118, PTH207
+# ruff: noqa: PTH112, PTH113, PTH207
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from pathlib import Path, PurePath
 from typing import overload
 
 from mofo.types import MofoError
-from mofo.video.files import EXTENSIONS, Found, Problems, is_video, video_files
+from mofo.video.distinct import RealFiles, said
+from mofo.video.files import EXTENSIONS, Apart, Found, Problems, is_video, video_files
+from mofo.video.formats import parquet
 from mofo.video.formats.folder import with_labels
 from mofo.video.formats.registry import read_source, split_name
-from mofo.video.formats.source import first_line
+from mofo.video.formats.source import Source, first_line
 from mofo.video.quarantine import Quarantine
 from mofo.video.table import read_table
 from mofo.video.video import Video
@@ -37,20 +39,24 @@ class Catalog(Sequence[Video]):
     """Videos in a fixed order, and what could not be listed.
 
     Attributes:
-        videos: each key once, unless a table lists several stretches of one file.
+        videos: each key once, unless a table lists several stretches of one file. A tuple, or
+            columns of which videos are made when they are asked for; see ``RowTable``.
         problems: ``(name, reason)`` of each file or folder that is no usable video; one line each.
         classes: by head, the names of its classes in the order of their numbers, where a source
             says so; see ``LabelTable``.
         flip: False if a source's labels know left from right, so that mirroring clips would make
             them wrong; None if no source says anything.
         excluded: ``(path, reason)`` of each video that a quarantine list leaves out.
+        apart: what the official evaluation of a data set measures apart: "tail", names of rare
+            classes by head; "unseen", persons who are not in the training set, by split.
     """
 
-    videos: tuple[Video, ...] = ()
+    videos: Sequence[Video] = ()
     problems: tuple[tuple[str, str], ...] = ()
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     flip: bool | None = None
     excluded: tuple[tuple[str, str], ...] = ()
+    apart: Apart = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -60,7 +66,8 @@ class Catalog(Sequence[Video]):
     @overload
     def __getitem__(self, index: slice) -> tuple[Video, ...]: ...
     def __getitem__(self, index: int | slice) -> Video | tuple[Video, ...]:
-        return self.videos[index]
+        some = self.videos[index]
+        return tuple(some) if isinstance(some, Sequence) else some
 
     def __iter__(self) -> Iterator[Video]:
         return iter(self.videos)
@@ -107,16 +114,14 @@ def read_catalog(
     Raises:
         MofoError: a source does not exist, matches nothing, or cannot be read.
     """
-    if isinstance(sources, str | Path):
-        sources = [sources]
-    names = [os.fspath(source) for source in sources]
-    lists = [name for name in names if name.startswith(EXCLUDE) and not os.path.lexists(name)]
-    quarantine = Quarantine(Path(name.removeprefix(EXCLUDE)) for name in lists)
+    names, quarantine = split_sources(sources)
+    if len(names) == 1:
+        whole = _columns(names[0], quarantine, videos)
+        if whole is not None:
+            return whole
     problems: Problems = []
     found: list[Found] = []
     for name in names:
-        if name in lists:
-            continue
         before = len(problems)
         one = _source(name, problems, videos, split_number)
         if not one.videos and len(problems) == before:
@@ -131,7 +136,45 @@ def read_catalog(
     unique = dict.fromkeys((_printable(name), reason) for name, reason in problems)
     every = tuple(video for one in found for video in one.videos)
     flip = False if any(one.flip is False for one in found) else None
-    return Catalog(every, tuple(unique), _one_order(found), flip, tuple(excluded))
+    apart = next((one.apart for one in found if one.apart), {})
+    return Catalog(every, tuple(unique), _one_order(found), flip, tuple(excluded), apart)
+
+
+def split_sources(sources: str | Path | Sequence[str | Path]) -> tuple[list[str], Quarantine]:
+    """The names of the sources, and what the quarantine lists among them leave out."""
+    several = [sources] if isinstance(sources, str | Path) else sources
+    names = [os.fspath(source) for source in several]
+    lists = [name for name in names if name.startswith(EXCLUDE) and not os.path.lexists(name)]
+    quarantine = Quarantine(Path(name.removeprefix(EXCLUDE)) for name in lists)
+    return [name for name in names if name not in lists], quarantine
+
+
+def _columns(name: str, quarantine: Quarantine, videos: str | Path | None) -> Catalog | None:
+    """A catalog of mofo, which may be long: its rows stay columns; None if it is none."""
+    kind, path = split_name(name)
+    is_catalog = kind == "parquet" or (kind is None and path.lower().endswith(".parquet"))
+    if not (is_catalog and os.path.isfile(path) and parquet.is_distinct(Path(path))):
+        return None
+    excluded: Problems = []
+
+    def keep(video: Video) -> bool:
+        reason = quarantine.reason(video)
+        if reason is not None:
+            excluded.append((_printable(video.path), reason))
+        return reason is None
+
+    source = Source(path, videos=videos)
+    found, rows = parquet.read_columns(source, keep if len(quarantine) else None)
+    unique = dict.fromkeys((_printable(name), reason) for name, reason in source.problems)
+    if not len(rows) and unique:
+        where, reason = next(iter(unique))
+        raise MofoError(
+            f"{path}: none of its {len(source.problems):,} videos can be used, the first for this "
+            f"reason: {where}: {reason}; --videos DIR of `mofo data convert` says where videos are"
+        )
+    if not len(rows) and not excluded:
+        raise MofoError(f"{name}: no video there; it has no rows")
+    return Catalog(rows, tuple(unique), found.classes, found.flip, tuple(excluded), found.apart)
 
 
 def _source(name: str, problems: Problems, videos: str | Path | None, split_number: int) -> Found:
@@ -144,8 +187,8 @@ def _source(name: str, problems: Problems, videos: str | Path | None, split_numb
         raise MofoError(
             f"{name}: does not exist; give a video, a folder, a pattern, a CSV file or a data set"
         )
-    is_table = kind is None and _is_table(path)
-    if kind or is_folder or (path.lower().endswith(_MAY_BE_LISTS) and not is_table):
+    is_plain = kind is None and is_table(path)
+    if kind or is_folder or (path.lower().endswith(_MAY_BE_LISTS) and not is_plain):
         found = read_source(path, kind, problems, videos=videos, split_number=split_number)
         if found is not None:
             return found
@@ -162,7 +205,7 @@ def _source(name: str, problems: Problems, videos: str | Path | None, split_numb
     return found
 
 
-def _is_table(path: str) -> bool:
+def is_table(path: str) -> bool:
     """A CSV file that has a column "path"."""
     if not (path.lower().endswith(".csv") and os.path.isfile(path)):
         return False
@@ -259,7 +302,7 @@ def _distinct(found: list[Found]) -> None:
     An entry that says nothing is dropped where an earlier source has the file, and an entry of a
     file that an earlier source has taken as a whole, without a word about it, likewise.
     """
-    folders: dict[str, str] = {}
+    real = RealFiles()
     files: dict[str, str] = {}  # what paths really are
     earlier: set[str] = set()  # files of earlier sources
     plain: set[str] = set()  # those that are whole, and nothing is said about
@@ -269,16 +312,14 @@ def _distinct(found: list[Found]) -> None:
         for video in one.videos:
             file = files.get(video.path)
             if file is None:
-                file = files[video.path] = _real(video.path, folders)
-            says_nothing = _said(video) == _NOTHING
+                file = files[video.path] = real(video.path)
+            says_nothing = said(video) == _NOTHING
             if file in plain or (says_nothing and file in earlier):
                 continue
-            number = hash((file, _said(video)))
+            number = hash((file, said(video)))
             before = first.setdefault(number, video)
-            while before is not video and (files[before.path], _said(before)) != (
-                file,
-                _said(video),
-            ):
+            same = (file, said(video))
+            while before is not video and (files[before.path], said(before)) != same:
                 number += 1
                 before = first.setdefault(number, video)
             if before is not video:
@@ -293,20 +334,6 @@ def _distinct(found: list[Found]) -> None:
 
 
 _NOTHING = ((), None, None, None, None)
-
-
-def _said(video: Video) -> tuple[object, ...]:
-    return video.labels, video.start, video.end, video.split, video.name
-
-
-def _real(path: str, folders: dict[str, str]) -> str:
-    """The real file behind a path; folders are resolved once for all their files."""
-    folder, name = os.path.split(path)
-    real = folders.get(folder)
-    if real is None:
-        real = folders[folder] = os.path.realpath(folder)
-    file = os.path.join(real, name)
-    return os.path.realpath(file) if os.path.islink(file) else file
 
 
 def _unique_keys(found: list[Found]) -> None:

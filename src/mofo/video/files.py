@@ -1,7 +1,7 @@
 """Video files below a folder, and what was found in one source of a catalog."""
 
 # os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH116, PTH122
+# ruff: noqa: PTH116, PTH120, PTH122
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ EXTENSIONS = frozenset(
 Problems = list[tuple[str, str]]
 """``(name, reason)`` of files, folders and rows that cannot be used."""
 
+Apart = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""What is evaluated apart, and of which kind or split: ``{"tail": {"verb": ("cut", ...)}}``."""
+
 
 @dataclass
 class Found:
@@ -31,12 +34,14 @@ class Found:
         videos: in the source's order.
         classes: by head, the names of its classes in the order of their numbers, if it says so.
         flip: False if labels know left from right, so that mirroring would make them wrong.
+        apart: what its official evaluation measures apart, see ``Catalog``.
     """
 
     root: str
     videos: list[Video] = field(default_factory=list)
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     flip: bool | None = None
+    apart: Apart = field(default_factory=dict)
 
     def key(self, path: str) -> str:
         """The key of a file below ``root``."""
@@ -56,6 +61,31 @@ class Found:
             self.videos.append(replace(video, path=path, key=plain.key) if video else plain)
         else:
             problems.append((path, reason))
+
+
+class Root:
+    """The folder that keys are relative to: ``base``, or what files have in common.
+
+    It is what they have in common if any of them lies outside of ``base``.
+    """
+
+    def __init__(self, base: str) -> None:
+        self._base, self._below = base, base.rstrip(os.sep) + os.sep
+        self._common: str | None = None
+        self._is_outside = False
+
+    def add(self, path: str) -> None:
+        """Another file, by its absolute path."""
+        self._is_outside |= not path.startswith(self._below)
+        folder = os.path.dirname(path)
+        if folder != self._common:
+            both = [folder] if self._common is None else [folder, self._common]
+            self._common = os.path.commonpath(both)
+
+    @property
+    def path(self) -> str:
+        """The folder."""
+        return (self._common or self._base) if self._is_outside else self._base
 
 
 def is_video(name: str) -> bool:

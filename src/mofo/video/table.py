@@ -8,11 +8,12 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 from mofo.types import MofoError
-from mofo.video.video import LABEL, Video, why_unusable
+from mofo.video.distinct import Usable
+from mofo.video.video import LABEL, Video
 
 HEADS = (LABEL, "verb", "noun", "action")
 """Columns that hold labels, one class a cell."""
@@ -24,15 +25,16 @@ SPLITS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """Names of splits as they are found, and what they are called here."""
-
-
+_SHARED = 20_000  # paths that are remembered
 Labels = tuple[tuple[str, str], ...]
 
 
-def read_table(
+def table_rows(
     table: Path, problems: list[tuple[str, str]], folder: Path | None = None
-) -> list[Video]:
-    """The videos of a CSV table, in its order; their keys are still empty.
+) -> Iterator[Video]:
+    """The rows of a CSV table, one after the other; their keys are still empty.
+
+    Whether the files are there is not looked at.
 
     Columns, in any order: ``path``, relative to the table; if wanted, a class: ``label`` (or
     ``verb``, ``noun``, ``action``; or ``labels`` with ";" between several), as text or number;
@@ -45,11 +47,9 @@ def read_table(
         folder: what paths are relative to, if not the table's.
 
     Raises:
-        MofoError: no such table, or nothing in it.
+        MofoError: no such table, or no column ``path``.
     """
     root = str((folder or table.parent).absolute())
-    videos: list[Video] = []
-    before = len(problems)
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -60,35 +60,49 @@ def read_table(
                     f'{table}: has no column "path" in its first line (found: '
                     f"{', '.join(names) or 'nothing'}); add one"
                 )
-            files: dict[str, tuple[str, str | None]] = {}
+            # Rows share what they have in common: there may be millions.
+            paths: dict[str, str] = {}
             labels: dict[Labels, Labels] = {}
             for row in reader:
+                if len(paths) > _SHARED:
+                    paths.clear()
                 try:
-                    video = _video(row, root, files)
+                    yield _video(row, root, paths, labels)
                 except ValueError as error:
                     problems.append((f"{table}, line {reader.line_num}", str(error)))
-                    continue
-                reason = files[(row.get("path") or "").strip()][1]
-                if reason is None:
-                    # Rows share what they have in common: there may be millions.
-                    shared = labels.setdefault(video.labels, video.labels)
-                    videos.append(replace(video, labels=shared))
-                else:
-                    problems.append((video.path, reason))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MofoError(f"{table}: cannot be read as a CSV table in UTF-8 ({reason})") from None
+
+
+def read_table(
+    table: Path, problems: list[tuple[str, str]], folder: Path | None = None
+) -> list[Video]:
+    """The rows of ``table_rows`` whose files can be used; ``problems`` gets the others.
+
+    Raises:
+        MofoError: see there; or nothing is in the table.
+    """
+    videos: list[Video] = []
+    usable = Usable()
+    before = len(problems)
+    for video in table_rows(table, problems, folder):
+        reason = usable(video.path)
+        if reason is None:
+            videos.append(video)
+        else:
+            problems.append((video.path, reason))
     if not videos and len(problems) == before:
         raise MofoError(f"{table}: has no rows; add one line for each video")
     return videos
 
 
 def _video(
-    row: dict[str, str | None], root: str, files: dict[str, tuple[str, str | None]]
+    row: dict[str, str | None], root: str, paths: dict[str, str], labels_: dict[Labels, Labels]
 ) -> Video:
     """A row; ValueError says what is wrong with it.
 
-    ``files`` keeps, by what the table calls it, each file's path and why it cannot be used.
+    ``paths`` and ``labels_`` keep what earlier rows had.
     """
 
     def cell(name: str) -> str | None:
@@ -109,14 +123,14 @@ def _video(
     labels = [(head, value) for head in HEADS if (value := cell(head))]
     several = (part.strip() for part in (cell(SEVERAL) or "").split(";"))
     labels += [(LABEL, part) for part in several if part]
-    if name not in files:
-        path = os.path.normpath(os.path.join(root, name))
-        files[name] = path, why_unusable(path)
+    if name not in paths:
+        paths[name] = os.path.normpath(os.path.join(root, name))
     group = cell("group")
+    told = tuple(dict.fromkeys(labels))
     return Video(
-        path=files[name][0],
+        path=paths[name],
         key="",
-        labels=tuple(dict.fromkeys(labels)),
+        labels=labels_.setdefault(told, told),
         start=start,
         end=end,
         split=SPLITS[split.lower()] if split else None,

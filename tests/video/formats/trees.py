@@ -228,8 +228,11 @@ _EPIC = {
 }
 
 
-def epic(root: Path, make: Make, *, layout: str = "downloader") -> Path:
-    """Segments of four long videos, and one of a test video; both official layouts."""
+def epic(root: Path, make: Make, *, layout: str = "downloader", full: bool = False) -> Path:
+    """Segments of four long videos, and one of a test video; both official layouts.
+
+    ``full``: with as many classes as there really are.
+    """
     annotations = root / "epic-kitchens-100-annotations"
     verbs, nouns = ("take", "turn-on", "cut"), ("tap", "board:chopping", "onion")
     videos = {"P01_01", "P02_101", "P18_01", "P01_11", "P01_101"}
@@ -247,8 +250,10 @@ def epic(root: Path, make: Make, *, layout: str = "downloader") -> Path:
         ",".join(EPIC_HEADER.split(",")[:8])
         + "\nP01_101_0,P01,P01_101,00:00:00.251,00:00:00.06,00:00:00.37,4,19\n",
     )
-    write(annotations / "EPIC_100_verb_classes.csv", EPIC_VERBS)
-    write(annotations / "EPIC_100_noun_classes.csv", EPIC_NOUNS)
+    more = [[f"{n},{kind}{n},['{kind}{n}'],other\n" for n in range(3, total * full)]
+            for kind, total in (("verb", 97), ("noun", 300))]  # fmt: skip
+    write(annotations / "EPIC_100_verb_classes.csv", EPIC_VERBS + "".join(more[0]))
+    write(annotations / "EPIC_100_noun_classes.csv", EPIC_NOUNS + "".join(more[1]))
     write(annotations / "EPIC_100_tail_verbs.csv", "verb\n2\n")
     write(annotations / "EPIC_100_tail_nouns.csv", "noun\n1\n2\n")
     write(annotations / "EPIC_100_unseen_participant_ids_validation.csv", "participant_id\nP18\n")

@@ -34,6 +34,26 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
+def each_line(path: Path) -> Iterator[tuple[int, str]]:
+    """As ``read_lines``, without holding the whole file.
+
+    Raises:
+        MofoError: no such file, or another encoding.
+    """
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                text = line.strip()
+                if text:
+                    yield number, text
+    except OSError as error:
+        raise MofoError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        read_text(path)  # names the line
+        raise
+
+
 def read_json(path: Path, kind: type) -> Any:
     """A JSON document whose outermost part is a ``kind``, such as list or dict.
 

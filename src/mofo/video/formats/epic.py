@@ -38,6 +38,8 @@ _LABELLED = {"EPIC_100_train.csv": "train", "EPIC_100_validation.csv": "validati
 _LISTS = {**_LABELLED, "EPIC_100_test_timestamps.csv": "test"}
 _COLUMNS = ("narration_id", "video_id", "start_timestamp", "stop_timestamp")
 _CLASS_COLUMNS = ("verb_class", "noun_class")
+TAIL, UNSEEN = "tail", "unseen"
+"""What is evaluated apart: rare classes, by head; persons not in the training set, by split."""
 Pair = tuple[int, int]
 
 
@@ -90,7 +92,13 @@ def read(source: Source) -> Found:
             source.lookup.add(found, [file], where, video)
     actions = tuple(f"{verbs[verb]} {nouns[noun]}" for verb, noun in pairs)
     found.classes = {"verb": verbs, "noun": nouns, **({"action": actions} if actions else {})}
+    found.apart = _apart(source)
     return found
+
+
+def person(video: Video) -> str:
+    """Who recorded a segment, such as "P18"."""
+    return (video.name or "").partition("_")[0]
 
 
 def seconds(stamp: str) -> float:
@@ -139,7 +147,7 @@ def tail_classes(folder: str | Path) -> dict[str, frozenset[str]]:
 def unseen_participants(folder: str | Path, split: str = "validation") -> frozenset[str]:
     """Ids of the persons, such as "P18", who are in a split but not in the training set.
 
-    ``Video.name.split("_")[0]`` is the person of a segment.
+    ``person(video)`` is the person of a segment.
 
     Args:
         folder: of the annotations.
@@ -152,6 +160,24 @@ def unseen_participants(folder: str | Path, split: str = "validation") -> frozen
     path = Source(folder).one(name, what="persons who are not in the training set")
     column = "participant_id"
     return frozenset(row[column] for _, row in read_rows(path, [column]) if row.get(column))
+
+
+def _apart(source: Source) -> dict[str, dict[str, tuple[str, ...]]]:
+    """What the official files that are there say is to be evaluated apart."""
+    apart: dict[str, dict[str, tuple[str, ...]]] = {}
+    if all(source.named(f"EPIC_100_tail_{head}s.csv") for head in ("verb", "noun")):
+        tail = tail_classes(source.folder)
+        apart[TAIL] = {head: tuple(sorted(names)) for head, names in tail.items()}
+    splits = [
+        split
+        for split in ("validation", "test")
+        if source.named(f"EPIC_100_unseen_participant_ids_{split}.csv")
+    ]
+    if splits:
+        apart[UNSEEN] = {
+            split: tuple(sorted(unseen_participants(source.folder, split))) for split in splits
+        }
+    return apart
 
 
 def _classes(source: Source, head: str) -> tuple[str, ...]:

@@ -14,16 +14,18 @@ not used. Lists of folders of pictures (such as VideoMAE's for Something-Somethi
 """
 
 # os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH111, PTH118, PTH120
+# ruff: noqa: PTH111, PTH118
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mofo.video.files import EXTENSIONS, Found
-from mofo.video.formats.documents import read_lines
+from mofo.video.files import EXTENSIONS, Found, Problems, Root
+from mofo.video.formats.documents import each_line
 from mofo.video.formats.source import Source, first_line
 from mofo.video.table import SPLITS
 from mofo.video.video import LABEL, Video
@@ -48,29 +50,54 @@ def read(source: Source) -> Found:
     Raises:
         MofoError: a list cannot be read.
     """
+    found, rows = read_rows(source)
+    for video in rows(source.problems):
+        found.add(video.path, source.problems, video)
+    return found
+
+
+def read_rows(source: Source) -> tuple[Found, Callable[[Problems], Iterator[Video]]]:
+    """What all lines have in common, and something that reads them one by one.
+
+    Raises:
+        MofoError: a list cannot be read.
+    """
     base = str(source.folder if source.videos is None else source.videos)
-    rows: list[tuple[str, Video]] = []
-    for path in _lists(source) if source.is_folder else [source.path]:
-        split = split_of(path)
-        for number, line in read_lines(path):
-            match = _LINE.fullmatch(line) or _BARE.fullmatch(line)
-            if match is None:
-                where = f"{path}, line {number}"
-                source.problems.append((where, f"expected a path and a class: {line[:60]!r}"))
-                continue
-            file = os.path.normpath(os.path.join(base, os.path.expanduser(match[1].strip())))
-            label = _label(match[2] or "")
-            told = () if label is None else ((LABEL, label),)
-            rows.append((file, Video("", "", told, split=split)))
-    found = Found(_root(base, [file for file, _ in rows]))
-    for file, video in rows:
-        found.add(file, source.problems, video)
-    labels = {video.label for _, video in rows} - {None}
-    numbers = {int(label) for label in labels if label and _NUMBER.fullmatch(label)}
+    lists = _lists(source) if source.is_folder else [source.path]
+    labels: set[str] = set()
+    root = Root(base)
+    for video in _rows(lists, base, []):
+        labels |= {name for _, name in video.labels}
+        root.add(video.path)
+    found = Found(root.path)
+    numbers = {int(label) for label in labels if _NUMBER.fullmatch(label)}
     # Names in the order of their numbers, those included that have no video in this list.
     if numbers and len(numbers) == len(labels):
         found.classes = {LABEL: tuple(map(str, range(max(numbers) + 1)))}
-    return found
+
+    def rows(problems: Problems) -> Iterator[Video]:
+        for video in _rows(lists, base, problems):
+            yield replace(video, key=found.key(video.path))
+
+    return found, rows
+
+
+def _rows(lists: Sequence[Path], base: str, problems: Problems) -> Iterator[Video]:
+    """The lines; keys are still empty."""
+    told: dict[str | None, tuple[tuple[str, str], ...]] = {None: ()}
+    for path in lists:
+        split = split_of(path)
+        for number, line in each_line(path):
+            match = _LINE.fullmatch(line) or _BARE.fullmatch(line)
+            if match is None:
+                where = f"{path}, line {number}"
+                problems.append((where, f"expected a path and a class: {line[:60]!r}"))
+                continue
+            file = os.path.normpath(os.path.join(base, os.path.expanduser(match[1].strip())))
+            label = _label(match[2] or "")
+            if label not in told:
+                told[label] = ((LABEL, str(label)),)
+            yield Video(file, "", told[label], split=split)
 
 
 def split_of(path: Path) -> str | None:
@@ -87,13 +114,6 @@ def _label(text: str) -> str | None:
     if parts[-1] == "-1":  # VideoMAE V2's "0 -1": first frame, and "all" for their number
         return None
     return parts[-1].lstrip("0") or "0"
-
-
-def _root(base: str, files: list[str]) -> str:
-    """The folder that keys are relative to: that of the list, or what the files have in common."""
-    if not files or all(file.startswith(base.rstrip(os.sep) + os.sep) for file in files):
-        return base
-    return os.path.commonpath([os.path.dirname(file) for file in files])
 
 
 def _lists(source: Source) -> list[Path]:

@@ -11,7 +11,7 @@ One row a video or a stretch of one, with the columns
 * ``width``, ``height``, ``fps``, ``frames``: of the whole file; null where nobody has looked.
 
 The schema's metadata (``mofo.catalog``, JSON) has the heads, the names of the classes in the order
-of their numbers, and whether mirroring would make labels wrong.
+of their numbers, whether mirroring would make labels wrong, and what is evaluated apart.
 """
 
 # os.path is several times faster than Path, which counts with a million files.
@@ -22,15 +22,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mofo.types import MofoError
-from mofo.video.files import Found
+from mofo.video.distinct import Usable
+from mofo.video.files import Found, Problems
 from mofo.video.formats.source import Source
-from mofo.video.video import Video, why_unusable
+from mofo.video.row_table import RowTable
+from mofo.video.video import Video
 
 META = b"mofo.catalog"
 """The key of the schema's metadata."""
@@ -39,7 +41,7 @@ VERSION = 1
 TEXTS = ("path", "key", "name", "split", "group")
 TIMES = ("start", "end")
 NUMBERS = {"width": "int32", "height": "int32", "fps": "float64", "frames": "int64"}
-BATCH = 50_000
+BATCH = 10_000
 """Rows that are in memory at once, apart from the videos themselves."""
 
 
@@ -54,24 +56,91 @@ def read(source: Source) -> Found:
     Raises:
         MofoError: not a catalog, or damaged.
     """
-    base = str(source.folder if source.videos is None else source.videos)
-    meta, batches = _open(source.path)
-    found = Found(base)
-    files: dict[str, tuple[str, str | None]] = {}
-    shared: dict[Any, Any] = {}  # rows share what they have in common: there may be millions
-    for batch in batches:
-        for path, video in _videos(batch, meta["heads"], shared):
-            if path not in files:
-                full = os.path.normpath(os.path.join(base, path))
-                files[path] = full, why_unusable(full)
-            full, reason = files[path]
-            if reason is None:
-                found.videos.append(replace(video, path=full))
-            else:
+    found, rows = read_rows(source)
+    usable = Usable()
+    for video in rows(source.problems):
+        reason = usable(video.path)
+        if reason is None:
+            found.videos.append(video)
+        else:
+            source.problems.append((video.path, reason))
+    return found
+
+
+def read_rows(source: Source) -> tuple[Found, Callable[[Problems], Iterator[Video]]]:
+    """What the catalog says about all of its rows, and something that reads them one by one.
+
+    Raises:
+        MofoError: not a catalog, or damaged.
+    """
+    found, meta = _told(source)
+
+    def rows(problems: Problems) -> Iterator[Video]:
+        shared: dict[Any, Any] = {}  # rows share what they have in common: there may be millions
+        for batch in _open(source.path)[1]:
+            if len(shared) > BATCH:
+                shared.clear()
+            yield from unpack(batch, shared, heads=tuple(meta["heads"]), base=found.root)
+
+    return found, rows
+
+
+def read_columns(
+    source: Source, keep: Callable[[Video], bool] | None = None
+) -> tuple[Found, RowTable]:
+    """The rows whose files are there as columns in memory; videos are made when asked for.
+
+    Args:
+        source: the catalog.
+        keep: which of them are wanted; None: all.
+
+    Returns:
+        What the catalog says about all rows (with an empty list of videos), and the rows.
+
+    Raises:
+        MofoError: not a catalog, or damaged.
+    """
+    import pyarrow as pa
+
+    found, meta = _told(source)
+    heads = tuple(meta["heads"])
+    names = [*TEXTS, *TIMES, *heads]
+    usable = Usable()
+    kept = []
+    for batch in _open(source.path)[1]:
+        batch = batch.select([name for name in names if name in batch.schema.names])
+        paths = batch.column("path")
+        mask = []
+        for path in paths.to_pylist():
+            full = os.path.normpath(os.path.join(found.root, path))
+            reason = usable(full)
+            mask.append(reason is None)
+            if reason is not None:
                 source.problems.append((full, reason))
+        if keep is not None:
+            rows = zip(mask, unpack(batch, {}, heads=heads, base=found.root), strict=True)
+            mask = [is_there and keep(video) for is_there, video in rows]
+        if "key" in batch.schema.names and batch.column("key").equals(paths):
+            batch = batch.drop_columns(["key"])
+        kept.append(batch if all(mask) else batch.filter(pa.array(mask, pa.bool_())))
+    return found, RowTable(kept, partial(unpack, heads=heads, base=found.root))
+
+
+def is_distinct(path: Path) -> bool:
+    """Whether no two rows say the same about the same file, by the word of who wrote them."""
+    return bool(_open(path)[0].get("distinct"))
+
+
+def _told(source: Source) -> tuple[Found, dict[str, Any]]:
+    meta = _open(source.path)[0]
+    found = Found(str(source.folder if source.videos is None else source.videos))
     found.classes = {head: tuple(names) for head, names in meta["classes"].items()}
     found.flip = meta.get("flip")
-    return found
+    found.apart = {
+        what: {of: tuple(names) for of, names in each.items()}
+        for what, each in (meta.get("apart") or {}).items()
+    }
+    return found, meta
 
 
 def _open(path: Path) -> tuple[dict[str, Any], Iterator[Any]]:
@@ -111,10 +180,17 @@ def _damage_named(path: Path) -> Iterator[None]:
         raise MofoError(f"{path}: is no Parquet file, or damaged ({text})") from None
 
 
-def _videos(
-    batch: Any, heads: Sequence[str], shared: dict[Any, Any]
-) -> Iterator[tuple[str, Video]]:
-    """Rows of a batch: path as it is written, and the rest."""
+def unpack(
+    batch: Any, shared: dict[Any, Any], *, heads: Sequence[str], base: str
+) -> Iterator[Video]:
+    """Rows of a batch as videos.
+
+    Args:
+        batch: columns as they are written; without ``key`` where keys are the paths.
+        shared: keeps what rows have in common.
+        heads: names of the columns of classes.
+        base: what paths are relative to.
+    """
     names = [*TEXTS, *TIMES, *heads]
     columns = {name: batch.column(name).to_pylist() for name in names if name in batch.schema.names}
     nothing = [None] * batch.num_rows
@@ -124,7 +200,12 @@ def _videos(
         for head, value in zip(heads, told, strict=True):
             values = value if isinstance(value, list) else [value]
             labels += [(head, label) for label in values if label is not None]
-        key, split, group, several = (
-            shared.setdefault(one, one) for one in (key or "", split, group, tuple(labels))
-        )
-        yield path, Video("", key, several, start, end, split, group, name)
+        full, key, split, group, several = (
+            shared.setdefault(one, one)
+            for one in (
+                os.path.normpath(os.path.join(base, path)),
+                path if key is None else key,
+                split, group, tuple(labels),
+            )
+        )  # fmt: skip
+        yield Video(full, key, several, start, end, split, group, name)
