@@ -15,7 +15,7 @@ ROOT = Path(mofo.__file__).parent
 # Left to right. Stages of one group may not import each other's right neighbours either.
 CHAIN = (
     "types", "video", "motion", "data", "masking", "models", "training", "weights", "evaluation",
-    "prediction", "report", "commands", "cli",
+    "prediction", "report", "demo", "commands", "cli",
 )  # fmt: skip
 # What is allowed all the same, each with its reason.
 ALLOWED = {

@@ -1,0 +1,1 @@
+"""The demonstration: everything that mofo does, in one folder, in minutes."""
