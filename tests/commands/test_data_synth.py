@@ -27,4 +27,4 @@ def test_wrong_usage(tmp_path, capsys):
 
 def test_help(capsys):
     assert main(["data", "synth", "--help"]) == 0
-    assert "--recipe motion-actions" in capsys.readouterr().out
+    assert "--level" in capsys.readouterr().out
