@@ -1,0 +1,127 @@
+"""What runs/*.sh take: floating point operations of the recipes, at an assumed speed, as a table.
+
+    python runs/cost.py > table.md
+
+An estimate, not a measurement. GPU hours are
+
+    operations of a clip x clips x epochs / (40 % of 989 TFLOP/s)
+
+on one H200 (dense bf16 peak; 40 % of it is assumed). A multiplication and an addition count as two
+operations, of products of matrices only; backward is twice forward. Areas of motion are for
+processors: frames / 150 a second for each core, the least that mofo promises at 240 pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from mofo.models.settings import ModelSettings
+from mofo.training.finetune_settings import FinetuneSettings
+from mofo.training.pretrain import PretrainPass
+from mofo.training.recipe import load_settings
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+PEAK, SHARE = 989e12, 0.4
+FRAMES_A_SECOND = 150
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """As published: numbers of videos (or segments), hours of video, frames a second, disk."""
+
+    name: str
+    train: int
+    tested: int
+    views: int
+    hours: float
+    fps: float
+    disk_gb: int
+    published: str
+
+
+SETS = (
+    DataSet("ssv2", 168_913, 24_777, 6, 245, 12, 19, "75.5 (MOFO); 69.6 (VideoMAE, 800 epochs)"),
+    DataSet("ek100", 67_217, 9_668, 6, 100, 55, 740,
+            "74.2 / 68.1 / 54.5 verb / noun / action (MOFO); 71.6 / 66.0 / 53.2 (VideoMAE)"),
+    DataSet("k400", 240_000, 20_000, 15, 720, 28, 450, "80.0 (VideoMAE, 800 epochs)"),
+    DataSet("ucf101", 9_537, 3_783, 15, 27, 25, 7, "91.3 (VideoMAE, 3200 epochs)"),
+    DataSet("hmdb51", 3_570, 1_530, 30, 6, 30, 2, "62.6 (VideoMAE, 4800 epochs)"),
+    DataSet("diving48", 15_027, 1_970, 6, 26, 30, 10, "none for masked autoencoders"),
+)  # fmt: skip
+
+
+def block(tokens: int, width: int) -> float:
+    """Operations of a transformer block, forward."""
+    return 24 * tokens * width**2 + 4 * tokens**2 * width
+
+
+def forward(model: ModelSettings, tokens: int) -> float:
+    """Operations of the encoder on so many tokens of a clip."""
+    return 2 * tokens * model.token_pixels * model.width + model.depth * block(tokens, model.width)
+
+
+def pretraining(model: ModelSettings, hidden: int) -> float:
+    """Operations of a clip in pre-training, forward and backward."""
+    tokens = model.grid.tokens
+    seen = tokens - hidden
+    narrow = model.decoder_width
+    decoder = model.decoder_depth * block(tokens, narrow) + 2 * hidden * narrow * model.token_pixels
+    return 3 * (forward(model, seen) + 2 * seen * model.width * narrow + decoder)
+
+
+def hours(operations: float) -> float:
+    """Of one H200."""
+    return operations / (SHARE * PEAK) / 3600
+
+
+def rows() -> list[dict[str, float | str]]:
+    """A row for each data set."""
+    found = []
+    for one in SETS:
+        needed = [("data.source", "videos"), ("run.out", "out")]
+        before = load_settings(RECIPES / f"{one.name}.yaml", needed)
+        after = load_settings(RECIPES / f"{one.name}-finetune.yaml", needed, FinetuneSettings)
+        model = before.model_settings()
+        first = pretraining(model, PretrainPass(before).hidden)
+        whole = forward(model, model.grid.tokens)
+        found.append(
+            {
+                "name": one.name,
+                "disk": one.disk_gb,
+                "areas": one.hours * 3600 * one.fps / FRAMES_A_SECOND / 3600,
+                "pretrain": hours(first * one.train * before.optim.epochs * before.data.repeats),
+                "finetune": hours(3 * whole * one.train * after.optim.epochs * after.data.repeats),
+                "test": hours(whole * one.tested * one.views),
+                "published": one.published,
+            }
+        )
+    return found
+
+
+def table() -> str:
+    """The rows in Markdown."""
+    lines = [
+        "| script | videos on disk, about | motion areas, core hours | pre-training, GPU hours "
+        "| fine-tuning, GPU hours | test, GPU hours | published top-1, ViT-B |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows():
+        spent = " | ".join(_number(float(row[key])) for key in ("pretrain", "finetune", "test"))
+        lines.append(
+            f"| `runs/{row['name']}.sh` | {row['disk']} GB | {_number(float(row['areas']))} "
+            f"| {spent} | {row['published']} |"
+        )
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    if value < 0.01:
+        return "below 0.01"
+    return f"{value:.2f}" if value < 0.1 else f"{value:.2g}" if value < 10 else f"{value:.0f}"
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    print(table())
