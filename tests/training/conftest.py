@@ -1,6 +1,9 @@
 import pytest
+from changes import changed
+from coloured import write_set
 
 from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
+from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.recipe import settings_from
 
 
@@ -31,3 +34,36 @@ def sections(videos, tmp_path):
 @pytest.fixture
 def settings(sections):
     return settings_from(sections)
+
+
+@pytest.fixture(scope="session")
+def coloured(tmp_path_factory):
+    """A list of twelve labelled videos to train on and six to validate on."""
+    return write_set(tmp_path_factory.mktemp("coloured") / "set")
+
+
+@pytest.fixture
+def finetune_sections(coloured, tmp_path):
+    """A fine-tuning of twelve steps that takes some seconds, with everything that is random."""
+    return {
+        "data": {"source": [str(coloured)], "frames": 4, "size": 32, "areas": "dis"},
+        "model": {"size": "nano", "drop_path": 0.1},
+        "optim": {"batch": 4, "epochs": 4, "warmup_epochs": 1, "lr": 1e-1, "min_lr": 1e-3},
+        "run": {
+            "out": str(tmp_path / "run"), "workers": 0, "save_every": 4, "log_every": 3,
+            "trackers": [],
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture
+def tuned(finetune_sections):
+    """Its settings."""
+    return settings_from(finetune_sections, kind=FinetuneSettings)
+
+
+@pytest.fixture
+def plain_tuned(tuned):
+    """The same without anything that depends on which clips are in one pass."""
+    plain = changed(tuned, "augment", randaugment=0, erasing=0.0, mixup=0.0, cutmix=0.0)
+    return changed(plain, "model", drop_path=0.0)

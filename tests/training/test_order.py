@@ -7,12 +7,10 @@ from mofo.training.order import Division, SampleOrder
 from mofo.types import SettingsError
 
 
-def keys_of_steps(videos, division, *, start=0, stop, seed=3):
+def keys_of_steps(videos, division, *, start=0, stop, seed=3, share_V=None):
     """Keys of each step, from all processes and passes."""
-    ranks = [
-        list(SampleOrder(videos, seed=seed, division=division, rank=r, start=start, stop=stop))
-        for r in range(division.processes)
-    ]
+    given = {"seed": seed, "division": division, "start": start, "stop": stop, "share_V": share_V}
+    ranks = [list(SampleOrder(videos, rank=r, **given)) for r in range(division.processes)]
     steps = []
     for step in range(stop - start):
         passes = range(step * division.passes, (step + 1) * division.passes)
@@ -52,6 +50,35 @@ def test_seeds_give_other_orders_and_global_generators_do_not_matter():
     np.random.seed(1)  # noqa: NPY002
     assert keys_of_steps(50, divide(), stop=4) == first
     assert keys_of_steps(50, divide(), stop=4, seed=4) != first
+
+
+def test_shares_hold_in_each_epoch_up_to_one():
+    share_V = np.array([0.5, 0.25, *[0.25 / 18] * 18])
+    keys = list(itertools.chain(*keys_of_steps(20, divide(), stop=25, share_V=share_V)))
+    for epoch in range(15):
+        counts = np.bincount([row for e, row in keys if e == epoch], minlength=20)
+        assert counts.sum() == 20
+        assert (np.abs(counts - 20 * share_V) < 1).all()
+    total = np.bincount([row for _, row in keys], minlength=20)
+    assert (total > 0).all()  # the rare ones come in some epochs
+    np.testing.assert_allclose(total[2:].sum() / total.sum(), 0.25, atol=0.01)
+
+
+def test_shares_do_not_change_how_an_order_is_divided_or_gone_on_with():
+    share_V = np.linspace(1, 3, 20) / np.linspace(1, 3, 20).sum()
+    whole = keys_of_steps(20, divide(), stop=7, share_V=share_V)
+    divided = divide(micro=3, processes=2)
+    assert keys_of_steps(20, divided, stop=7, share_V=share_V) == whole
+    assert keys_of_steps(20, divide(), start=4, stop=7, share_V=share_V) == whole[4:]
+    orders = [[row for step in whole for e, row in step if e == epoch] for epoch in range(4)]
+    assert len({tuple(order) for order in orders}) == 4
+    assert orders[0] != sorted(orders[0])
+
+
+def test_even_shares_are_once_an_epoch():
+    keys = list(itertools.chain(*keys_of_steps(20, divide(), stop=5, share_V=np.full(20, 1 / 20))))
+    for epoch in range(3):
+        assert sorted(row for e, row in keys if e == epoch) == list(range(20))
 
 
 def test_repeats_count_as_clips():

@@ -95,10 +95,11 @@ class ClassifierChoice:
     fusion_heads: int = 0
     per: str = "clip"
     drop_path: float = 0.1
-    freeze: int | str = 0
+    freeze: int | str = "0"
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "freeze", str(self.freeze))  # 1 and "1" are the same
         check_section(
             "model",
             (

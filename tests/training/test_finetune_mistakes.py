@@ -1,0 +1,241 @@
+"""What a user may do wrong with labels, checkpoints and recipes: one clear line, or it works."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from changes import changed
+from coloured import rows_of, write_coloured, write_rows
+
+from mofo.cli import main
+from mofo.training.checkpoint import open_checkpoint
+from mofo.training.finetune import finetune
+from mofo.training.finetune_step import FinetunePass
+from mofo.training.journal import read_journal
+from mofo.training.pretrain import pretrain
+from mofo.training.recipe import settings_from, write_settings
+from mofo.training.replay import NotFiniteError, replay
+from mofo.types import SettingsError
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def one_line(capsys, *words, code):
+    assert main(["finetune", *map(str, words)]) == code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("mofo finetune: ")
+    return lines[0]
+
+
+@pytest.fixture
+def recipe(plain_tuned, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    write_settings(changed(plain_tuned, "run", stop_at=1), path)
+    return path
+
+
+@pytest.fixture
+def rows(coloured):
+    return rows_of(coloured)
+
+
+def listed(settings, path, rows, **options):
+    """The settings with another list of videos."""
+    return changed(settings, "data", source=(str(write_rows(path, rows)),), **options)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--optim.lrr", "1"], "optim.lrr: unknown key, did you mean optim.lr?"),
+        (["--model.fusion", "max"], "fusion 'max': choose from cross_attention, attentive"),
+        (["--model.freeze", "all"], "freeze 'all': say encoder, or a number of blocks"),
+        (["--freeze", "9"], "freeze '9': say encoder, or a number of blocks from 0 to"),
+        (["--data.sampling", "uniform"], "sampling 'uniform': choose from dense, segments"),
+        (["--augment.mixup", "-1"], "mixup -1"),
+        (["--mask.ratio", "0.5"], "mask: is for `mofo pretrain`, not for this"),
+        (["--optim.batch", "64"], "12 videos with data.repeats 1 are fewer clips than optim.batch"),
+        (["--data.size", "50"], "50"),
+        (["--loss.labels", "one"], "labels 'one': choose from single, multi"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_settings(recipe, capsys, words, part):
+    assert part in one_line(capsys, "--config", recipe, *words, code=2)
+
+
+def test_a_recipe_of_a_pretraining(capsys, coloured, tmp_path):
+    words = ["--config", RECIPES / "tiny.yaml", "--data.source", coloured, "--run.out", tmp_path]
+    line = one_line(capsys, *words, code=2)
+    assert "mask: is for `mofo pretrain`" in line
+    with pytest.raises(SettingsError, match="augment: is for `mofo finetune`"):
+        settings_from({"augment": {}})
+
+
+def test_no_labels_at_all(recipe, capsys, rows, tmp_path):
+    table = write_rows(tmp_path / "a.csv", [[path] for path, *_ in rows], "path")
+    line = one_line(capsys, "--config", recipe, "--data.source", table, code=1)
+    assert "has no label; no video of data.source has all of data.heads (label): give a CSV" in line
+    line = one_line(capsys, "--config", recipe, "--data.heads", "[verb, noun]", code=1)
+    assert "has no verb and no noun" in line
+
+
+def test_some_rows_without_a_label_are_left_out_and_told(plain_tuned, rows, tmp_path, capsys):
+    rows = [[path, "" if number in (3, 4, 15) else label, split]
+            for number, (path, label, split) in enumerate(rows)]  # fmt: skip
+    chosen = listed(plain_tuned, tmp_path / "a.csv", rows)
+    report = finetune(changed(chosen, "run", save_every=1, stop_at=1), progress=True)
+    said = capsys.readouterr().err
+    assert "10 videos, " in said
+    assert "and 2 more: has no label" in said
+    assert report.validation["videos"] == 5
+
+
+def test_a_class_that_is_only_validated(recipe, capsys, rows, tmp_path):
+    seen = [row for row in rows if (row[1], row[2]) != ("red", "train")]
+    table = write_rows(tmp_path / "a.csv", seen)
+    line = one_line(capsys, "--config", recipe, "--data.source", table, code=1)
+    assert "label 'red', not among the 2 classes known: mend the labels, or leave" in line
+
+
+def test_several_classes_where_one_is_expected(recipe, capsys, rows, tmp_path):
+    mixed = [[path, f"{label};bright", split] for path, label, split in rows]
+    table = write_rows(tmp_path / "a.csv", mixed, "path,labels,split")
+    line = one_line(capsys, "--config", recipe, "--data.source", table, code=1)
+    assert "several classes of 'label', where one is expected (loss.labels multi allows" in line
+
+
+def test_one_class_only(recipe, capsys, rows, tmp_path):
+    table = write_rows(tmp_path / "a.csv", [row for row in rows if row[1] == "red"])
+    line = one_line(capsys, "--config", recipe, "--data.source", table, code=2)
+    assert "head 'label' has 1 classes: 2 is the least" in line
+
+
+def test_a_class_with_one_video(plain_tuned, rows, tmp_path):
+    kept = [row for row in rows if row[1] != "red" or Path(row[0]).stem == "red0"]
+    assert [row[1] for row in kept].count("red") == 1
+    chosen = listed(plain_tuned, tmp_path / "a.csv", kept, balance=1.0)
+    report = finetune(changed(chosen, "run", stop_at=4))
+    assert report.validation["videos"] == 4
+    assert open_checkpoint(chosen.run.out).facts["classes"] == {"label": ["blue", "green", "red"]}
+
+
+def test_videos_shorter_than_a_clip(plain_tuned, tmp_path):
+    names = []
+    for number, colour in enumerate(["blue", "red"] * 2):
+        write_coloured(tmp_path / f"{number}.mp4", colour, number, frames=2)
+        names.append([str(tmp_path / f"{number}.mp4"), colour, "train"])
+    for sampling in ("segments", "dense"):
+        chosen = listed(plain_tuned, tmp_path / "a.csv", names, sampling=sampling)
+        report = finetune(changed(chosen, "run", stop_at=1, out=str(tmp_path / sampling)))
+        assert (report.steps, report.unreadable) == (1, 0)
+
+
+def test_without_validation_it_works_and_says_so(plain_tuned, rows, tmp_path, capsys):
+    chosen = listed(plain_tuned, tmp_path / "a.csv", [row for row in rows if row[2] == "train"])
+    report = finetune(changed(chosen, "run", stop_at=4), progress=True)
+    assert "not validated: no video is in split 'validation'" in capsys.readouterr().err
+    assert (report.validation, report.best) == ({}, None)
+
+
+def test_validation_videos_that_are_trained_on_are_told(plain_tuned, rows, tmp_path, capsys):
+    both = write_rows(tmp_path / "a.csv", [row[:2] for row in rows], "path,label")
+    chosen = changed(plain_tuned, "data", source=(str(both),), validation=(str(both),))
+    finetune(changed(chosen, "run", stop_at=1), progress=True)
+    assert "18 videos are trained on and validated on" in capsys.readouterr().err
+
+
+def test_checkpoints_that_are_none(recipe, capsys, tmp_path):
+    line = one_line(capsys, "--config", recipe, "--init", tmp_path / "nowhere", code=1)
+    assert "nowhere: is no checkpoint" in line
+    (tmp_path / "file.pt").write_bytes(b"weights")
+    line = one_line(capsys, "--config", recipe, "--init", tmp_path / "file.pt", code=1)
+    assert "file.pt: is no checkpoint" in line
+
+
+def test_the_folder_of_a_pretraining(settings, recipe, capsys):
+    pretrain(changed(settings, "run", stop_at=1))
+    line = one_line(capsys, "--config", recipe, "--run.out", settings.run.out, code=2)
+    assert "holds a run of `mofo pretrain`: use another --run.out for `mofo finetune`" in line
+
+
+def test_going_on_with_other_labels(plain_tuned, rows, tmp_path, coloured):
+    finetune(changed(plain_tuned, "run", stop_at=1))
+
+    def refused(name, rows, part):
+        with pytest.raises(SettingsError, match=part) as caught:
+            finetune(listed(plain_tuned, tmp_path / name, rows))
+        assert "\n" not in str(caught.value)
+
+    new = [
+        [path, "dark" if Path(path).stem == "red0" else label, split] for path, label, split in rows
+    ]
+    refused("new.csv", new, "3 classes of 'label', now 4")
+    renamed = [[path, label.replace("red", "rose"), split] for path, label, split in rows]
+    refused("renamed.csv", renamed, "other classes of 'label', such as 'rose'")
+    swapped = [
+        [path, "red" if Path(path).stem == "blue0" else label, split] for path, label, split in rows
+    ]
+    refused("swapped.csv", swapped, "other labels of the videos")
+    fewer = [row for row in rows if Path(row[0]).stem != "red5"]
+    refused("fewer.csv", fewer, "other validation videos, or other labels of them")
+    # The same list somewhere else is the same.
+    same = listed(
+        plain_tuned, coloured.parent / "moved.csv", [[Path(r[0]).name, *r[1:]] for r in rows]
+    )
+    assert finetune(changed(same, "run", stop_at=2)).steps == 2
+
+
+def losses_of(settings):
+    lines = read_journal(Path(settings.run.out) / "metrics.jsonl")
+    return [line["loss"] for line in lines]
+
+
+def spoil_at(monkeypatch, step):
+    real, calls = FinetunePass.__call__, []
+
+    def call(self, model, batch):
+        calls.append(0)
+        if len(calls) == step + 1:
+            with torch.no_grad():
+                model.encoder.blocks[1].mlp.expand.weight.fill_(float("inf"))
+        return real(self, model, batch)
+
+    monkeypatch.setattr(FinetunePass, "__call__", call)
+
+
+def test_a_loss_that_is_no_number_is_captured_and_replayed(tuned, monkeypatch, capsys):
+    whole = changed(tuned, "run", out=tuned.run.out + "-whole", stop_at=6)
+    finetune(whole)
+    spoil_at(monkeypatch, 5)
+    with pytest.raises(NotFiniteError) as caught:
+        finetune(tuned)
+    monkeypatch.undo()
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "loss of step 5 is nan" in text
+    assert "the last checkpoint is of step 4" in text
+    path = text.rpartition("mofo finetune --replay ")[2]
+    lines = replay(path)
+    assert "step 5: loss was nan in no; 4 clips" in lines[0]
+    assert any("weights: 1 are no numbers already" in line for line in lines)
+    assert any(line.startswith("fp32: the first module") and "blocks.1" in line for line in lines)
+    assert main(["finetune", "--replay", path]) == 0
+    assert "step 5" in capsys.readouterr().out
+    again = changed(tuned, "run", stop_at=6)
+    finetune(again)
+    assert losses_of(again) == losses_of(whole)
+
+
+def test_the_command_line(recipe, capsys, tmp_path):
+    words = ["finetune", "--config", str(recipe), "--quiet", "--freeze", "1"]
+    assert main([*words, "--run.stop_at", "4"]) == 1
+    said = capsys.readouterr()
+    assert "4 of 12 steps, loss" in said.out
+    assert "last validation: videos 6, loss" in said.out
+    assert said.err == "stopped at run.stop_at; the same command goes on from here\n"
+    assert main([*words, "--run.stop_at", "0"]) == 0
+    assert "next: mofo evaluate" in capsys.readouterr().out
+    assert main(["finetune", "--keys"]) == 0
+    assert "freeze (0)" in capsys.readouterr().out

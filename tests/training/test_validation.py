@@ -1,0 +1,101 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from changes import changed
+from coloured import rows_of, write_rows
+
+from mofo.data.loader import clip_batches
+from mofo.training.finetune import _Finetuning, finetune
+from mofo.training.finetune_step import score
+from mofo.training.validation import _Shares
+from mofo.types import MofoError
+
+
+class Rank:
+    """What an order asks of an accelerator."""
+
+    def __init__(self, number, processes):
+        self.process_index, self.num_processes = number, processes
+
+
+@pytest.mark.parametrize("rows", [1, 5, 6, 13])
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("batch", [1, 4, 20])
+def test_every_row_once_and_as_many_batches_for_each_process(rows, processes, batch):
+    orders = [_Shares(rows, Rank(number, processes), batch) for number in range(processes)]
+    assert len({len(order) for order in orders}) == 1
+    assert len({len(list(order)) for order in orders}) == 1
+    counted = [row for order in orders for own in order.rows() for row in own]
+    assert sorted(counted) == list(range(rows))
+    for order in orders:
+        for keys, own in zip(order, order.rows(), strict=True):
+            assert keys  # every process asks the model every time
+            assert [row for _, row in keys][: len(own)] == own
+
+
+@pytest.fixture
+def model(plain_tuned):
+    """An untrained model that tells clips apart."""
+    built = _Finetuning(plain_tuned).build().eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return built
+
+
+def found_by(settings, model):
+    return _Finetuning(settings).validate(model, Accelerator(cpu=True))
+
+
+def test_equal_to_a_hand_computation_for_any_batch(plain_tuned, model):
+    task = _Finetuning(plain_tuned)
+    dataset = task._validation._dataset
+    (batch,) = clip_batches(dataset, [[(0, row) for row in range(6)]], workers=0, pin=False)
+    with torch.no_grad():
+        logits_BC = score(model, task._model, batch)[0]["label"]
+    wanted_B = torch.tensor([0, 1, 2, 0, 1, 2])  # as the list is written, by name
+    right = (logits_BC.argmax(1) == wanted_B).float().mean().item()
+    loss = F.cross_entropy(logits_BC, wanted_B).item()
+    assert 0 < loss < 20
+    for micro in (1, 4, 6, 32):
+        found = found_by(changed(plain_tuned, "run", micro_batch=micro), model)
+        assert found["videos"] == 6
+        assert found["loss"] == pytest.approx(loss, rel=1e-5)
+        assert found["top1"] == pytest.approx(right)
+        assert found["error"] == pytest.approx(1 - right)
+
+
+def test_a_video_that_cannot_be_read_does_not_count(plain_tuned, model, coloured, tmp_path):
+    rows = rows_of(coloured)
+    good = [row for row in rows if row[2] == "validation"]
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    table = write_rows(tmp_path / "held.csv", [*good, [str(broken), "red", "validation"]])
+    chosen = changed(plain_tuned, "data", validation=(str(table),))
+    for micro in (2, 7):
+        found = found_by(changed(chosen, "run", micro_batch=micro), model)
+        assert found == pytest.approx(found_by(plain_tuned, model), rel=1e-5)
+
+
+def test_nothing_readable_to_validate_on_loses_no_work(plain_tuned, tmp_path):
+    for number in range(2):
+        (tmp_path / f"{number}.mp4").write_bytes(b"no video")
+    rows = [[str(tmp_path / f"{number}.mp4"), "red", "validation"] for number in range(2)]
+    table = write_rows(tmp_path / "held.csv", rows)
+    chosen = changed(plain_tuned, "data", validation=(str(table),))
+    with pytest.raises(MofoError, match="all 10 videos drawn for one clip fail"):
+        finetune(chosen)
+    assert (Path(chosen.run.out) / "checkpoints" / "step_00000004").is_dir()
+    for number in range(2):  # mended: it goes on from there
+        shutil.copy(_any_video(plain_tuned), rows[number][0])
+    report = finetune(chosen)
+    assert (report.finished, report.validation["videos"]) == (True, 2)
+
+
+def _any_video(settings):
+    return next(Path(settings.data.source[0]).parent.glob("red*.mp4"))
