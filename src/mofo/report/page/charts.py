@@ -14,7 +14,7 @@ from markupsafe import Markup
 from mofo.report.page.scales import SERIES, Chart, Scale, drawing
 
 _WIDTH, _HEIGHT = 440, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 20, 12, 40
 _POINTS = 160  # of a curve: more are averaged
 
 
@@ -61,7 +61,9 @@ def line_chart(
     drawn = [(curve, thin) for curve, thin in zip(curves, thinned, strict=True) if len(thin.x_P)]
     if not drawn:
         return None
-    x_scale = Scale.of(np.concatenate([t.x_P for _, t in drawn]), _LEFT, _WIDTH - _RIGHT, 7)
+    x_scale = Scale.of(
+        np.concatenate([t.x_P for _, t in drawn]), _LEFT, _WIDTH - _RIGHT, 6, rounded=False
+    )
     every = np.concatenate([value for _, t in drawn for value in (t.y_P, t.low_P, t.high_P)])
     every = every[np.isfinite(every)]
     log = log and float(every.min()) > 0

@@ -274,7 +274,7 @@ def _name_all(found: Gathered) -> None:
 
 def _names(several: Sequence[TrainingRun | Test | FoundAreas]) -> list[str]:
     """Names for a reader: of each folder its last parts, as many as make them differ."""
-    places = [one.folder.resolve().parts for one in several]
+    places = [one.folder.absolute().parts for one in several]
     deep = 1
     while len({place[-deep:] for place in places}) < len(places):
         deep += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ def timeline(
         return f"{frame / frames * width:.1f}"
 
     points = [f"0,{top}"]
-    for first, last in zip(edge[:-1], edge[1:], strict=True):
+    for first, last in itertools.pairwise(edge.tolist()):
         part_T = share_T[first : max(last, first + 1)]
         y = top - (top - 4) * float(part_T.mean() if len(part_T) else 0)
         points += [f"{across(first)},{y:.1f}", f"{across(last)},{y:.1f}"]

@@ -30,7 +30,7 @@ def measure_meaning(name: str) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share of 1, in percent."""
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
 
 
 def counted(count: int, one: str, several: str = "") -> str:

@@ -14,10 +14,10 @@ from mofo.report.page.charts import Dot, interval_chart
 from mofo.report.page.gathered import Gathered, Test
 from mofo.report.page.scales import SERIES
 from mofo.report.page.sections.section import Section
-from mofo.report.page.words import measure_meaning, measure_name, percent
+from mofo.report.page.words import measure_meaning, measure_name
 
 _MATRIX = 30  # classes that a matrix can hold as a table
-_MIXED, _BARS = 12, 40  # rows
+_MIXED, _BARS = 8, 40  # rows
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Difference:
 
 def accuracy(found: Gathered) -> Section | None:
     """The section; None if there is no test."""
-    judged = []
+    judged: list[Judged] = []
     for test in found.tests:
         for head, recognition in test.results.heads.items():
             name = f"{test.name}: {head}" if len(test.results.heads) > 1 else test.name
@@ -121,9 +121,7 @@ def _judged(name: str, number: int, found: Recognition) -> Judged:
     matrix: tuple[tuple[int, ...], ...] = ()
     if found.confusion and len(found.classes) <= _MATRIX:
         matrix = tuple(tuple(row) for row in found.confusion_matrix().tolist())
-    chance = None
-    if "top1" in found.measures and found.count:
-        chance = max(row.count for row in found.classes) / found.count
+    chance = found_by_chance(found) if "top1" in found.measures and found.count else None
     return Judged(
         name=name,
         number=number,
@@ -139,6 +137,11 @@ def _judged(name: str, number: int, found: Recognition) -> Judged:
         matrix=matrix,
         mixed=_mixed(found),
     )
+
+
+def found_by_chance(found: Recognition) -> float:
+    """Accuracy of always giving the commonest answer."""
+    return max((row.count for row in found.classes), default=0) / max(1, found.count)
 
 
 def _fares(row: ClassRow, several: bool) -> float | None:
@@ -177,4 +180,5 @@ def _differences(tests: Sequence[Test]) -> list[Difference]:
 
 def shade(count: int, row: ClassRow) -> str:
     """How strong a cell of the matrix is coloured, in percent."""
-    return percent(count / max(1, row.count), 0).replace(" ", "")
+    # Single mix-ups are to be seen beside a full diagonal.
+    return f"{100 * min(1.0, count / max(1, row.count)) ** 0.7:.0f}%"

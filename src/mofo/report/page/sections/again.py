@@ -105,5 +105,5 @@ def _versions(found: Gathered) -> dict[str, Any]:
     rows = list(dict.fromkeys(key for _, versions in columns for key in versions))
     return {
         "names": [name for name, _ in columns],
-        "rows": [(key, [versions.get(key, "–") for _, versions in columns]) for key in rows],
+        "rows": [(key, [versions.get(key, "-") for _, versions in columns]) for key in rows],
     }

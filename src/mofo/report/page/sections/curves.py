@@ -116,4 +116,4 @@ def _waiting(runs: Sequence[TrainingRun]) -> str:
         if total > 0:
             share = f"{100 * float(waited[known].sum()) / total:.0f} %"
             told.append(f"{run.name} {share}" if len(runs) > 1 else share)
-    return f"; of the time went into waiting for videos: {', '.join(told)}" if told else ""
+    return f"; time spent waiting for videos: {', '.join(told)}" if told else ""

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from mofo.evaluation.results import Recognition
+from mofo.models.settings import ModelSettings
 from mofo.report.page.gathered import (
     FINETUNE,
     PRETRAIN,
@@ -15,11 +17,13 @@ from mofo.report.page.gathered import (
     TrainingRun,
     number,
 )
+from mofo.report.page.sections.accuracy import found_by_chance
 from mofo.report.page.sections.section import Section
 from mofo.report.page.words import counted, measure_name, percent
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.recipe import explain_keys
 from mofo.training.settings import PretrainSettings
+from mofo.types import SettingsError
 
 _KINDS = {
     "areas": ("Motion areas", "Where things move in each frame, found without any labels."),
@@ -32,6 +36,30 @@ _KINDS = {
         "Learning the names of actions from labelled videos, beginning with what is known.",
     ),
     "test": ("Test", "Videos that the model has not learned from, compared with their labels."),
+}
+
+
+FUSIONS = {
+    "cross_attention": "what moves looks at the rest (motion cross-attention)",
+    "attentive": "not at all: a learned query looks at everything",
+    "mean": "not at all: the mean of everything",
+    "weighted_mean": "what moves counts more in the mean",
+}
+# What a test says about itself: the name for a reader (empty: told elsewhere), and its values.
+_ABOUT: dict[str, tuple[str, dict[str, str]]] = {
+    "test": ("kind of test", {}),
+    "checkpoint": ("model", {}),
+    "encoder": ("frozen model", {}),
+    "data": ("videos from", {}),
+    "split": ("which of them", {}),
+    "views": ("looks at each video, averaged", {}),
+    "fusion": ("uses the motion area", FUSIONS),
+    "areas": ("motion areas from", {}),
+    "precision": (
+        "numbers computed with",
+        {"fp32": "32 bits (fp32)", "bf16": "16 bits (bf16)"},
+    ),
+    "chance": ("", {}),
 }
 
 
@@ -94,15 +122,15 @@ def headlines(found: Gathered) -> list[Headline]:
     tests = [(one, head, result) for one in found.tests for head, result in
              one.results.heads.items() if result.measures]  # fmt: skip
     if tests:
-        one, head, result = max(tests, key=lambda each: next(iter(each[2].measures.values())).mean)
+        one, _, result = max(tests, key=lambda each: next(iter(each[2].measures.values())).mean)
         name, value = next(iter(result.measures.items()))
         best = "best " if len(tests) > 1 else ""
         numbers.append(
             Headline(
                 percent(value.mean),
                 f"{best}{measure_name(name)}",
-                f"{one.name}: {percent(value.low)} to {percent(value.high)}, "
-                f"{counted(result.count, 'video')}",
+                f"{one.name}: {percent(value.low)} to {percent(value.high)} likely"
+                + _by_chance(name, result),
             )
         )
     for kind, text in ((FINETUNE, "fine-tuning loss"), (PRETRAIN, "pre-training loss")):
@@ -117,6 +145,10 @@ def headlines(found: Gathered) -> list[Headline]:
         frames = sum(sum(one.store.videos()["frames"].to_pylist()) for one in found.areas)
         numbers.append(Headline(f"{videos:,}", "videos with motion areas", f"{frames:,} frames"))
     return numbers[:4]
+
+
+def _by_chance(measure: str, found: Recognition) -> str:
+    return f", {percent(found_by_chance(found))} by chance" if measure == "top1" else ""
 
 
 def _areas(one: FoundAreas) -> Card:
@@ -148,58 +180,74 @@ def _detector(settings: Any) -> str:
 
 
 def _run(run: TrainingRun) -> Card:
-    facts = []
-    videos = run.checkpoint.get("videos")
-    source = run.setting("data", "source", [])
-    source = [source] if isinstance(source, str) else list(source or [])
-    if isinstance(videos, dict) and videos.get("count"):
-        facts.append(("videos", f"{videos['count']:,}"))
-    if source:
-        facts.append(("from", ", ".join(map(str, source))))
-    size = run.setting("data", "size")
-    if size:
-        facts.append(("clips", f"{run.setting('data', 'frames')} frames of {size}×{size} pixels"))
-    if run.setting("model", "size"):
-        facts.append(("model", f"{run.setting('model', 'size')}"))
-    if run.kind == PRETRAIN and run.settings:
-        ratio, inside = run.setting("mask", "ratio", 0.0), run.setting("mask", "inside", 0.0)
-        text = f"{percent(ratio, 0)} hidden, {run.setting('mask', 'strategy')} masks"
+    facts = [*_data(run), *_model(run)]
+    if run.kind == PRETRAIN and "mask" in run.settings:
+        text = f"{_share(run, 'mask', 'ratio')} of each clip"
         if run.setting("mask", "strategy") == "motion":
-            text += f" ({percent(inside, 0)} inside the motion area)"
-        facts.append(("hidden", text))
-    if run.kind == FINETUNE and run.settings:
+            text += f", {_share(run, 'mask', 'inside')} of what moves"
+        facts.append(("hidden from the model", text))
+    if run.kind == FINETUNE and "model" in run.settings:
         facts.append(("begins with", str(run.setting("model", "init") or "random weights")))
         fusion = str(run.setting("model", "fusion", ""))
-        facts.append(("uses the area by", _FUSIONS.get(fusion, fusion)))
+        facts.append(("uses the motion area", FUSIONS.get(fusion, fusion)))
     if run.metrics:
-        last = run.metrics[-1]
-        epochs = run.setting("optim", "epochs")
-        epoch = number(last, "epoch")
-        done = f"{int(last['step']) + 1:,} steps" if isinstance(last["step"], int) else "?"
-        if epochs and not math.isnan(epoch):
-            done += f", {epoch:.3g} of {float(epochs):g} passes over the videos"
-        facts.append(("done", done))
-        hours = _hours(run)
-        if hours:
-            facts.append(("time", hours))
+        facts.append(("done", _done(run)))
+        facts += [("time", hours)] if (hours := _hours(run)) else []
     return Card(*_KINDS[run.kind], run.name, tuple(facts), tuple(_settings(run)))
 
 
-_FUSIONS = {
-    "cross_attention": "motion cross-attention: what moves looks at the rest",
-    "attentive": "not at all: a learned query looks at everything",
-    "mean": "not at all: the mean of everything",
-    "weighted_mean": "a mean in which what moves counts more",
-}
+def _data(run: TrainingRun) -> list[tuple[str, str]]:
+    facts = []
+    videos = run.checkpoint.get("videos")
+    if isinstance(videos, dict) and videos.get("count"):
+        facts.append(("videos", f"{videos['count']}"))
+    source = run.setting("data", "source")
+    if source:
+        facts.append(("from", _plain(source)))
+    size = run.setting("data", "size")
+    if size:
+        facts.append(("clips", f"{run.setting('data', 'frames')} frames of {size}x{size} pixels"))
+    return facts
+
+
+def _model(run: TrainingRun) -> list[tuple[str, str]]:
+    size = str(run.setting("model", "size") or "")
+    if not size:
+        return []
+    try:
+        model = ModelSettings.named(size)
+    except SettingsError:
+        return [("model", size)]
+    return [("model", f"{size} vision transformer, {model.depth} layers of {model.width} numbers")]
+
+
+def _share(run: TrainingRun, section: str, key: str) -> str:
+    value = number(run.settings.get(section, {}), key)
+    return percent(value, 0) if math.isfinite(value) else "?"
+
+
+def _done(run: TrainingRun) -> str:
+    step, epoch = number(run.metrics[-1], "step"), number(run.metrics[-1], "epoch")
+    text = f"{step + 1:,.0f} steps"
+    epochs = number(run.settings.get("optim", {}), "epochs")
+    if math.isfinite(epoch) and math.isfinite(epochs):
+        text += f", {epoch:.3g} of {epochs:g} passes over the videos"
+    return text
 
 
 def _test(one: Test) -> Card:
-    facts = [(name, text) for name, text in one.results.about.items() if name != "chance"]
+    facts = []
+    for name, text in one.results.about.items():
+        title, meanings = _ABOUT.get(name, (name, {}))
+        if title:
+            facts.append((title, meanings.get(text, text)))
     facts += [
-        (head if len(one.results.heads) > 1 else "measured on",
-         f"{counted(found.count, 'video')}, {counted(len(found.classes), 'class', 'classes')}")
+        (
+            f"measured on, {head}" if len(one.results.heads) > 1 else "measured on",
+            f"{counted(found.count, 'video')}, {counted(len(found.classes), 'class', 'classes')}",
+        )
         for head, found in one.results.heads.items()
-    ]  # fmt: skip
+    ]
     return Card(*_KINDS["test"], one.name, tuple(facts))
 
 
@@ -251,9 +299,9 @@ def _side_by_side(found: Gathered) -> list[dict[str, Any]]:
             if len(set(values)) > 1 and (section, key) != ("run", "out"):
                 name = f"{section}.{key}"
                 rows.append({"key": name, "values": values, "meaning": meanings.get(name, "")})
-        losses = [f"{_last_loss(run):.4g}" if run.metrics else "–" for run in runs]
-        rows.append({"key": "loss", "values": losses,
-                     "meaning": "mean over the last tenth of the steps; lower is better"})  # fmt: skip
+        losses = [f"{_last_loss(run):.4g}" if run.metrics else "-" for run in runs]
+        meaning = "mean over the last tenth of the steps; lower is better"
+        rows.append({"key": "loss", "values": losses, "meaning": meaning})
         tables.append({"kind": _KINDS[kind][0], "names": [run.name for run in runs], "rows": rows})
     return tables
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,8 @@ class Predictions:
     Attributes:
         name: of the test.
         right, wrong: examples.
-        pictures: what the parts of each clip are, from left to right.
+        pictures: what each clip shows, from left to right.
+        parts: the same in a word or two, where there are several.
         note: what a reader has to know; may be empty.
     """
 
@@ -67,6 +69,7 @@ class Predictions:
     right: tuple[Predicted, ...]
     wrong: tuple[Predicted, ...]
     pictures: tuple[str, ...]
+    parts: tuple[str, ...]
     note: str
 
 
@@ -116,7 +119,9 @@ def _of_test(
             choice.close()
     if not any(each.clip for group in groups for each in group):
         note = note or "the videos are not where they were, so there are only their names"
-    return Predictions(test.name, groups[0], groups[1], looking.pictures, note)
+    parts = tuple(text.partition(":")[0].partition(",")[0] for text in looking.pictures)
+    parts = parts if len(parts) > 1 else ()
+    return Predictions(test.name, groups[0], groups[1], looking.pictures, parts, note)
 
 
 def _examples(rows: Sequence[VideoRow], most: int) -> tuple[list[VideoRow], list[VideoRow]]:
@@ -195,10 +200,11 @@ class _Looking:
         if self._saved is not None:
             self._saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
             sampling, self._grid = saved.sampling, saved.settings.model.grid  # type: ignore[union-attr]
-            self._how = {"sampling": sampling.sampling, "stride": sampling.stride}
+            how: dict[str, Any] = {"sampling": sampling.sampling, "stride": sampling.stride}
         else:
             self._grid = TokenGrid(16, _SIDE, _SIDE, 2, _SIDE // 10)
-            self._how = {"sampling": "segments", "stride": 1}
+            how = {"sampling": "segments", "stride": 1}
+        self._how = how
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -233,7 +239,7 @@ class _Looking:
             areas, provenance = ("store", "detected") if store else ("none", "none")
         settings = ViewSettings(
             grid=self._grid, temporal=1, spatial=1, areas=areas, provenance=provenance, **self._how
-        )  # type: ignore[arg-type]
+        )
         view = ViewDataset([video], settings, store=store)[0, 0]
         if view.clip is None:
             raise MofoError(f"{video.path}: {view.reason}")

@@ -18,7 +18,7 @@
       if (!video.paused) frame = requestAnimationFrame(show);
     };
     const told = () => {
-      button.setAttribute("aria-pressed", String(!video.paused));
+      button.classList.toggle("going", !video.paused);
       button.setAttribute("aria-label", `${video.paused ? "Play" : "Pause"}: ${label}`);
       cancelAnimationFrame(frame);
       show();
@@ -62,7 +62,6 @@
 
   const name = () => {
     all.textContent = paused ? "Play all clips" : "Pause all clips";
-    all.setAttribute("aria-pressed", String(paused));
   };
   if (parts.length) {
     all.hidden = false;
@@ -81,7 +80,4 @@
       name();
     });
   }
-  addEventListener("beforeprint", () => {
-    for (const one of document.querySelectorAll("details")) one.open = true;
-  });
 })();

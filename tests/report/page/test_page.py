@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import re
+import shutil
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from made import NASTY, make_pretraining, read_page, write_lines
+
+from mofo.cli import main
+from mofo.evaluation.intervals import Sample
+from mofo.evaluation.recognition import recognise
+from mofo.evaluation.results import Results, read_results, write_results
+from mofo.report.page.page import report
+from mofo.types import MofoError, SettingsError
+
+SECTIONS = (
+    "overview", "areas", "guesses", "training", "accuracy", "predictions", "unreadable", "again",
+)  # fmt: skip
+
+
+def test_the_page_is_well_formed_and_needs_nothing_else(page):
+    found = read_page(page)
+    assert found.faults == []
+    ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [a["href"] for _, a in found.tags if "href" in a]
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+    named = [a[key] for _, a in found.tags for key in ("src", "href", "poster") if key in a]
+    assert all(name.startswith(("data:", "#")) for name in named)
+    assert not re.search(r"url\(|@import|https?://", page.read_text())
+    assert page.stat().st_size < 15_000_000
+
+
+def test_it_can_be_heard_and_used_by_keyboard(page):
+    found = read_page(page)
+    assert all(image.get("alt") for image in found.all("img"))
+    assert all(video.get("aria-label") for video in found.all("video"))
+    assert all(drawing.get("aria-label") for drawing in found.all("svg")
+               if drawing.get("aria-hidden") != "true")  # fmt: skip
+    tables = [tag for tag, _ in found.tags if tag in ("table", "caption")]
+    assert tables == ["table", "caption"] * (len(tables) // 2)
+    levels = [int(tag[1]) for tag, _ in found.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert found.all("html")[0]["lang"] == "en"
+    for region in found.all("div"):
+        if region.get("class") == "scrolling":
+            assert region["tabindex"] == "0"
+            assert region["aria-label"]
+
+
+def test_every_section_says_what_it_shows(page):
+    found = read_page(page)
+    assert tuple(section["id"] for section in found.all("section")) == SECTIONS
+    leads = [paragraph for paragraph in found.all("p") if paragraph.get("class") == "lead"]
+    assert len(leads) == len(SECTIONS)
+
+
+def test_names_are_text_whatever_they_hold(page):
+    found = read_page(page)
+    assert not found.all("img")  # all the pictures are clips: an image would be the name's
+    assert len(found.all("script")) == 1
+    assert f"clip0{NASTY}.mp4" in found.text
+    assert "<script>alert(2)</script>" in found.text
+    assert not any(name.startswith("on") for _, each in found.tags for name in each)
+
+
+def test_what_it_shows(page, tree):
+    found = read_page(page)
+    results = read_results(tree / "evaluation" / "results.json")
+    top1 = results.heads["label"].measures["top1"]
+    assert f"{100 * top1.mean:.1f} %" in found.text
+    clips = [video["aria-label"] for video in found.all("video")]
+    assert sum("motion map" in clip for clip in clips) == 3
+    assert sum("its guess" in clip for clip in clips) == 2
+    assert sum(", answer" in clip for clip in clips) == 3  # of each video one
+    assert all(video["src"].startswith("data:video/mp4;base64,") for video in found.all("video"))
+    assert "broken.mp4" in found.text
+    assert "cut off" in found.text
+    assert "mofo pretrain --config pretrain.yaml --run.out pretrain-again" in found.text
+    assert "motion cross-attention" in found.text
+    assert "mask.ratio 0.75 share of all positions" in found.text  # what the key means
+
+
+def test_several_runs_stand_side_by_side(tree, tmp_path):
+    for name, size in (("one", "nano"), ("two", "tiny")):
+        make_pretraining(tmp_path / name, tree / "videos", model={"size": size})
+    rng = np.random.default_rng(0)
+    label_V = np.arange(40) % 4
+    sample = Sample([f"v{k}" for k in range(40)], draws=20)
+    for name, good in (("bad", 0.0), ("good", 9.0)):
+        score_VC = rng.random((40, 4)) + good * np.eye(4)[label_V]
+        result = recognise(score_VC, label_V, list("abcd"), sample)
+        write_results(Results({"label": result}, 1), tmp_path / name / "results.json")
+    folders = [tmp_path / name for name in ("one", "two", "bad", "good")]
+    found = read_page(report(folders, tmp_path / "page.html", clips=0).path)
+    assert not found.all("video")
+    assert "Pre-training: side by side" in found.text
+    assert "model.size nano tiny" in found.text
+    assert "bad good accuracy" in found.text
+    assert "better" in found.text
+    legend = [a for a in found.all("ul") if a.get("class") == "legend"]
+    assert len(legend) == 3  # loss, rate, speed
+
+
+def broken_metrics(folder):
+    file = folder / "pretrain" / "metrics.jsonl"
+    file.write_bytes(file.read_bytes()[:-20] + b'\n{"step": 29, "loss": "x\xc3')
+
+
+def not_numbers(folder):
+    lines = [{"step": k, "loss": float("nan"), "lr": None} for k in range(3)]
+    write_lines(folder / "pretrain" / "metrics.jsonl", lines)
+
+
+def no_results(folder):
+    (folder / "evaluation" / "results.json").write_text('{"heads": {"label": {"count"')
+
+
+def no_settings(folder):
+    (folder / "pretrain" / "settings.yaml").unlink()
+
+
+def strange_settings(folder):
+    (folder / "pretrain" / "settings.yaml").write_text(
+        "mask: {ratio: much, strategy: motion}\ndata: {source: 3, size: x}\noptim: {epochs: many}\n"
+        "model: {size: [1]}\nrun: 7\n"
+    )
+
+
+def damaged_settings(folder):
+    (folder / "pretrain" / "settings.yaml").write_bytes(b"\xff\xfe{: [")
+
+
+def damaged_checkpoint(folder):
+    [file] = (folder / "pretrain").glob("checkpoints/*/checkpoint.json")
+    file.write_text('{"step": ')
+
+
+def damaged_weights(folder):
+    for file in folder.glob("*/checkpoints/*/model.safetensors"):
+        file.write_bytes(b"\0" * 30)
+
+
+def damaged_store(folder):
+    for file in (folder / "areas").glob("*.parquet"):
+        file.write_bytes(file.read_bytes()[:100])
+
+
+def no_videos(folder):
+    for file in (folder / "videos").glob("*.mp4"):
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        broken_metrics, not_numbers, no_results, no_settings, strange_settings, damaged_settings,
+        damaged_checkpoint, damaged_weights, damaged_store, no_videos,
+    ],
+)  # fmt: skip
+def test_what_is_broken_leaves_the_rest(damage, tree, tmp_path):
+    folder = shutil.copytree(tree, tmp_path / "tree")
+    # The sources that runs and results name lie in the first tree; these are to be the own ones.
+    for file in (*folder.glob("*/settings.yaml"), *folder.glob("*/results.json"),
+                 *folder.glob("*/checkpoints/*/checkpoint.json")):  # fmt: skip
+        file.write_text(file.read_text().replace(str(tree), str(folder)))
+    damage(folder)
+    made = report(folder, tmp_path / "page.html", clips=2)
+    found = read_page(made.path)
+    assert found.faults == []
+    assert {"overview", "unreadable", "again"} <= set(made.sections)
+    told = {no_results: "results.json", no_settings: "settings.yaml", damaged_store: "areas",
+            damaged_settings: "settings.yaml", damaged_checkpoint: "checkpoint.json"}  # fmt: skip
+    if damage in told:
+        [problem] = made.problems
+        assert told[damage] in problem
+        assert problem in found.text
+    else:
+        assert made.problems == ()
+    assert ("accuracy" in made.sections) == (damage is not no_results)
+    assert ("areas" in made.sections) == (damage is not damaged_store)
+    assert ("training" in made.sections) is True
+
+
+def test_the_picture_of_the_run_stands_in_for_its_clips(tree, tmp_path):
+    from mofo.report.sheet import save_png
+
+    folder = make_pretraining(tmp_path / "run", tree / "videos")
+    shutil.rmtree(folder / "checkpoints")
+    save_png(np.full((64, 96, 3), 200, np.uint8), folder / "pictures" / "step_00000010.png")
+    found = read_page(report(folder, tmp_path / "page.html").path)
+    [image] = found.all("img")
+    assert "what the model sees" in image["alt"]
+    assert "a picture made during the run" in found.text
+
+
+@pytest.mark.parametrize("words", [["none"], ["empty"], ["empty", "none"]])
+def test_nothing_known_is_told_in_one_line(words, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    folders = [str(tmp_path / word) for word in words]
+    assert main(["report", *folders, "--out", str(tmp_path / "page.html")]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert folders[-1] in told
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_folder_without_anything_beside_one_that_has(tree, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "new" / "page.html"
+    words = [str(tree / "finetune"), str(tmp_path / "empty"), "--out", str(out), "--quiet"]
+    assert main(["report", *words, "--clips", "0", "--title", "A <b> & c"]) == 0
+    told = capsys.readouterr()
+    assert "empty: holds nothing that mofo has made" in told.err
+    assert str(out) in told.out
+    assert "A <b> & c" in read_page(out).text
+
+
+def test_impossible_wishes(tree, tmp_path):
+    with pytest.raises(SettingsError, match="clips is 25"):
+        report(tree, tmp_path / "page.html", clips=25)
+    with pytest.raises(SettingsError, match="name one folder"):
+        report([], tmp_path / "page.html")
+    with pytest.raises(MofoError, match="is a folder"):
+        report(tree / "finetune", tmp_path, clips=0)
+
+
+def test_the_package_is_the_function(tree, tmp_path):
+    import mofo.report
+    import mofo.report.figures  # the package stays what it is
+
+    made = mofo.report(tree / "evaluation", tmp_path / "page.html", clips=0)
+    assert made.sections == ("overview", "accuracy", "unreadable", "again")
+    assert mofo.report.figures.draw_area
