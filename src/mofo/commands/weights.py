@@ -16,7 +16,7 @@ EPILOG = """\
 examples:
   mofo weights show videomae-base/
   mofo weights import videomae_b.pth --out weights/base
-  mofo finetune --config recipe.yaml --init weights/base
+  mofo finetune --config recipes/small-finetune.yaml --init weights/base ...
   mofo weights export runs/finetuned --to onnx --out model.onnx
 """
 

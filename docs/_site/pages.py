@@ -1,0 +1,111 @@
+"""Pages of the site that are made from the code while it is built: commands, Python, notebook."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[2]
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the generated pages."""
+    for name, text in {
+        "index.md": first_page(),
+        "commands.md": commands_page(),
+        "python.md": python_page(),
+        "first-steps.md": notebook_page(ROOT / "docs/notebooks/first-steps.ipynb"),
+        "changelog.md": (ROOT / "CHANGELOG.md").read_text().replace("](docs/", "]("),
+    }.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def first_page() -> str:
+    """The README, with links as they are within the site."""
+    text = (ROOT / "README.md").read_text().replace("](docs/", "](")
+    return re.sub(r"\[([^]]+)\]\((?!https?:)(?!images/)(?![\w-]+\.md)[^)]+\)", r"`\1`", text)
+
+
+def commands_page() -> str:
+    """The help of every verb and of its parts."""
+    from mofo.cli import VERBS
+
+    lines = [
+        "# Commands",
+        "What `mofo VERB --help` prints, made while this page was built. Exit codes: 0 done, "
+        "1 failed, 2 wrong usage, 130 stopped by Ctrl-C.",
+        _block(_help()),
+    ]
+    for verb in VERBS:
+        lines += [f"## mofo {verb}", _block(_help(verb))]
+        for part in _parts(verb):
+            lines += [f"### mofo {verb} {part}", _block(_help(verb, part))]
+    lines += ["## Settings of mofo pretrain", _block(_printed("pretrain", "--keys"))]
+    lines += ["## Settings of mofo finetune", _block(_printed("finetune", "--keys"))]
+    return "\n\n".join(lines) + "\n"
+
+
+def python_page() -> str:
+    """A heading and the docstring of each public name."""
+    import mofo
+
+    lines = [
+        "# Python",
+        "All that `import mofo` gives. Names are imported when they are first used; everything "
+        "that a command does can be called here, too.",
+    ]
+    for name in sorted(mofo.__all__, key=str.lower):
+        if name in mofo._HOMES:
+            lines += [f"## {name} {{ #mofo.{name} }}", f"::: {mofo._HOMES[name]}.{name}"]
+            lines += ["    options:\n      show_root_heading: false\n      heading_level: 3"]
+    return "\n\n".join(lines).replace("\n\n    options", "\n    options") + "\n"
+
+
+def notebook_page(path: Path) -> str:
+    """The cells of a notebook one after the other."""
+    lines = []
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        lines.append(_block(source, "python") if cell["cell_type"] == "code" else source)
+    told = "*This page is the notebook `docs/notebooks/first-steps.ipynb`; a test runs it.*"
+    return "\n\n".join([lines[0], told, *lines[1:]]) + "\n"
+
+
+def _parts(verb: str) -> list[str]:
+    """The second words of a verb, from what it says about a wrong one."""
+    text = _printed(verb, "?")
+    if "argument WHAT" not in text and "argument ACTION" not in text:
+        return []
+    choices = text.partition("choose from")[2].partition(")")[0]
+    return [word.strip(" '") for word in choices.split(",")]
+
+
+def _help(*words: str) -> str:
+    return _printed(*words, "--help")
+
+
+def _printed(*words: str) -> str:
+    from mofo.cli import main
+
+    told = io.StringIO()
+    columns, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), "80"
+    try:
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+            main(list(words))
+    finally:
+        del os.environ["COLUMNS"]
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    return told.getvalue().rstrip()
+
+
+def _block(text: str, language: str = "text") -> str:
+    return f"```{language}\n{text}\n```"

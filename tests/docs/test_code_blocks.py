@@ -1,0 +1,106 @@
+"""What README, pages and help texts tell readers to type works."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import typed
+import yaml
+from pages import ROOT, Block, blocks, pages, unfenced
+
+import mofo.cli
+
+ALL = [block for path in pages() for block in blocks(path)]
+FENCED = [block for block in ALL if block.fenced]
+READ = ("text", "json", "yaml", "csv")  # languages that are shown, not run
+
+
+def of(page) -> list[Block]:
+    return [block for block in FENCED if block.page == page and block.reason is None]
+
+
+def small_recipes(home):
+    """Recipes that a Python block opens become small ones; ``typed.SMALL`` does it for commands."""
+    for path in home.glob("recipes/*.yaml"):
+        kind = "finetune" if "finetune" in path.name else "pretrain"
+        recipe = yaml.safe_load(path.read_text())
+        for key, value in typed.SMALL[kind].items():
+            section, _, name = key.partition(".")
+            recipe.setdefault(section, {})[name] = yaml.safe_load(value)
+        path.write_text(yaml.safe_dump(recipe))
+
+
+def names_of(page) -> dict:
+    """Names that a page's Python uses as given."""
+    box_BT4 = torch.tensor([30.0, 40, 120, 130]).repeat(2, 16, 1)
+    valid_BT = torch.ones(2, 16, dtype=torch.bool)
+    if page == "docs/masking.md":
+        noise_BN = torch.rand(2, 1568, generator=torch.Generator().manual_seed(0))
+        return {"box_BT4": box_BT4, "valid_BT": valid_BT, "noise_BN": noise_BN}
+    if page == "docs/augmentation.md":
+        from mofo.data.batch import ClipBatch
+        from mofo.types import TokenGrid
+
+        frames = np.random.default_rng(0).integers(0, 255, (2, 16, 32, 32, 3), np.uint8)
+        batch = ClipBatch(
+            frames_BTHWC=torch.from_numpy(frames), box_BT4=box_BT4 / 8, valid_BT=valid_BT,
+            noise_BN=torch.rand(2, 32), index_B=torch.arange(2), path=("a", "b"),
+            start_B=torch.zeros(2), failures=(),
+        )  # fmt: skip
+        return {
+            "grid": TokenGrid(16, 32, 32), "batch": batch, "device": "cpu",
+            "target_BC": torch.eye(2), "classifier": lambda frames, inside_BN: None,
+        }  # fmt: skip
+    return {}
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if block.language == "sh"], ids=str)
+def test_commands_are_right(block, template, monkeypatch):
+    monkeypatch.chdir(template[0])
+    if block.reason:
+        pytest.skip(f"{block}: {block.reason}")
+    for words in block.commands():
+        typed.check(words, ROOT, block.fenced, monkeypatch)
+
+
+@pytest.mark.parametrize("page", dict.fromkeys(block.page for block in FENCED))
+def test_blocks_run(page, home, capsys):
+    names = names_of(page)
+    for block in of(page):
+        if block.language == "python":
+            continue
+        for words in block.commands() if block.language == "sh" else ():
+            command = typed.words_of_mofo(words)
+            if command is not None and words[0] in ("mofo", ".venv/bin/mofo"):
+                typed.run(command)
+    small_recipes(home)
+    for block in of(page):
+        if block.language == "python":
+            exec(compile(block.text, str(block), "exec"), names)
+
+
+@pytest.mark.parametrize("verb", mofo.cli.VERBS)
+def test_examples_of_the_help_run(verb, home, capsys):
+    assert mofo.cli.main([verb, "--help"]) == 0
+    text = capsys.readouterr().out.rpartition("\nexample")[2].partition("\n")[2]
+    commands = Block(f"mofo {verb} --help", 1, "sh", text).commands()
+    assert commands
+    for words in commands:
+        typed.run(words[1:])
+
+
+def test_every_block_has_a_language_that_someone_looks_after():
+    for path in pages():
+        assert unfenced(path) == 0, path
+    for block in FENCED:
+        assert block.language in ("sh", "python", *READ), block
+
+
+def test_recipes_in_pages_are_valid(home):
+    for block in FENCED:
+        if block.language == "yaml":
+            (home / "recipes/shown.yaml").write_text(block.text)
+            from mofo.training.recipe import load_settings
+
+            load_settings(home / "recipes/shown.yaml", [("data.source", "v"), ("run.out", "o")])
