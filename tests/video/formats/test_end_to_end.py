@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from trees import TREES, epic
+from trees import TREES, epic, ssv2
 
 from mofo.cli import main
 from mofo.training.checkpoint import CheckpointFolder
@@ -112,3 +112,16 @@ def test_from_epic_kitchens_to_results_and_a_submission(tiny, tmp_path):
         assert {h: len(s) for h, s in document["results"]["P01_101_0"].items()} == {
             "verb": 97, "noun": 300,
         }  # fmt: skip
+
+
+def test_left_and_right(tiny, tmp_path, capsys):
+    """Mirrored clips would have wrong labels: refused where labels come in, told before."""
+    tree = ssv2(tmp_path / "data", tiny)
+    given = ("--data.source", tree, "--data.areas", "none", "--data.flip", "true", *SMALL)
+    call("finetune", *given, "--run.out", tmp_path / "fine", code=2)
+    assert "know left from right" in capsys.readouterr().err
+    assert not (tmp_path / "fine" / "checkpoints").exists()
+    words = [word for word in given if word != "--quiet"]
+    call("pretrain", *words, "--run.out", tmp_path / "pre", *two_steps(9))
+    told = capsys.readouterr()
+    assert "know left from right" in told.out + told.err
