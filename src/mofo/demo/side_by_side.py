@@ -72,6 +72,7 @@ def train_all(trainings: Sequence[Training], *, progress: bool) -> list[Trained]
                 wait([one.pipe for one in waiting], timeout=_BEAT)
                 for one in waiting:
                     one.listen()
+                    one.check()
                 bars.beat()
         done += [one.result() for one in several]
     return done
@@ -118,10 +119,13 @@ class _Process:
             self._process.join()
             self._said = MofoError(f"{self.training.name}: {death(self._process.exitcode)}")
 
-    def result(self) -> Trained:
-        """What became of the training."""
+    def check(self) -> None:
+        """Raises the error that it told."""
         if isinstance(self._said, MofoError):
             raise self._said
+
+    def result(self) -> Trained:
+        """What became of the training."""
         if not isinstance(self._said, Trained):
             raise KeyboardInterrupt
         return self._said
