@@ -15,7 +15,7 @@ ROOT = Path(mofo.__file__).parent
 # Left to right. Stages of one group may not import each other's right neighbours either.
 CHAIN = (
     "types", "video", "motion", "data", "masking", "models", "training", "weights", "evaluation",
-    "prediction", "report", "demo", "commands", "cli",
+    "prediction", "report", "gallery", "demo", "commands", "cli",
 )  # fmt: skip
 # What is allowed all the same, each with its reason.
 ALLOWED = {
@@ -23,6 +23,8 @@ ALLOWED = {
     "mofo.motion.worker": "mofo.report.figures",
     # A run draws pictures of what it has learned so far (imported at that moment only).
     "mofo.training.pretrain": "mofo.report.reconstruction",
+    # ... or of what it is given.
+    "mofo.training.finetune": "mofo.report.augmented",
 }
 MODULES = sorted(ROOT.rglob("*.py"))
 

@@ -30,6 +30,7 @@ VERBS = {
     "weights": "weights of VideoMAE, MOFO and Hugging Face in, and ours out",
     "predict": "say what videos show, with probabilities; long ones window by window",
     "show": "draw what the system sees: motion, masks, reconstructions",
+    "app": "a local gallery in the browser: drop a video, see what moves in it",
     "report": "one HTML page about runs, tests and motion areas",
     "demo": "all of this on real video, in ten minutes, with a report page",
 }
