@@ -58,6 +58,8 @@ def check(words: list[str], root: Path, whole: bool, monkeypatch: Any) -> None:
 
     ``whole``: it stands by itself; in a sentence, what has to be given may be left out.
     """
+    while re.match("[A-Z]+=", words[0]):  # the environment
+        words = words[1:]
     typed = words_of_mofo(words)
     if typed is not None:
         check_mofo(typed, whole, monkeypatch)
