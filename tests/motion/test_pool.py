@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import command, content, make, run, wait_for
 
 from mofo.motion import progress as progress_module
 from mofo.motion.cpus import usable_cpus
@@ -16,6 +15,7 @@ from mofo.motion.progress import Progress, clock
 from mofo.motion.settings import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.types import MofoError
+from runs import command, content, make, run, wait_for
 
 
 def test_workers_that_die_or_hang_cost_one_video_each(tmp_path, log):

@@ -161,7 +161,8 @@ def union_boxes(
     side_V2 = box_V4[:, 2:] - box_V4[:, :2]
     area_V, aspect_V = side_V2.prod(1), np.log((side_V2[:, 0] + 1e-3) / (side_V2[:, 1] + 1e-3))
     feature_VD = np.column_stack([box_V4, side_V2, area_V, aspect_V])
-    found, every = [], []
+    found: list[Control] = []
+    every: list[tuple[np.ndarray, np.ndarray]] = []
     groups = [(tuple(pair), " / ".join(names[i] for i in pair)) for pair in pairs]
     for group, classes in [*groups, (tuple(range(len(names))), "all classes")]:
         fit_V, judge_V = (np.isin(label_V, group) & part for part in (train_V, ~train_V))
