@@ -238,6 +238,8 @@ def _done(run: TrainingRun) -> str:
 def _test(one: Test) -> Card:
     facts = []
     for name, text in one.results.about.items():
+        if name == "views":
+            text = text.replace(" of time x ", " in time x ").replace(" of space", " in place")
         title, meanings = _ABOUT.get(name, (name, {}))
         if title:
             facts.append((title, meanings.get(text, text)))
@@ -260,8 +262,18 @@ def _settings(run: TrainingRun) -> list[Setting]:
     ]
 
 
+# Where the settings' own text sends the reader to the code.
+_MEANINGS = {
+    "mask.strategy": "how the hidden places are chosen: motion (more of what moves), tube (the "
+    "same places in all frames), and others",
+    "model.drop_path": "chance that the last layer is skipped for a clip in training",
+    "data.sampling": "dense: every stride-th frame in a row; segments: one of each equal part",
+    "data.stride": "2: every second frame is taken, and so on",
+}
+
+
 def _meanings(kind: str) -> dict[str, str]:
-    """What each key means, as `mofo pretrain --help-keys` tells."""
+    """What each key means, as the settings say it themselves."""
     found: dict[str, str] = {}
     section = key = ""
     for line in explain_keys(FinetuneSettings if kind == FINETUNE else PretrainSettings).split(
@@ -273,7 +285,7 @@ def _meanings(kind: str) -> dict[str, str]:
             found[f"{section}.{key}"] = line.strip().replace("``", "")
         elif line.startswith("  "):
             key = line.split()[0]
-    return found
+    return found | _MEANINGS
 
 
 def _plain(value: Any) -> str:
