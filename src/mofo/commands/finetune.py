@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         print(explain_keys(FinetuneSettings))
         return 0
     from mofo.training.finetune import finetune
+    from mofo.training.settings import AREAS_ON_THE_FLY
 
     init = json.dumps(args.init) if args.init is not None else None  # a path as it is
     short = {"model.init": init, "model.freeze": args.freeze}
@@ -67,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
     if report.finished:
         if report.steps < report.of:
             print(f"ended early: {settings.optim.patience} validations without a new best")
-        print(f"next: mofo evaluate {settings.run.out} {' '.join(settings.data.source)}")
+        areas = settings.data.areas
+        store = "" if areas in AREAS_ON_THE_FLY else f" --store {areas}"
+        print(f"next: mofo evaluate {settings.run.out} {' '.join(settings.data.source)}{store}")
         return 0
     why = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"
     print(f"{why}; the same command goes on from here", file=sys.stderr)
