@@ -4,6 +4,7 @@ import os
 
 import pytest
 import torch
+from changes import changed
 
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.settings import ModelSettings
@@ -14,7 +15,8 @@ from mofo.training.checkpoint import (
     fit_weights,
     open_checkpoint,
 )
-from mofo.types import TokenGrid
+from mofo.training.pretrain import pretrain
+from mofo.types import SettingsError, TokenGrid
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(())}
 
@@ -103,3 +105,18 @@ def test_weights_of_another_size_are_refused_by_name():
 def test_the_best_is_noted_beside(tmp_path):
     save(CheckpointFolder(tmp_path, 1), 7, 0.25)
     assert json.loads((tmp_path / "best.json").read_text()) == {"step": 7, "error": 0.25}
+
+
+def test_a_run_of_before_a_key_existed_goes_on(settings):
+    """New keys come with defaults that leave old runs as they were."""
+    short = changed(settings, "run", stop_at=4)
+    checkpoint = pretrain(short).checkpoint / "checkpoint.json"
+    facts = json.loads(checkpoint.read_text())
+    del facts["settings"]["data"]["split"]
+    checkpoint.write_text(json.dumps(facts))
+    assert pretrain(settings).finished
+    facts["settings"]["data"]["stride"] = 3
+    newest = max((checkpoint.parents[1]).glob("step_*")) / "checkpoint.json"
+    newest.write_text(json.dumps(facts | {"step": 12}))
+    with pytest.raises(SettingsError, match=r"data\.stride 3, now 2"):
+        pretrain(settings)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mofo.training.checkpoint import Checkpoint
-from mofo.training.recipe import plain
+from mofo.training.recipe import plain, settings_from
 from mofo.training.settings import AREAS_ON_THE_FLY
 from mofo.training.task import Task
 from mofo.types import SettingsError
@@ -41,7 +41,7 @@ def check_same_run(checkpoint: Checkpoint, task: Task, out: str) -> None:
             f"{out} holds a run of `mofo {kind}`: use another --run.out for `mofo {task.kind}`"
         )
     differing = [
-        *_settings(facts.get("settings", {}), plain(task.settings)),
+        *_settings(_with_defaults(facts.get("settings", {}), task), plain(task.settings)),
         *_videos(facts.get("videos", {}), task),
         *_labels(facts, task.facts()),
     ]
@@ -61,6 +61,14 @@ def about_videos(task: Task) -> dict[str, Any]:
 def digest(rows: Any) -> str:
     """Changes when anything in it does, or its order; plain data."""
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def _with_defaults(before: Mapping[str, Any], task: Task) -> Mapping[str, Any]:
+    """A checkpoint's settings with the defaults of keys that did not exist when it was made."""
+    try:
+        return plain(settings_from(before, name="checkpoint", kind=type(task.settings)))
+    except SettingsError:
+        return before  # of a newer version, perhaps: what differs is told key by key
 
 
 def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
