@@ -34,7 +34,10 @@ def prediction_stage(out: Path, sources: Sources) -> Stage:
         clips = one_of_each(made.test_videos())
         unseen = [_clip(model, made, video, folder) for video in clips]
         real = _real(model, out / "areas", sources, folder)
-        shown = next((v for v, row in zip(clips, unseen, strict=True) if row["right"]), clips[0])
+        # Attention is asked for from inside the area: without one there is none to be drawn.
+        shown = max(zip(clips, unseen, strict=True), key=lambda p: (p[1]["moves"], p[1]["right"]))[
+            0
+        ]
         show_attention(finetuned(out, MOFO), shown.path, attention, areas=str(made.areas))
         found = {"unseen": unseen, "real": real}
         with replaced(table, flush=False) as part:
@@ -104,6 +107,7 @@ def _clip(model: Recogniser, made: ClipSet, video: Video, folder: Path) -> Found
         "said": said.name,
         "probability": said.probability,
         "right": right,
+        "moves": area is not None and bool(area.valid_T.any()),
     }
 
 

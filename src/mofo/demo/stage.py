@@ -95,7 +95,8 @@ class Stages:
             note = {"made_with": self._chain, "done": False, "seconds": 0.0, "cpu": 0.0}
         if not done:
             with self._timed(stage.name, note):
-                note["found"] = stage.work()
+                # As it will be read back: a tuple is a list then.
+                note["found"] = json.loads(json.dumps(stage.work()))
                 note["done"] = True
         found: Found = note["found"]
         self._lines(stage.told(found))

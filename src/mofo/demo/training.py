@@ -85,11 +85,10 @@ def pretrain_stage(out: Path, scale: DemoScale, clips: int, progress: bool) -> S
             for who in MASKS
         ]
         error, flat = found["errors"]
-        better = "less" if error < flat else "no less"  # said as it is
         return [
             *lines,
-            f"on {_DRAWN} test clips: {error:.3f}, {better} than the {flat:.3f} of "
-            "the mean of visible patches nearby",
+            f"on {_DRAWN} test clips: {error:.4f}, {_compared(error / flat)} the {flat:.4f} of "
+            "painting each hole in the mean colour of what is seen nearby",
             f"what it fills in:        {out / 'pictures' / 'reconstruction.png'}",
         ]
 
@@ -181,6 +180,13 @@ def _first_loss(run: Path) -> float:
     """Mean over the first lines of its journal."""
     lines = read_journal(run / "metrics.jsonl")[:_FEW]
     return sum(line["loss"] for line in lines) / max(1, len(lines))
+
+
+def _compared(ratio: float) -> str:
+    """In words; within a tenth nothing is made of it."""
+    if 0.9 <= ratio <= 1.1:
+        return "about the same as"
+    return "less than" if ratio < 1 else "more than"
 
 
 def _best(run: Path) -> float:
