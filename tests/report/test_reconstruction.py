@@ -43,7 +43,7 @@ def test_the_honest_picture_knows_nothing_of_the_hidden_pixels(chosen):
     assert not np.array_equal(one.frames_BTHWC, other.frames_BTHWC)
     assert np.array_equal(one.hidden_Bthw, other.hidden_Bthw)
     # The panel as it is drawn, too: the third one.
-    tiles = [reconstruction_figure._tiles(found, 1, 2, 20) for found in (one, other)]
+    tiles = [reconstruction_figure.frame_tiles(found, 1, 2, 20) for found in (one, other)]
     assert np.array_equal(tiles[0][2], tiles[1][2])
     assert not np.array_equal(tiles[0][0], tiles[1][0])
 
