@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mofo.motion.settings import DetectSettings
     from mofo.motion.store import AreaStore
     from mofo.prediction.recogniser import Prediction, Recogniser, load
+    from mofo.report.page.page import report
     from mofo.training.checkpoint import open_checkpoint
     from mofo.training.finetune import finetune
     from mofo.training.pretrain import pretrain
@@ -63,6 +64,7 @@ __all__ = [
     "pretrain",
     "probe",
     "read_catalog",
+    "report",
 ]
 
 _HOMES = {
@@ -94,6 +96,7 @@ _HOMES = {
     "pretrain": "mofo.training.pretrain",
     "probe": "mofo.evaluation.probing",
     "read_catalog": "mofo.video.catalog",
+    "report": "mofo.report",
 }
 
 
