@@ -122,7 +122,11 @@ def read_columns(
             mask = [is_there and keep(video) for is_there, video in rows]
         if "key" in batch.schema.names and batch.column("key").equals(paths):
             batch = batch.drop_columns(["key"])
+        several = paths.dictionary_encode()
+        if 2 * len(several.dictionary) < len(paths):  # many stretches of each file
+            batch = batch.set_column(batch.schema.get_field_index("path"), "path", several)
         kept.append(batch if all(mask) else batch.filter(pa.array(mask, pa.bool_())))
+    pa.default_memory_pool().release_unused()  # what reading took for a moment
     return found, RowTable(kept, partial(unpack, heads=heads, base=found.root))
 
 
