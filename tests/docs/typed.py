@@ -39,9 +39,12 @@ NOT_RUN = {
     "weights show": "tests/weights runs it on files in each published layout",
     "pretrain --replay": "tests/training/test_not_finite.py runs it",
     "probe attentive": "tests/evaluation/test_attentive_probe.py runs it; some seconds each",
+    "app": "it serves until Ctrl-C; it has tests of its own",
     "demo": "it has a test of its own",
     "evaluate runs/ek100": "a published data set, not here",
 }
+# The store here holds more videos than are named; those that are not are told, with exit code 1.
+MAY_LEAVE_OUT = "areas import"
 
 
 def words_of_mofo(words: list[str]) -> list[str] | None:
@@ -133,7 +136,8 @@ def run(words: list[str]) -> str | None:
             if option in parser and (only is None or " ".join(words[:2]) in only):
                 more += [option, value]
     code = mofo.cli.main([*words, *more])
-    assert code == 0, f"mofo {' '.join(words)}: exit code {code}"
+    allowed = (0, 1) if " ".join(words).startswith(MAY_LEAVE_OUT) else (0,)
+    assert code in allowed, f"mofo {' '.join(words)}: exit code {code}"
     return None
 
 

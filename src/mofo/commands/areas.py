@@ -12,7 +12,7 @@ The JSON is that of the released MOFO code: {file stem: [{"labels": [{"box2d": {
 examples:
   mofo areas merge areas
   mofo areas export areas --to boxes.json
-  mofo areas import boxes.json --videos videos/ --out areas
+  mofo areas import boxes.json --videos videos/ --out imported
 """
 
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     enter = actions.add_parser(
         "import",
         help="boxes of a JSON file to a store",
-        epilog="example: mofo areas import boxes.json --videos videos/ --out areas",
+        epilog="example: mofo areas import boxes.json --videos videos/ --out imported",
     )
     enter.add_argument("boxes", metavar="FILE", help="JSON file to read")
     enter.add_argument(
