@@ -8,6 +8,7 @@ goes on from there, and does nothing twice.
 from __future__ import annotations
 
 import argparse
+import signal
 
 EPILOG = """\
 examples:
@@ -27,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Demonstrate; 0 when all stages are done."""
-    from mofo.demo.run import demo
+    # Libraries crash where Ctrl-C meets them half imported: it waits until they are there.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        from mofo.demo.run import demo
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     report = demo(args.out, args.videos, progress=not args.quiet)
     print("next: mofo detect YOUR_VIDEOS --out areas --overlay")

@@ -26,6 +26,7 @@ from mofo.types import MofoError
 
 _BEAT, _LINE_EVERY = 1.0, 30.0  # seconds
 _TAIL = 4096  # bytes of a journal that hold its last line
+_DONE, _STOPPED = "done", "stopped"
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -39,15 +40,7 @@ class Training:
     steps: int
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What became of it: the mean loss of the last steps; the error of its last validation."""
-
-    loss: float
-    validation: dict[str, float]
-
-
-def train_all(trainings: Sequence[Training], *, progress: bool) -> list[Trained]:
+def train_all(trainings: Sequence[Training], *, progress: bool) -> None:
     """Does the trainings, as many at a time as there are processors; unfinished ones go on.
 
     Args:
@@ -62,7 +55,6 @@ def train_all(trainings: Sequence[Training], *, progress: bool) -> list[Trained]
         sys.exit(1)  # a script without a guard is run again by each process: see LocalPool
     at_once = max(1, min(len(trainings), usable_cpus()))
     threads = max(1, min(4, usable_cpus() // at_once))
-    done: list[Trained] = []
     for first in range(0, len(trainings), at_once):
         several = [_Process(one, threads) for one in trainings[first : first + at_once]]
         with _stopping(several), _Bars(several, show=progress) as bars:
@@ -74,8 +66,6 @@ def train_all(trainings: Sequence[Training], *, progress: bool) -> list[Trained]
                     one.listen()
                     one.check()
                 bars.beat()
-        done += [one.result() for one in several]
-    return done
 
 
 class _Process:
@@ -93,14 +83,15 @@ class _Process:
         """Not seen by Ctrl-C until it can save what it has learned; it inherits what is blocked."""
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(
+        process = context.Process(
             target=_train,
             args=(theirs, self.training.kind, self.training.settings, self._threads),
             name=f"mofo-{self.training.kind}",
         )
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         try:
-            self._process.start()
+            process.start()
+            self._process = process  # not before: who stops now waits for those that have begun
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
@@ -120,15 +111,11 @@ class _Process:
             self._said = MofoError(f"{self.training.name}: {death(self._process.exitcode)}")
 
     def check(self) -> None:
-        """Raises the error that it told."""
+        """Raises what it told; of one that was stopped by somebody else nothing else is known."""
         if isinstance(self._said, MofoError):
             raise self._said
-
-    def result(self) -> Trained:
-        """What became of the training."""
-        if not isinstance(self._said, Trained):
+        if self._said == _STOPPED:
             raise KeyboardInterrupt
-        return self._said
 
     def ask_to_stop(self) -> None:
         """It ends the step in hand, saves and ends; before its first step it just ends."""
@@ -255,5 +242,4 @@ def _train(pipe: Connection, kind: str, settings: Any, threads: int) -> None:
     except MofoError as error:
         pipe.send(MofoError(str(error)))  # not all kinds of errors can be sent
         return
-    if report.finished:
-        pipe.send(Trained(report.loss, dict(report.validation)))
+    pipe.send(_DONE if report.finished else _STOPPED)

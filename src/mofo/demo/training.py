@@ -32,7 +32,7 @@ from mofo.training.settings import (
 MOFO, BASELINE = "mofo", "baseline"
 MASKS = {MOFO: "motion", BASELINE: "tube"}
 FUSIONS = {MOFO: "cross_attention", BASELINE: "mean"}
-_FEW, _DRAWN = 10, 4  # lines of a journal; clips in a picture
+_FEW, _DRAWN = 10, 4  # steps of a mean; clips in a picture
 _REPEATS = 2  # clips from each decoded video: decoding is a third of a step
 _RATE: dict[str, Any] = {"lr": 3.2e-2, "min_lr": 3.2e-4}  # for 256 clips
 _SIZES: dict[str, Any] = {"size": "nano", "tubelet": 4, "patch": 16}
@@ -71,17 +71,16 @@ def pretrain_stage(out: Path, scale: DemoScale, clips: int, progress: bool) -> S
             Training(f"{MASKS[who]} masks", "pretrain", settings(who), scale.pretrain_steps)
             for who in MASKS
         ]
-        done = train_all(several, progress=progress)
+        train_all(several, progress=progress)
         return {
-            "first": {who: _first_loss(pretrained(out, who)) for who in MASKS},
-            "loss": {who: one.loss for who, one in zip(MASKS, done, strict=True)},
+            "losses": {who: _losses(pretrained(out, who)) for who in MASKS},
             "errors": _draw(out, made),
         }
 
     def told(found: Found) -> list[str]:
         lines = [
-            f"{MASKS[who]} masks: error of the hidden pixels from {found['first'][who]:.3f} to "
-            f"{found['loss'][who]:.3f} in {scale.pretrain_steps:,} steps"
+            f"{MASKS[who]} masks: error of the hidden pixels from {found['losses'][who][0]:.3f} to "
+            f"{found['losses'][who][1]:.3f} in {scale.pretrain_steps:,} steps"
             for who in MASKS
         ]
         error, flat = found["errors"]
@@ -134,11 +133,8 @@ def finetune_stage(out: Path, scale: DemoScale, clips: int, progress: bool) -> S
         several = [
             Training(who, "finetune", settings(who), scale.finetune_steps) for who in FUSIONS
         ]
-        done = train_all(several, progress=progress)
-        return {
-            "loss": {who: one.loss for who, one in zip(FUSIONS, done, strict=True)},
-            "right": {who: _best(finetuned(out, who)) for who in FUSIONS},
-        }
+        train_all(several, progress=progress)
+        return {"right": {who: _best(finetuned(out, who)) for who in FUSIONS}}
 
     def told(found: Found) -> list[str]:
         return [
@@ -176,10 +172,10 @@ def _run(folder: Path, scale: DemoScale) -> RunSettings:
     )  # fmt: skip
 
 
-def _first_loss(run: Path) -> float:
-    """Mean over the first lines of its journal."""
-    lines = read_journal(run / "metrics.jsonl")[:_FEW]
-    return sum(line["loss"] for line in lines) / max(1, len(lines))
+def _losses(run: Path) -> list[float]:
+    """Mean over the first steps, and over the last ones."""
+    losses = [line["loss"] for line in read_journal(run / "metrics.jsonl")]
+    return [sum(few) / len(few) for few in (losses[:_FEW], losses[-_FEW:])]
 
 
 def _compared(ratio: float) -> str:

@@ -184,7 +184,7 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
+        process = context.Process(
             target=_serve,
             args=(theirs, self._shared, self._number, self._work),
             name=f"mofo-worker-{self._number}",
@@ -195,7 +195,8 @@ class _Worker:
         # ignore it, and inherits what is blocked here.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         try:
-            self._process.start()
+            process.start()
+            self._process = process  # not before: who stops now waits for those that have begun
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
