@@ -149,6 +149,32 @@ def test_table(tree: Path) -> None:
     assert [v.key for v in read_catalog([table, tree])][5:] == ["a.MKV", "x/y/d.avi"]
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_tables_as_spreadsheets_save_them(tree: Path, mark: str) -> None:
+    """With a byte order mark, ends of lines as on Windows, other marks between cells."""
+    table = tree / "list.csv"
+    cells = [["path", "label", "labels", "start", ""], ["b.mp4", '"run, fast"', '"a;b"', "1.5", ""]]
+    text = "\r\n".join(mark.join(row) for row in cells) + "\r\n"
+    table.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    (video,) = read_catalog([table])
+    labels = tuple(("label", name) for name in ("run, fast", "a", "b"))
+    assert video == Video(str(tree / "b.mp4"), "b.mp4", labels, 1.5)
+    (tree / "no.csv").write_text(f"path{mark}reason\nb.mp4{mark}dark\n")
+    assert read_catalog([table, f"exclude:{tree / 'no.csv'}"]).excluded[0][1] == "dark"
+
+
+def test_a_label_is_never_cut_at_its_comma(tree: Path) -> None:
+    table = tree / "list.csv"
+    table.write_text("path,label\nb.mp4,run, fast\na.MKV,run,,\n")
+    catalog = read_catalog([table])
+    assert [(video.key, video.label) for video in catalog] == [("a.MKV", "run")]
+    ((where, reason),) = catalog.problems
+    assert (where, reason.partition(":")[0]) == (
+        f"{table}, line 2",
+        "more cells than the first line has",
+    )
+
+
 def test_table_with_files_outside_its_folder(tree: Path, tmp_path: Path) -> None:
     table = tmp_path / "lists" / "train.csv"
     table.parent.mkdir()
@@ -160,6 +186,7 @@ def test_bad_rows_are_problems(tree: Path) -> None:
     table = tree / "list.csv"
     table.write_text(
         "path,start,end\nb.mp4,a,\nb.mp4,3,2\nnone.mp4,,\n,1,2\nx,,\na.MKV,-1,\nb.mp4,1,2\n"
+        "x\\c.webm,,\n"
     )
     catalog = read_catalog([table])
     assert [video.key for video in catalog] == ["b.mp4"]
@@ -170,6 +197,7 @@ def test_bad_rows_are_problems(tree: Path) -> None:
         (f"{table}, line 5", "no path in this row"),
         (str(tree / "x"), "is a folder, not a video file"),
         (f"{table}, line 7", "start and end must be seconds, such as 12.5"),
+        (str(tree / "x\\c.webm"), "does not exist; write / instead of \\"),
     )
 
 

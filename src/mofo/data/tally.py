@@ -53,8 +53,9 @@ class Tally:
             self._files.append(hash(video.path))
             yield video
         if not self.count:
-            where, reason = next(iter(self._source.problems), ("", "all are excluded"))
-            raise MofoError(f"no video is left: {where}: {reason}".replace(": :", ":"))
+            problem = next(iter(self._source.problems), None)
+            reason = ": ".join(problem) if problem else "there are no rows, or all are excluded"
+            raise MofoError(f"no video is left: {reason}")
 
     def files(self) -> int:
         """How many different files the rows have."""

@@ -22,6 +22,7 @@ from mofo.types import MofoError
 from mofo.video.distinct import RealFiles, said
 from mofo.video.files import EXTENSIONS, Apart, Found, Problems, is_video, video_files
 from mofo.video.formats import parquet
+from mofo.video.formats.documents import separator
 from mofo.video.formats.folder import with_labels
 from mofo.video.formats.registry import read_source, split_name
 from mofo.video.formats.source import Source, first_line
@@ -209,7 +210,9 @@ def is_table(path: str) -> bool:
     """A CSV file that has a column "path"."""
     if not (path.lower().endswith(".csv") and os.path.isfile(path)):
         return False
-    return "path" in (cell.strip(' "').lower() for cell in first_line(Path(path)).split(","))
+    header = first_line(Path(path))
+    mark = separator(header, "path")
+    return "path" in (cell.strip(' "').lower() for cell in header.split(mark))
 
 
 def _exclude(found: Sequence[Found], quarantine: Quarantine) -> list[tuple[str, str]]:

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mofo.types import MofoError
 from mofo.video.distinct import Usable
+from mofo.video.formats.documents import separator
 from mofo.video.video import LABEL, Video
 
 HEADS = (LABEL, "verb", "noun", "action")
@@ -42,7 +45,7 @@ def table_rows(
     person. Others are left alone.
 
     Args:
-        table: the file, in UTF-8.
+        table: the file, in UTF-8; cells are separated by ",", or all by ";" or tabs.
         problems: gets ``(name, reason)`` of each row that cannot be used.
         folder: what paths are relative to, if not the table's.
 
@@ -52,7 +55,9 @@ def table_rows(
     root = str((folder or table.parent).absolute())
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+            header = file.readline()
+            mark = separator(header, "path")
+            reader = csv.DictReader(itertools.chain([header], file), delimiter=mark)
             names = [name.strip().lower() for name in reader.fieldnames or ()]
             reader.fieldnames = names
             if "path" not in names:
@@ -72,7 +77,10 @@ def table_rows(
                     problems.append((f"{table}, line {reader.line_num}", str(error)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise MofoError(f"{table}: cannot be read as a CSV table in UTF-8 ({reason})") from None
+        hint = ": save it as CSV UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        raise MofoError(
+            f"{table}: cannot be read as a CSV table in UTF-8 ({reason}){hint}"
+        ) from None
 
 
 def read_table(
@@ -104,6 +112,11 @@ def _video(
 
     ``paths`` and ``labels_`` keep what earlier rows had.
     """
+    more: Any = row.get(None)  # type: ignore[call-overload]  # where csv puts what is too much
+    if more and any(more):
+        raise ValueError(
+            "more cells than the first line has: text with a comma in it goes in quotes"
+        )
 
     def cell(name: str) -> str | None:
         return (row.get(name) or "").strip() or None

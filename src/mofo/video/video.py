@@ -51,7 +51,9 @@ def why_unusable(path: str) -> str | None:
         mode = os.stat(path).st_mode
         path.encode()  # keys are stored as UTF-8
     except FileNotFoundError:
-        return "link to a file that does not exist" if os.path.islink(path) else "does not exist"
+        if os.path.islink(path):
+            return "link to a file that does not exist"
+        return "does not exist" + ("; write / instead of \\" if "\\" in path else "")
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     except ValueError:

@@ -98,5 +98,8 @@ def test_nothing_is_left(tmp_path, capsys):
     source = tmp_path / "all.csv"
     source.write_text("path\nno.mp4\n")
     assert main(["data", "convert", str(source), "--to", str(tmp_path / "out.parquet")]) == 1
-    assert "no video is left: " in capsys.readouterr().err
+    assert f"no video is left: {tmp_path / 'no.mp4'}: does not exist" in capsys.readouterr().err
     assert not (tmp_path / "out.parquet").exists()
+    source.write_text("path\n")
+    assert main(["data", "convert", str(source), "--to", str(tmp_path / "out.parquet")]) == 1
+    assert "no video is left: there are no rows, or all" in capsys.readouterr().err

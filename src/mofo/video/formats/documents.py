@@ -10,6 +10,8 @@ from typing import Any
 
 from mofo.types import MofoError
 
+_SEPARATORS = (",", ";", "\t")
+
 
 def read_text(path: Path) -> str:
     """The text of a file in UTF-8, with or without a byte order mark.
@@ -75,6 +77,21 @@ def read_json(path: Path, kind: type) -> Any:
     return document
 
 
+def separator(header: str, column: str) -> str:
+    """What stands between the cells of a CSV file: a comma, or what makes ``column`` a cell.
+
+    Where the comma is part of numbers, spreadsheets write ";".
+
+    Args:
+        header: the first line.
+        column: a name that it should have.
+    """
+    for mark in _SEPARATORS:
+        if column in (cell.strip(' "').lower() for cell in header.strip().split(mark)):
+            return mark
+    return _SEPARATORS[0]
+
+
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """Rows of a CSV file with a header, and where each is (``"FILE, line 7"``).
 
@@ -87,7 +104,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
     Raises:
         MofoError: not readable, or a column is missing.
     """
-    reader = csv.reader(read_text(path).splitlines(keepends=True))
+    lines = read_text(path).splitlines(keepends=True)
+    mark = separator(lines[0], columns[0]) if lines and columns else _SEPARATORS[0]
+    reader = csv.reader(lines, delimiter=mark)
     try:
         header = [name.strip() for name in next(reader, [])]
         missing = [name for name in columns if name not in header]
