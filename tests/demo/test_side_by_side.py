@@ -9,7 +9,7 @@ import pytest
 from mofo.data.actions.writing import ActionSetSettings, write_action_set
 from mofo.training.journal import read_journal
 
-FEW, MANY = 60, 5000  # steps: to be done, and not to be reached
+FEW, MANY = 300, 5000  # steps: to be done after a stop, and never to be reached
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -60,7 +60,7 @@ def started(tmp_path, table):
     yield start
     for process in processes:
         process.kill()
-        process.wait()
+        process.communicate()  # closes its pipes, too
 
 
 def steps_of(run):
@@ -78,7 +78,7 @@ def until(condition, process, seconds=120):
 
 def children(pid):
     text = subprocess.run(
-        ["ps", "-e", "-o", "pid=", "-o", "ppid=", "-o", "args="],
+        ["ps", "-e", "-ww", "-o", "pid=", "-o", "ppid=", "-o", "args="],  # whatever COLUMNS is
         capture_output=True,
         text=True,
         check=True,

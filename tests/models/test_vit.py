@@ -31,7 +31,8 @@ def test_visible_embedding_is_that_of_all_tokens():
     everything = built.embed(clip())
     chosen = built.embed(clip(), visible)
     wanted = torch.stack([everything[b, visible[b]] for b in range(2)])
-    torch.testing.assert_close(chosen, wanted, rtol=0, atol=2e-6)
+    # Sums of 96 to 1536 products, in an order that depends on the processor.
+    torch.testing.assert_close(chosen, wanted, rtol=0, atol=1e-5)
     # And so is the whole encoder when all tokens are named.
     all_BN = torch.arange(24).expand(2, -1)
     torch.testing.assert_close(built(clip(), all_BN), built(clip()), rtol=0, atol=1e-5)

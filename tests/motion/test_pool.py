@@ -80,7 +80,7 @@ def test_a_stopped_run_keeps_what_is_finished(tmp_path, log, number, code):
         command(videos, out, "--workers", "2"),
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"STUB_SLEEP": "0.01"},
+        env=os.environ | {"STUB_SLEEP": "0.03"},
     )
     wait_for(lambda: len(list(part_files(out))) >= 3)
     main.send_signal(number)
