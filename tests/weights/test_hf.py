@@ -7,6 +7,7 @@ import pytest
 import torch
 from official import clips
 
+from mofo import cli
 from mofo.models.hf_names import config_to_hf
 from mofo.models.settings import ModelSettings
 from mofo.training.checkpoint import CheckpointError
@@ -79,8 +80,12 @@ def check_pretraining(tmp_path, size: ModelSettings, batch: int = 2):
     with torch.no_grad():
         wanted = other(pixels_of(frames), mask).logits
         found = model(frames, mask, hidden=hidden).prediction_BMp
+        exact = other.double()(pixels_of(frames.double()), mask).logits
+        exactly = model.double()(frames, mask, hidden=hidden).prediction_BMp
+    other.float()
     assert wanted.std() > 0.1
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)  # float32 rounds
+    torch.testing.assert_close(exactly, exact, rtol=0, atol=1e-6)
     report = export_weights(done.path, tmp_path / "back")
     assert report.difference <= 1e-5
     again = opened("VideoMAEForPreTraining", tmp_path / "back")
@@ -99,8 +104,12 @@ def check_classifier(tmp_path, size: ModelSettings, batch: int = 2):
     with torch.no_grad():
         wanted = other(pixels_of(frames)).logits
         found = saved.model(frames)["label"]
+        exact = other.double()(pixels_of(frames.double())).logits
+        exactly = saved.model.double()(frames)["label"]  # rounded to float32 at its end
+    other.float()
     assert wanted.std() > 0.1
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)  # float32 rounds
+    torch.testing.assert_close(exactly.double(), exact, rtol=0, atol=1e-6)
     export_weights(done.path, tmp_path / "back", licence="cc-by-nc-4.0")
     again = opened("VideoMAEForVideoClassification", tmp_path / "back")
     with torch.no_grad():
@@ -199,6 +208,26 @@ def test_official_weights_become_a_hugging_face_folder(tmp_path):
     assert card.startswith("---\nlicense: unknown\n")
     for text in ("5: class 0", "top-1 | 71.25", "weights.pth", "Not stated", "## Use"):
         assert text in card
+
+
+def test_results_of_evaluate_come_into_the_card(tmp_path, capsys):
+    done = official_checkpoint(tmp_path)
+    run = tmp_path / "jump or run" / "checkpoints" / "step_00000007"
+    run.parent.mkdir(parents=True)
+    done.path.rename(run)
+    measures = {"top1": {"mean": 0.75, "low": 0.5, "high": 1.0}}
+    results = {"heads": {"label": {"measures": measures, "videos": [{"name": "a.mp4"}]}},
+               "about": {"split": "test, 8 videos", "precision": "fp32"}}  # fmt: skip
+    words = ["weights", "export", str(run), "--to", "hf", "--out", str(tmp_path / "back")]
+    for number, (content, code) in enumerate(((results, 0), ({"heads": {"label": 3}}, 1))):
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps(content))
+        assert cli.main([*words, "--metrics", str(path)]) == code
+    assert "neither names with numbers nor the results of" in capsys.readouterr().err
+    card = (tmp_path / "back/README.md").read_text()
+    for text in ("# jump or run\n", "label: top1 | 0.75 [0.5, 1] |", "tested: split | test, 8 vid"):
+        assert text in card
+    assert "a.mp4" not in card
 
 
 def test_their_preprocessing_makes_our_pixels(tmp_path):

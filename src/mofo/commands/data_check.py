@@ -8,6 +8,7 @@ Ends with 1 if there is anything that cannot be used, else with 0.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def _tell(report: CheckReport, args: argparse.Namespace) -> None:
     )
     for name in ("check.png", "check.json", "quarantine.csv"):
         print(f"  {report.out / name}")
-    sources = " ".join(args.sources)
+    sources = list(args.sources)
     if report.quarantined:
-        sources += f" exclude:{report.out / 'quarantine.csv'}"
-    print(f"next: mofo detect {sources} --out areas")
+        sources.append(f"exclude:{report.out / 'quarantine.csv'}")
+    print(f"next: mofo detect {shlex.join(sources)} --out areas")

@@ -7,6 +7,7 @@ too. It is worth while where an option below is needed, or where reading the lis
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,4 +150,4 @@ def _tell(
     if about.flip is False:
         print("labels know left from right: keep data.flip off")
     print(f"  {target}")
-    print(f"next: mofo data check {target} --out check")
+    print(f"next: mofo data check {shlex.quote(str(target))} --out check")

@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--to", required=True, choices=("hf", "onnx", "torch"), help="for whom")
     add("--out", required=True, metavar="PATH", help="folder (hf) or file to write")
     add("--licence", default="unknown", metavar="NAME", help="of the weights, for the model card")
-    add("--metrics", metavar="FILE", help="JSON of names and numbers, for the model card")
+    add(
+        "--metrics",
+        metavar="FILE",
+        help="results.json of mofo evaluate, or JSON of names and numbers, for the card",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,10 +57,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _metrics(path: str) -> dict[str, Any]:
+    from mofo.weights.card import metrics_of
     from mofo.weights.files import read_json
     from mofo.weights.report import WeightsError
 
-    content = read_json(Path(path))
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path}: holds no names with numbers")
-    return content
+    found = metrics_of(read_json(Path(path)))
+    if found is None:
+        raise WeightsError(
+            f"{path}: holds neither names with numbers nor the results of `mofo evaluate --out`"
+        )
+    return found

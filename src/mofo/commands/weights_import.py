@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"{len(names)} classes of {head!r}: {', '.join(names[:5])}")
     what = "classifier" if done.classes else "pre-training"
     print(f"{what} ({done.layout}): {done.path}")
+    path = shlex.quote(str(done.path))
     if done.classes:
-        print(f"next: mofo evaluate {done.path} SOURCE, or mofo predict {done.path} VIDEO")
+        print(f"next: mofo evaluate {path} SOURCE, or mofo predict {path} VIDEO")
     else:
-        print(f"next: mofo show reconstruction {done.path} VIDEO, or a fine-tuning from it")
+        print(f"next: mofo show reconstruction {path} VIDEO, or a fine-tuning from it")
     return 0
 
 

@@ -6,6 +6,7 @@ Takes a checkpoint or run of ours, a .pth file of VideoMAE or MOFO, or a folder 
 from __future__ import annotations
 
 import argparse
+import shlex
 
 EPILOG = """\
 example:
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     if found.layout == "mofo":
         to = "hf --out DIR" if found.fusion in (None, "mean") else "onnx --out FILE"
-        print(f"next: mofo weights export {args.source} --to {to}")
+        print(f"next: mofo weights export {shlex.quote(args.source)} --to {to}")
     else:
-        print(f"next: mofo weights import {args.source} --out DIR")
+        print(f"next: mofo weights import {shlex.quote(args.source)} --out DIR")
     return 0

@@ -91,10 +91,10 @@ def _classes(report: CheckReport) -> list[str]:
     for head in dict.fromkeys(head for video in report.catalog for head, _ in video.labels):
         counts = Counter(name for video in report.catalog for h, name in video.labels if h == head)
         most, least = counts.most_common(1)[0], min(counts.items(), key=lambda pair: pair[1])
-        lines.append(
-            f"{head}: {len(counts):,} classes, from {least[1]:,} ({least[0]}) to {most[1]:,} "
-            f"({most[0]}) rows each"
-        )
+        rows = f"from {least[1]:,} ({least[0]}) to {most[1]:,} ({most[0]}) rows each"
+        if least[1] == most[1]:
+            rows = f"{most[1]:,} row{'s' if most[1] != 1 else ''} each"
+        lines.append(f"{head}: {len(counts):,} classes, {rows}")
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,6 +14,7 @@ from mofo.models.classifier import Classifier
 if TYPE_CHECKING:
     from mofo.weights.exporting import Exportable
 
+_TESTED = ("data", "split", "views")
 _USE_CLASSIFIER = """\
 import torch
 from transformers import VideoMAEForVideoClassification, VideoMAEImageProcessor
@@ -78,7 +80,7 @@ def model_card(exportable: Exportable, licence: str, metrics: Mapping[str, Any])
     use = _USE_CLASSIFIER if classifier else _USE_ENCODER
     parts = [
         "---\n" + yaml.safe_dump(head, sort_keys=False).strip() + "\n---",
-        f"# {exportable.checkpoint.path.absolute().name}",
+        f"# {_title(exportable.checkpoint.path.absolute())}",
         f"{kind} made with mofo: motion-focused self-supervised video learning "
         "(arXiv 2308.12447), of VideoMAE's architecture (arXiv 2203.12602).",
         _table(rows),
@@ -90,6 +92,38 @@ def model_card(exportable: Exportable, licence: str, metrics: Mapping[str, Any])
         "## Licence\n\n" + _licence(licence),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def metrics_of(content: Any) -> dict[str, Any] | None:
+    """Names and numbers for the card.
+
+    Args:
+        content: of a JSON file: names and numbers, or the ``results.json`` of ``mofo evaluate``, of
+            which come the measures of each head with their intervals.
+
+    Returns:
+        None if it is neither.
+    """
+    if not isinstance(content, dict):
+        return None
+    if not isinstance(content.get("heads"), dict):
+        return None if any(isinstance(v, dict | list) for v in content.values()) else content
+    interval = "{mean:.4g} [{low:.4g}, {high:.4g}]"
+    try:
+        found: dict[str, Any] = {
+            f"{head}: {measure.replace('_', ' ')}": interval.format(**of)
+            for head, result in content["heads"].items()
+            for measure, of in result["measures"].items()
+        }
+        about = content.get("about", {})
+        return found | {f"tested: {name}": about[name] for name in _TESTED if name in about}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _title(path: Path) -> str:
+    """The name of a run is better than that of its checkpoint, ``RUN/checkpoints/step_...``."""
+    return path.parents[1].name if path.parent.name == "checkpoints" else path.name
 
 
 def _recipe(facts: Mapping[str, Any]) -> str:
@@ -106,7 +140,8 @@ def _recipe(facts: Mapping[str, Any]) -> str:
         named = ", ".join(f"`{name}`" for name in ([source] if isinstance(source, str) else source))
         lines.append(f"Data: {named}" + (f", {videos:,} videos" if videos else "") + ".")
         lines.append(f"Steps: {facts.get('step', 0):,}. The recipe, all keys:")
-        lines.append("```yaml\n" + yaml.safe_dump(settings, sort_keys=False).strip() + "\n```")
+        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).strip()
+        lines.append(f"```yaml\n{text}\n```")
     if made := facts.get("versions"):
         lines.append(
             "Made with " + ", ".join(f"{name} {text}" for name, text in made.items()) + "."
@@ -136,6 +171,8 @@ def _cell(text: str) -> str:
 
 
 def _number(value: Any) -> str:
+    if isinstance(value, str):
+        return value
     return f"{value:.4g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
