@@ -156,7 +156,9 @@ def _refused(path: Path, said: str) -> str:
             'if you trust it, write its tensors alone with python -c "import torch; torch.save('
             "{'model': torch.load('IN', weights_only=False)['model']}, 'OUT')\""
         )
-    first = said.splitlines()[0][:160]
+    # What torch says before that is advice to run whatever is in the file.
+    reason = said.rpartition("WeightsUnpickler error:")[2].strip() or "nothing in it can be read"
+    first = reason.splitlines()[0].strip()[:160]
     return f"{path}: is no file of torch with tensors alone, or damaged: {first}"
 
 
