@@ -1,8 +1,10 @@
 """What runs/*.sh take: floating point operations of the recipes, at an assumed speed, as a table.
 
     python runs/cost.py > table.md
+    python runs/cost.py --tflops 210    # as measured on your GPU
 
-An estimate, not a measurement. GPU hours are
+An estimate, not a measurement, unless you measure: ``benchmarks/pretrain_step.py --device cuda``
+prints GFLOP/s. GPU hours are
 
     operations of a clip x clips x epochs / (40 % of 989 TFLOP/s)
 
@@ -23,7 +25,7 @@ from mofo.training.pretrain import PretrainPass
 from mofo.training.recipe import load_settings
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-PEAK, SHARE = 989e12, 0.4
+TFLOPS = 0.4 * 989
 FRAMES_A_SECOND = 150
 
 
@@ -71,12 +73,12 @@ def pretraining(model: ModelSettings, hidden: int) -> float:
     return 3 * (forward(model, seen) + 2 * seen * model.width * narrow + decoder)
 
 
-def hours(operations: float) -> float:
-    """Of one H200."""
-    return operations / (SHARE * PEAK) / 3600
+def hours(operations: float, tflops: float = TFLOPS) -> float:
+    """Of one GPU."""
+    return operations / (tflops * 1e12) / 3600
 
 
-def rows() -> list[dict[str, float | str]]:
+def rows(tflops: float = TFLOPS) -> list[dict[str, float | str]]:
     """A row for each data set."""
     found = []
     for one in SETS:
@@ -91,23 +93,27 @@ def rows() -> list[dict[str, float | str]]:
                 "name": one.name,
                 "disk": one.disk_gb,
                 "areas": one.hours * 3600 * one.fps / FRAMES_A_SECOND / 3600,
-                "pretrain": hours(first * one.train * before.optim.epochs * before.data.repeats),
-                "finetune": hours(3 * whole * one.train * after.optim.epochs * after.data.repeats),
-                "test": hours(whole * one.tested * one.views),
+                "pretrain": hours(
+                    first * one.train * before.optim.epochs * before.data.repeats, tflops
+                ),
+                "finetune": hours(
+                    3 * whole * one.train * after.optim.epochs * after.data.repeats, tflops
+                ),
+                "test": hours(whole * one.tested * one.views, tflops),
                 "published": one.published,
             }
         )
     return found
 
 
-def table() -> str:
+def table(tflops: float = TFLOPS) -> str:
     """The rows in Markdown."""
     lines = [
         "| script | videos on disk, about | motion areas, core hours | pre-training, GPU hours "
         "| fine-tuning, GPU hours | test, GPU hours | published top-1, ViT-B |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in rows():
+    for row in rows(tflops):
         spent = " | ".join(_number(float(row[key])) for key in ("pretrain", "finetune", "test"))
         lines.append(
             f"| `runs/{row['name']}.sh` | {row['disk']} GB | {_number(float(row['areas']))} "
@@ -123,5 +129,11 @@ def _number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    print(table())
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tflops", type=float, default=TFLOPS, help=f"measured ({TFLOPS:g})")
+    tflops = parser.parse_args().tflops
+    if not tflops > 0:
+        parser.error(f"--tflops {tflops:g}: must be more than 0")
+    print(table(tflops))

@@ -95,3 +95,7 @@ def test_cost_by_hand():
     model = settings.model_settings()
     assert cost.forward(model, 1568) / 2 == pytest.approx(180.5e9, rel=0.01)
     assert cost.hours(0.4 * 989e12 * 3600) == 1
+    for slow, fast in zip(cost.rows(100), cost.rows(200), strict=True):
+        for key in ("pretrain", "finetune", "test"):
+            assert slow[key] == pytest.approx(2 * fast[key])
+        assert slow["areas"] == fast["areas"]
