@@ -16,7 +16,8 @@ from mofo.models.heads import label_loss
 from mofo.models.hf_classifier import classifier_to_hf
 from mofo.models.settings import ModelSettings
 from mofo.types import TokenGrid
-from pretrain_models import COMPILED, HF, MEAN, STD, Step
+from pretrain_models import COMPILED, HF, MEAN, STD
+from step_cost import Step
 
 CLASSES = 174
 OURS = {fusion: f"ours, {fusion}" for fusion in FUSIONS}

@@ -57,7 +57,7 @@ GOPS = (12, 30, 250)
 STRIDES = (2, 4)
 BATCH = 8
 REPEATS = 4  # clips of one stretch, for the case "repeats"
-LEAST = {"of_bare": 0.7, "of_plain": 3.0}
+LEAST = {"of_bare": 0.7, "of_plain": 3.0, "of_plain_repeats": 3.0}
 # An H200: dense bf16, and the share of it that a training step of this size is assumed to reach.
 PEAK, SHARE = 989e12, 0.40
 clock = time.process_time
@@ -189,11 +189,10 @@ class Cases:
 
     def line(self) -> dict:
         median = {case: statistics.median(values) for case, values in self.seconds.items()}
-        mofo = self.seconds["mofo"]
 
-        def ratio(case: str) -> float:
-            pairs = zip(self.seconds[case], mofo, strict=False)
-            return statistics.median(theirs / ours for theirs, ours in pairs)
+        def ratio(case: str, ours: str = "mofo") -> float:
+            pairs = zip(self.seconds[case], self.seconds[ours], strict=True)
+            return statistics.median(theirs / own for theirs, own in pairs)
 
         return {
             "file": self.file.name,
@@ -203,6 +202,7 @@ class Cases:
             "of_bare": ratio("bare"),
             "of_plain": ratio("plain"),
             "of_plain_stops": ratio("stops"),
+            "of_plain_repeats": ratio("plain", "repeats"),
         }
 
 
@@ -243,8 +243,8 @@ def appetite(measured: float | None) -> dict:
 def show(lines: list[dict], gpu: dict) -> None:
     cells = [
         ["file", "stride", "bare ms", "mofo ms", "clips/s a core", "x bare", "plain ms", "x plain",
-         "x plain, stops", "first visit ms", f"repeats {REPEATS} ms", "codec ms", "dis ms",
-         "cores for one GPU", f"repeats {REPEATS}"]
+         "x plain, stops", "first visit ms", f"repeats {REPEATS} ms", "x plain", "codec ms",
+         "dis ms", "cores for one GPU", f"repeats {REPEATS}"]
     ]  # fmt: skip
     for line in lines:
         ms = line["ms_a_clip"]
@@ -252,8 +252,8 @@ def show(lines: list[dict], gpu: dict) -> None:
         numbers = [f"{ms['bare']:.1f}", f"{ms['mofo']:.1f}", f"{line['clips_per_s']:.1f}",
                    f"{line['of_bare']:.2f}", f"{ms['plain']:.0f}", f"{line['of_plain']:.1f}",
                    f"{line['of_plain_stops']:.1f}", f"{ms['first']:.1f}", f"{ms['repeats']:.1f}",
-                   f"{ms['codec']:.1f}", f"{ms['dis']:.0f}", f"{cores:.0f}",
-                   f"{shared:.0f}"]  # fmt: skip
+                   f"{line['of_plain_repeats']:.1f}", f"{ms['codec']:.1f}", f"{ms['dis']:.0f}",
+                   f"{cores:.0f}", f"{shared:.0f}"]  # fmt: skip
         cells.append([line["file"], str(line["stride"]), *numbers])
     print("\n" + markdown(cells) + "\n")
     print(markdown(promises_table(lines)))
@@ -267,9 +267,19 @@ def show(lines: list[dict], gpu: dict) -> None:
     )
 
 
+def together(lines: list[dict]) -> float:
+    """How many times longer a plain reader takes for one clip of each file and stride."""
+    plain, ours = (sum(line["ms_a_clip"][case] for line in lines) for case in ("plain", "mofo"))
+    return plain / ours
+
+
 def promises_table(lines: list[dict]) -> list[list[str]]:
     cells = [["promise", "kept on", "least", "where"]]
-    names = {"of_bare": "bare decoding", "of_plain": "a plain reader"}
+    names = {
+        "of_bare": "bare decoding",
+        "of_plain": "a plain reader",
+        "of_plain_repeats": f"a plain reader, with repeats {REPEATS}",
+    }
     for key, least in LEAST.items():
         kept = sum(line[key] >= least for line in lines)
         worst = min(lines, key=lambda line: line[key])
@@ -277,6 +287,9 @@ def promises_table(lines: list[dict]) -> list[list[str]]:
             [f">= {least} x {names[key]}", f"{kept} of {len(lines)}", f"{worst[key]:.2f}",
              f"{worst['file']}, stride {worst['stride']}"]
         )  # fmt: skip
+    cells.append(
+        ["the same, all together", "", f"{together(lines):.2f}", "times of one clip each, summed"]
+    )
     # What decoding alone allows, where the second one is not kept.
     missed = [line for line in lines if line["of_plain"] < LEAST["of_plain"]]
     if missed:
@@ -323,6 +336,7 @@ def main() -> None:
         "options": {"frames": frames, "repeat": repeat, "batch": BATCH, "repeats": REPEATS},
         "table": lines,
         "promises": {key: {"least": least} for key, least in LEAST.items()},
+        "of_plain_together": together(lines),
         "gpu": gpu,
         "seconds": {f"{c.file.name}, stride {c.stride}": dict(c.seconds) for c in cases},
     }

@@ -16,6 +16,7 @@ from mofo.models.hf_names import config_to_hf, to_hf
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.settings import ModelSettings
 from mofo.types import TokenGrid
+from step_cost import Step
 
 HF = "Hugging Face"
 OURS, PART = "ours", "ours, half decoded"
@@ -24,7 +25,6 @@ STAGES = ("embedding", "encoder", "decoder", "target", "rest")
 RATIO = 0.9
 MEAN = torch.tensor([0.485, 0.456, 0.406])
 STD = torch.tensor([0.229, 0.224, 0.225])
-Step = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
