@@ -56,6 +56,8 @@ def test_public_names_come_when_they_are_used():
 def test_overview_and_version(capsys):
     assert cli.main(["--help"]) == 0
     text = capsys.readouterr().out
+    assert len(text.splitlines()) <= 40
+    assert max(map(len, text.splitlines())) <= 80
     assert all(f"  {verb}" in text for verb in cli.VERBS)
     assert text.rstrip().endswith("mofo detect videos/ --out areas")
     assert cli.main(["--version"]) == 0

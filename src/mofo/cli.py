@@ -25,7 +25,7 @@ VERBS = {
     "pretrain": "motion-focused pre-training on videos without labels",
     "finetune": "a classifier that knows where things move",
     "evaluate": "test a fine-tuned model: several views of each video, with intervals",
-    "probe": "how much a frozen model knows: kNN, linear, attentive probe; areas alone",
+    "probe": "how much a frozen model knows: kNN, linear, attentive; areas alone",
     "embed": "features of videos as Parquet or npz",
     "weights": "weights of VideoMAE, MOFO and Hugging Face in, and ours out",
     "predict": "say what videos show, with probabilities; long ones window by window",

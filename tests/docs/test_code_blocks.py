@@ -80,13 +80,24 @@ def test_blocks_run(page, home, capsys):
             exec(compile(block.text, str(block), "exec"), names)
 
 
-@pytest.mark.parametrize("verb", mofo.cli.VERBS)
-def test_examples_of_the_help_run(verb, home, capsys):
-    assert mofo.cli.main([verb, "--help"]) == 0
-    text = capsys.readouterr().out.rpartition("\nexample")[2].partition("\n")[2]
+# Parts of verbs whose examples are not those of the verb itself.
+PARTS = (
+    "data check", "data convert", "data synth", "show motion", "show mask", "show reconstruction",
+    "show attention", "weights import", "weights export", "weights show", "areas merge",
+    "areas export", "areas import",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", [*mofo.cli.VERBS, *PARTS])
+def test_examples_of_the_help_run(verb, home, capsys, monkeypatch):
+    assert mofo.cli.main([*verb.split(), "--help"]) == 0
+    text = capsys.readouterr().out.rpartition("\nexample")[2].partition(":")[2]
     commands = Block(f"mofo {verb} --help", 1, "sh", text).commands()
     assert commands
+    if verb == "areas import":
+        typed.run(["areas", "export", "areas", "--to", "boxes.json"])
     for words in commands:
+        typed.check(words, ROOT, False, monkeypatch)
         typed.run(words[1:])
 
 

@@ -33,6 +33,7 @@ _QUICK_ONLY = {"--clips": ("data synth",), "--size": ("data synth",)}
 NOT_RUN = {
     "data convert something": "a published data set, not here",
     "data convert ucf101": "a published data set, not here",
+    "data convert train.csv": "tests/video/formats/test_formats.py reads such lists",
     "detect --flow tvl1": "a second a frame",
     "weights export": "tests/weights runs it; the exporters take half a minute to import",
     "weights import": "tests/weights runs it on files in each published layout",
