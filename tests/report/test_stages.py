@@ -53,11 +53,28 @@ def test_portrait_and_one_frame(tmp_path):
         assert frames[0].shape[0] < 600
 
 
-def test_picture_is_as_before(tmp_path, video):
-    area = write_stages(video, DetectSettings(short_side=96), tmp_path / "x.png", frames=[3, 9])
+@pytest.mark.parametrize(("width", "height"), [(128, 96), (48, 160)])
+def test_picture_explains_itself_and_nothing_is_cut_off(tmp_path, monkeypatch, width, height):
+    blocks, real = [], stages.text_block
+    monkeypatch.setattr(
+        stages, "text_block", lambda *a, **k: blocks.append((a, k, real(*a, **k))) or blocks[-1][2]
+    )
+    rng = np.random.default_rng(0)
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        for _ in range(12):
+            writer.write(rng.integers(0, 255, (height, width, 3), dtype=np.uint8))
+    area = write_stages(tmp_path / "a.mp4", DetectSettings(), tmp_path / "x.png", frames=[3, 9])
     sheet = read_png(tmp_path / "x.png")
-    assert len(area) == 24
-    assert sheet.shape == (2 * (96 + 22 + 4), 4 * (128 + 4), 3)
+    assert len(area) == 12
+    assert 800 < sheet.shape[1] <= 1400
+    names = [args[0] for args, _, _ in blocks]
+    assert names[:2] == [stages._told(area, t) for t in (3, 9)]
+    assert names[2:] == ["frame", "optical flow", "motion beyond the camera's", "motion area"]
+    for args, given, picture in blocks:
+        widest = max(map(len, args[0].split())) * given.get("size", 16) * 0.4
+        assert picture.shape[1] == args[1] > widest  # a word fits; what is longer is broken
+    panel = stages._panel(width, height)
+    assert sheet.shape[0] > 2 * panel[1]
 
 
 def test_flow_colours_can_be_held(tmp_path):

@@ -10,8 +10,8 @@ import numpy as np
 from mofo.motion.analyse import analyse
 from mofo.motion.settings import DetectSettings
 from mofo.motion.watch import Watch
-from mofo.report.figures import caption, captioned, draw_area, fit_size, frame_rate, moments
-from mofo.report.lettering import text_block
+from mofo.report.figures import caption, draw_area, frame_rate, moments
+from mofo.report.lettering import QUIET, text_block
 from mofo.report.sheet import GAP, INNER, beside, make_folder, page, save_png, stacked
 from mofo.types import MotionArea
 from mofo.video.reader import VideoReader
@@ -49,30 +49,25 @@ def write_stages(
         frames = [int((row + 0.5) * total / rows) for row in range(rows)]
     watch = Watch(frozenset(frames))
     area = analyse(path, settings, watch=watch)
-    size = fit_size(area, 200)
+    size = _panel(area.width, area.height)
     pictures = moments(path, [t for t in frames if t < len(area)], size)
     lines = []
     for t, picture_HW3 in sorted(pictures.items()):
         blank_HW3 = np.full_like(picture_HW3, 235)
         flow_hw2, map_hw = watch.flows.get(t), watch.maps.get(t)
-        lines.append(
-            np.hstack(
-                [
-                    captioned(picture_HW3, f"frame {t}, {area.time_T[t]:.2f} s"),
-                    captioned(
-                        blank_HW3 if flow_hw2 is None else flow_picture(flow_hw2, size),
-                        f"flow ({area.flow}), hue: direction",
-                    ),
-                    captioned(
-                        blank_HW3 if map_hw is None else map_picture(map_hw, size, settings.preset),
-                        _MAP_NAMES[settings.preset],
-                    ),
-                    captioned(draw_area(picture_HW3, area, t), caption(area, t)),
-                ]
-            )
-        )
+        panels = [
+            picture_HW3,
+            blank_HW3 if flow_hw2 is None else flow_picture(flow_hw2, size),
+            blank_HW3 if map_hw is None else map_picture(map_hw, size, settings.preset),
+            draw_area(picture_HW3, area, t),
+        ]
+        line_HW3 = beside(panels)
+        told = text_block(_told(area, t), line_HW3.shape[1], size=14, colour=QUIET)
+        lines.append(stacked([told, line_HW3], gap=4))
     if lines:
-        save_png(np.vstack(lines), png)
+        heads = beside([text_block(name, size[0], bold=True) for name in _names(settings)])
+        sheet_HW3 = page(stacked([heads, *lines]), title=Path(path).name, notes=_notes(area))
+        save_png(sheet_HW3, png)
     return area
 
 
@@ -93,13 +88,7 @@ def write_stages_video(path: str | Path, settings: DetectSettings, mp4: str | Pa
     kept = _KeptPictures(size, settings.preset)
     area = analyse(path, settings, watch=kept)
     blank_HW3 = np.full((size[1], size[0], 3), 235, np.uint8)
-    names = (
-        "frame",
-        f"flow ({area.flow}), hue: direction",
-        _MAP_NAMES[settings.preset],
-        "motion area",
-    )
-    heads = [text_block(name, size[0], bold=True) for name in names]
+    heads = [text_block(name, size[0], bold=True) for name in _names(settings)]
     make_folder(mp4)
     with (
         VideoReader(path, colour="rgb", size=size) as reader,
@@ -115,10 +104,7 @@ def write_stages_video(path: str | Path, settings: DetectSettings, mp4: str | Pa
                 draw_area(frame.image, area, t),
             ]
             panels = [stacked(pair) for pair in zip(heads, tiles, strict=True)]
-            time, _, share = caption(area, t).partition("  ")
-            told = f"motion area {share} of the frame" if area.valid_T[t] else share
-            line = f"frame {t} · {time} · {told}"
-            writer.write(page(beside(panels), title=Path(path).name, lines=[line]))
+            writer.write(page(beside(panels), title=Path(path).name, lines=[_told(area, t)]))
     return area
 
 
@@ -155,6 +141,28 @@ class _KeptPictures(Watch):
     def _keep(pictures: dict[int, np.ndarray], position: int, picture_HW3: np.ndarray) -> None:
         bgr_HW3 = cv2.cvtColor(picture_HW3, cv2.COLOR_RGB2BGR)
         _, pictures[position] = cv2.imencode(".jpg", bgr_HW3, [cv2.IMWRITE_JPEG_QUALITY, 95])
+
+
+def _names(settings: DetectSettings) -> tuple[str, ...]:
+    """Of the four panels."""
+    return "frame", "optical flow", _MAP_NAMES[settings.preset], "motion area"
+
+
+def _notes(area: MotionArea) -> tuple[str, ...]:
+    """What the colours mean."""
+    return (
+        f"Optical flow ({area.flow}): how each point moves from one frame to the next; the hue is "
+        "the direction, the strength the speed. The map glows where something moves otherwise "
+        "than the camera.",
+        "Orange: the motion area. Blue: single movers, where there are several. Grey: not known.",
+    )
+
+
+def _told(area: MotionArea, t: int) -> str:
+    """Number and time of frame t, and how much of it is motion area."""
+    time, _, share = caption(area, t).partition("  ")
+    told = f"motion area {share} of the frame" if area.valid_T[t] else share
+    return f"frame {t} · {time} · {told}"
 
 
 def flow_picture(flow_hw2: np.ndarray, size: tuple[int, int], full: float = 0.0) -> np.ndarray:
