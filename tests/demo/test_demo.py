@@ -42,6 +42,8 @@ def test_all_stages_once_and_then_never_again(tmp_path, phone, no_real_clips):
     for file in ("report.html", "pictures/motion.png", "pictures/attention.png",
                  "predictions/dog.mp4", "areas/overlays/dog.mp4"):  # fmt: skip
         assert (out / file).stat().st_size > 1000
+    # The page must not say that every file could be read.
+    assert "torn.mov" in (out / "report.html").read_text()
     top1 = read_results(out / "evaluation/mofo/results.json").heads["label"].measures["top1"]
     assert f"mofo                     {100 * top1.mean:4.1f} %" in text
     predictions = json.loads((out / "predictions/predictions.json").read_text())

@@ -58,8 +58,9 @@ def clip_stage(out: Path, scale: DemoScale, progress: bool) -> Stage:
         mean, low, high = found["iou"]
         return [
             f"{sum(found['counts'].values())} clips ({counts}), {len(found['classes'])} classes",
-            f"motion is found in {100 * found['moving']:.0f} % of the test clips; mean IoU with "
-            f"the exact areas over all of them: {mean:.2f} [{low:.2f}, {high:.2f}]",
+            f"motion is found in {100 * found['moving']:.0f} % of the test clips; overlap with the",
+            f"exact areas (IoU: 0 none, 1 the same) over all of them: {mean:.2f} "
+            f"[{low:.2f}, {high:.2f}]",
             f"clips and their list:    {made.table}",
         ]
 

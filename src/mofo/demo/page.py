@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mofo.demo.sources import Sources
 from mofo.demo.stage import Found, Stage
 
 
-def page_stage(out: Path, progress: bool) -> Stage:
-    """The report page of the whole folder."""
+def page_stage(out: Path, sources: Sources, progress: bool) -> Stage:
+    """The report page of the whole folder, and of what was left out."""
     page = out / "report.html"
 
     def work() -> Found:
         from mofo.report.page.page import report
 
-        written = report(out, page, title="mofo demo", progress=progress)
+        written = report(out, page, title="mofo demo", left_out=sources.left_out, progress=progress)
         return {"bytes": written.size, "problems": list(written.problems)}
 
     def told(found: Found) -> list[str]:
@@ -25,7 +26,7 @@ def page_stage(out: Path, progress: bool) -> Stage:
         name="report",
         title="the report",
         about=("One page with all of it, to send to a colleague; it needs nothing beside it.",),
-        made_with={},
+        made_with={"left_out": [list(one) for one in sources.left_out]},
         work=work,
         told=told,
         files=(page,),

@@ -84,7 +84,7 @@ def demo(
         found["finetune"] = stages.do(finetune_stage(folder, scale, clips, progress))
         found["evaluation"] = stages.do(judging_stage(folder, scale, bars))
         found["predictions"] = stages.do(prediction_stage(folder, sources))
-        found["report"] = stages.do(page_stage(folder, bars))
+        found["report"] = stages.do(page_stage(folder, sources, bars))
     report = DemoReport(folder, folder / "report.html", tuple(stages.timings), found)
     for line in summary(report):
         say(line)

@@ -85,6 +85,13 @@ def test_what_it_shows(page, tree):
     assert "mask.ratio 0.75 share of all positions" in found.text  # what the key means
 
 
+def test_files_left_out_before_are_named(tree, tmp_path):
+    left_out = [("/x/torn.mov", "is empty")]
+    page = report(tree / "pretrain", tmp_path / "page.html", clips=0, left_out=left_out).path
+    found = read_page(page)
+    assert "/x/torn.mov is empty before anything was done" in found.text
+
+
 def test_several_runs_stand_side_by_side(tree, tmp_path):
     for name, size in (("one", "nano"), ("two", "tiny")):
         make_pretraining(tmp_path / name, tree / "videos", model={"size": size})

@@ -11,6 +11,7 @@ from mofo.report.page.clips import ClipMaker
 from mofo.report.page.moving import best_stretch
 from mofo.report.page.sections.predictions import _examples
 from mofo.report.page.timeline import timeline
+from mofo.report.page.words import areas_text, passes, views_text
 from mofo.types import MotionArea
 
 
@@ -111,3 +112,23 @@ def test_examples_are_of_many_kinds():
     right, wrong = _examples(rows, 4)
     assert [row.label for row in right] == [0, 1, 0, 1]
     assert [(row.label, row.predicted) for row in wrong] == [(0, 1), (1, 0), (0, 1), (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("1 of time x 1 of space; 16 frames, dense, stride 1", "once; 16 frames in a row"),
+     ("2 of time x 3 of space; 16 frames, dense, stride 4",
+      "2 stretches of time x 3 places, averaged; 16 frames, one of every 4"),
+     ("2 of time x 1 of space; 8 frames, segments",
+      "2 stretches of time x 1 place, averaged; 8 frames, one of each equal part of the video")],
+)  # fmt: skip
+def test_views_in_plain_words(text, said):
+    assert views_text(text) == said
+
+
+def test_areas_and_passes_in_plain_words():
+    assert areas_text("none: the fusion 'mean' does not use them").startswith("nowhere: this model")
+    assert areas_text("store /x/areas") == "the folder /x/areas"
+    assert areas_text("detected: store /x") == "detected: the folder /x"
+    assert areas_text("codec") == "codec"
+    assert [passes(n) for n in (5.714285, 5.0, 1200.0)] == ["5.7", "5", "1,200"]

@@ -89,6 +89,7 @@ class Gathered:
     Attributes:
         folders: as they were given.
         problems: one line each: what could not be used, and why.
+        left_out: ``(path, reason)`` of files that were not used before any of it was made.
     """
 
     folders: tuple[Path, ...]
@@ -96,6 +97,7 @@ class Gathered:
     tests: list[Test] = field(default_factory=list)
     areas: list[FoundAreas] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    left_out: tuple[tuple[str, str], ...] = ()
 
     def close(self) -> None:
         """Lets go of the files of stores."""

@@ -52,6 +52,7 @@ def report(
     *,
     title: str = "",
     clips: int = 6,
+    left_out: Sequence[tuple[str, str]] = (),
     progress: bool = False,
 ) -> ReportPage:
     """Writes one page about runs, tests and motion areas; what ``mofo report`` does.
@@ -61,6 +62,8 @@ def report(
         out: the page; its folder is made.
         title: heading; none: made of what there is.
         clips: how many clips each section shows at most, 0 to 24; 0: none at all.
+        left_out: ``(path, reason)`` of files that were not used, besides those that the folders
+            tell of themselves.
         progress: show a bar on stderr.
 
     Raises:
@@ -73,6 +76,7 @@ def report(
     if not several:
         raise SettingsError("report: name one folder or more")
     found = gather(several)
+    found.left_out = tuple(left_out)
     try:
         maker = ClipMaker()
         steps: tuple[Callable[[], Section | None], ...] = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mofo.evaluation.results import Recognition
+from mofo.masking.settings import MaskSettings, hidden_positions
 from mofo.models.settings import ModelSettings
 from mofo.report.page.gathered import (
     FINETUNE,
@@ -19,11 +20,18 @@ from mofo.report.page.gathered import (
 )
 from mofo.report.page.sections.accuracy import found_by_chance
 from mofo.report.page.sections.section import Section
-from mofo.report.page.words import counted, measure_name, percent
+from mofo.report.page.words import (
+    areas_text,
+    counted,
+    measure_name,
+    passes,
+    percent,
+    views_text,
+)
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.recipe import explain_keys
 from mofo.training.settings import PretrainSettings
-from mofo.types import SettingsError
+from mofo.types import MofoError, SettingsError, TokenGrid
 
 _KINDS = {
     "areas": ("Motion areas", "Where things move in each frame, found without any labels."),
@@ -52,7 +60,7 @@ _ABOUT: dict[str, tuple[str, dict[str, str]]] = {
     "encoder": ("frozen model", {}),
     "data": ("videos from", {}),
     "split": ("which of them", {}),
-    "views": ("looks at each video, averaged", {}),
+    "views": ("looks at each video", {}),
     "fusion": ("uses the motion area", FUSIONS),
     "areas": ("motion areas from", {}),
     "precision": (
@@ -182,9 +190,9 @@ def _detector(settings: Any) -> str:
 def _run(run: TrainingRun) -> Card:
     facts = [*_data(run), *_model(run)]
     if run.kind == PRETRAIN and "mask" in run.settings:
-        text = f"{_share(run, 'mask', 'ratio')} of each clip"
+        text = f"{_hidden(run)} of each clip"
         if run.setting("mask", "strategy") == "motion":
-            text += f", {_share(run, 'mask', 'inside')} of what moves"
+            text += f", and {_share(run, 'mask', 'inside')} of what moves where that fits"
         facts.append(("hidden from the model", text))
     if run.kind == FINETUNE and "model" in run.settings:
         facts.append(("begins with", str(run.setting("model", "init") or "random weights")))
@@ -226,20 +234,31 @@ def _share(run: TrainingRun, section: str, key: str) -> str:
     return percent(value, 0) if math.isfinite(value) else "?"
 
 
+def _hidden(run: TrainingRun) -> str:
+    """The share of a clip that is hidden: of few patches it is less than was asked for."""
+    try:
+        size, patch = int(run.setting("data", "size")), int(run.setting("model", "patch"))
+        grid = TokenGrid(int(run.setting("data", "frames")), size, size, patch=patch)
+        masks = MaskSettings(ratio=run.setting("mask", "ratio"))
+        return percent(hidden_positions(masks, grid) / grid.positions, 0)
+    except (TypeError, ValueError, MofoError):  # not a recipe of ours in every part
+        return _share(run, "mask", "ratio")
+
+
 def _done(run: TrainingRun) -> str:
     step, epoch = number(run.metrics[-1], "step"), number(run.metrics[-1], "epoch")
     text = f"{step + 1:,.0f} steps"
     epochs = number(run.settings.get("optim", {}), "epochs")
     if math.isfinite(epoch) and math.isfinite(epochs):
-        text += f", {epoch:.3g} of {epochs:g} passes over the videos"
+        part = "" if epoch >= epochs - 0.05 else f"{passes(epoch)} of "
+        text += f", {part}{passes(epochs)} passes over the videos"
     return text
 
 
 def _test(one: Test) -> Card:
     facts = []
     for name, text in one.results.about.items():
-        if name == "views":
-            text = text.replace(" of time x ", " in time x ").replace(" of space", " in place")
+        text = {"views": views_text, "areas": areas_text}.get(name, str)(text)
         title, meanings = _ABOUT.get(name, (name, {}))
         if title:
             facts.append((title, meanings.get(text, text)))

@@ -23,6 +23,7 @@ class Unusable:
 def unreadable(found: Gathered) -> Section:
     """The section; it is there, too, if all could be read, since that is worth knowing."""
     rows = [
+        *(Unusable(p, r, "before anything was done") for p, r in found.left_out),
         *(Unusable(p, r, one.name) for one in found.areas for p, r in one.failures),
         *(Unusable(p, r, run.name) for run in found.runs for p, r in run.unreadable),
         *(Unusable(p, r, one.name) for one in found.tests for p, r in one.results.left_out),
