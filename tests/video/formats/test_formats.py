@@ -98,6 +98,18 @@ def test_kinetics_files_named_by_the_id_alone(tmp_path, tiny):
     ]
 
 
+@pytest.mark.parametrize("ending", ["_000059_000069", ""])
+def test_kinetics_files_in_place_of_broken_ones(tmp_path, tiny, ending):
+    """As CVDF's program unpacks them, beside those that they replace."""
+    root = trees.kinetics(tmp_path / "data", tiny)
+    mended = root / "replacement" / "replacement_for_corrupted_k400" / f"-3B32lodo2M{ending}.mp4"
+    catalog = read_catalog([tiny(mended).parents[2]])
+    assert catalog.problems == ()
+    assert len(catalog) == 7
+    (video,) = (video for video in catalog if video.group == "-3B32lodo2M")
+    assert (video.path, video.label, video.split) == (str(mended), "abseiling", "train")
+
+
 def test_same_name_in_two_folders(tmp_path, tiny):
     for folder in ("air_drumming", "abseiling"):
         tiny(tmp_path / folder / "abc_000003_000013.mp4")

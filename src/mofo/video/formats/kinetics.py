@@ -6,6 +6,7 @@
         annotations/    train.csv val.csv test.csv
         train/          ---QUuC4vJs_000084_000094.mp4 ... (flat, or a folder for each class)
         val/  test/
+        replacement/replacement_for_corrupted_k400/    files that CVDF gives in place of broken ones
 
 Columns: ``label,youtube_id,time_start,time_end,split`` and, in Kinetics-400, ``is_cc``; there is no
 ``label`` in the test lists. Classes have no official numbers; everybody sorts them by name, and so
@@ -24,6 +25,7 @@ from mofo.video.table import SPLITS
 from mofo.video.video import LABEL, Video
 
 _OPENED = 100  # CSV files of a folder; there are three lists
+_MENDED = "replacement_for_corrupted_k400"
 _COLUMNS = ("youtube_id", "time_start", "time_end")
 
 
@@ -45,6 +47,7 @@ def read(source: Source) -> Found:
         for row in read_rows(path, _COLUMNS)
     ]
     times = Counter(row.get("youtube_id", "") for _, row in rows)
+    mended = source.lookup.inside(_MENDED)
     for where, row in rows:
         name, label = row.get("youtube_id"), row.get("label", "")
         # Kinetics-700 says "validate", the others "val".
@@ -62,12 +65,17 @@ def read(source: Source) -> Found:
         stems = [f"{label}/{stem}", *([f"{label}/{name}"] if times[name] == 1 else [])]
         told = ((LABEL, label),) if label else ()
         video = Video("", "", told, split=split, group=name, name=stem)
-        source.lookup.add(found, stems, where, video)
+        # These are called like the broken ones, or by the id alone.
+        better = mended.get(stem) or (mended.get(name) if times[name] == 1 else None)
+        if better:
+            found.add(better, source.problems, video)
+        else:
+            source.lookup.add(found, stems, where, video)
     return found
 
 
 def _lists(source: Source) -> list[Path]:
-    """The CSV files with the right columns; of several for a split, the first."""
+    """The CSV files with the right columns, for training first and for testing last."""
     lists = [path for path in source.named("*.csv")[:_OPENED] if _is_list(first_line(path))]
     return sorted(lists, key=lambda path: ("test" in path.stem, "val" in path.stem, path.name))
 

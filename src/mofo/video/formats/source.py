@@ -139,6 +139,15 @@ class Lookup:
     def __contains__(self, stem: str) -> bool:
         return stem in self._paths
 
+    def inside(self, folder: str) -> dict[str, str]:
+        """Paths of the videos that lie in a folder of this name, by stem."""
+        found = {}
+        for stem, paths in self._paths.items():
+            for path in [paths] if isinstance(paths, str) else paths:
+                if _folder(path) == _plain(folder):
+                    found[stem] = path
+        return found
+
     def found(self) -> Found:
         """What videos are added to."""
         return Found(self.root)
