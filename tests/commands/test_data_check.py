@@ -287,6 +287,25 @@ def test_wrong_usage(tmp_path, tiny, monkeypatch, capsys, words, code, expected)
     assert "Traceback" not in said.err
 
 
+# Prints the largest memory of this process and of a worker, in KiB.
+RUN = """
+import resource, sys
+from mofo.cli import main
+code = main(["data", "check", *sys.argv[1:], "--workers", "2"])
+print(*(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+sys.exit(code)
+"""
+
+
+def checked(table: Path, out: Path) -> tuple[str, list[int]]:
+    """What the command says, and bytes of memory."""
+    words = [sys.executable, "-c", RUN, str(table), "--out", str(out)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 1, done.stderr
+    told, _, peaks = done.stdout.strip().rpartition("\n")
+    return told, [int(peak) * 1024 for peak in peaks.split()]
+
+
 @pytest.mark.slow
 def test_two_thousand_files(tmp_path, distinct, tiny):
     """20 faults among 2,000 files, by two processes that are killed on the way."""
@@ -302,9 +321,13 @@ def test_two_thousand_files(tmp_path, distinct, tiny):
     running.kill()
     running.wait()
     known = journal.read_bytes().count(b"\n")
-    done = subprocess.run([*words, "--workers", "2"], capture_output=True, text=True, timeout=240)
-    assert done.returncode == 1, done.stderr
-    assert f"({known:,} known from before)" in done.stdout
+    told, peaks = checked(table, out)
+    assert f"({known:,} known from before)" in told
     document = json.loads((out / "check.json").read_text())
     assert document["files"] == 2000
     assert document["problems"] == dict(kinds)
+    # Not more memory for a file than its line in the catalog takes, however many there are.
+    few, _ = plant(tmp_path / "few", distinct, tiny, 86)
+    _, before = checked(few, tmp_path / "few" / "out")
+    for peak, less in zip(peaks, before, strict=True):
+        assert peak - less < 1900 * 10_000
