@@ -207,6 +207,7 @@ def test_bad_tables(tmp_path: Path) -> None:
         (b"", "no column"),
         (b"file,label\na,b\n", r'no column "path" .*file, label'),
         (b"path\n", "no rows"),
+        (b"path,label,Label\na,b,c\n", 'column "label" twice'),
         (b"path\n\xff\xfe\n", "UTF-8"),
     ]:
         table.write_bytes(content)

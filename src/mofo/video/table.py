@@ -28,6 +28,7 @@ SPLITS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """Names of splits as they are found, and what they are called here."""
+_KNOWN = ("path", *HEADS, SEVERAL, "start", "end", "split", "group")
 _SHARED = 20_000  # paths that are remembered
 Labels = tuple[tuple[str, str], ...]
 
@@ -50,7 +51,7 @@ def table_rows(
         folder: what paths are relative to, if not the table's.
 
     Raises:
-        MofoError: no such table, or no column ``path``.
+        MofoError: no such table, no column ``path``, or a column twice.
     """
     root = str((folder or table.parent).absolute())
     try:
@@ -65,6 +66,8 @@ def table_rows(
                     f'{table}: has no column "path" in its first line (found: '
                     f"{', '.join(names) or 'nothing'}); add one"
                 )
+            if twice := [name for name in _KNOWN if names.count(name) > 1]:
+                raise MofoError(f'{table}: has the column "{twice[0]}" twice; take one out')
             # Rows share what they have in common: there may be millions.
             paths: dict[str, str] = {}
             labels: dict[Labels, Labels] = {}
