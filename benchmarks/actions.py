@@ -25,6 +25,7 @@ from mofo.data.actions.classes import families, opposites
 from mofo.data.actions.levels import LEVELS
 from mofo.data.actions.scene import ActionRecipe, make_action_clip
 from mofo.evaluation.shortcuts import (
+    METHODS,
     Control,
     LabelledClips,
     frames_of_pairs,
@@ -36,6 +37,8 @@ from mofo.motion.store import AreaStore
 from mofo.types import hull
 from mofo.video.catalog import Video, read_catalog
 from mofo.video.reader import VideoReader
+
+KINDS = ("single", "shuffled", "ordered", "boxes")
 
 
 def speed(level: str, clips: int, size: int = 112) -> float:
@@ -66,24 +69,28 @@ def read(videos: list[Video], names: tuple[str, ...], side: int) -> LabelledClip
     )
 
 
-def controls(folder: Path) -> tuple[dict, list[Control]]:
+def controls(folder: Path, kinds: list[str], methods: list[str]) -> tuple[dict, list[Control]]:
+    """What is in ``about.json``, and the controls of these kinds by these methods."""
     about = json.loads((folder / "about.json").read_text())
     names = LEVELS[about["level"]].classes
     videos = list(read_catalog([folder / "videos.csv"]).videos)
     clips = read(videos, names, min(32, about["size"]))
     frames = clips.video_VTHWC.shape[1]
     found: list[Control] = []
-    for family, members in families(names).items():
+    for family, members in families(names).items() if "single" in kinds else ():
         some = clips.of([names.index(name) for name in members])
         for what, frame in (("first", 0), ("middle", frames // 2), ("last", frames - 1)):
             classes = f"{family}: {len(members)} classes"
-            found += single_frame(some, frame, f"{what} frame", classes)
-            show(found[-3:])
+            found += single_frame(some, frame, f"{what} frame", classes, methods=methods)
+            show(found[-len(methods) :])
     pairs = [(names.index(a), names.index(b)) for a, b in opposites(names)]
-    for ordered in (False, True):
-        methods = ("network",) if ordered else ("linear", "nearest neighbour", "network")
-        found += frames_of_pairs(clips, pairs, names, ordered=ordered, methods=methods)
-        show(found[-len(methods) * (len(pairs) + 1) :])
+    for kind, chosen in (("shuffled", methods), ("ordered", ["network"])):
+        for method in chosen if kind in kinds else ():
+            ordered = kind == "ordered"
+            found += frames_of_pairs(clips, pairs, names, ordered=ordered, methods=[method])
+            show(found[-len(pairs) - 1 :])
+    if "boxes" not in kinds:
+        return about, found
     store = AreaStore.open(folder / "areas")
     side = about["size"]
     unions = {key: hull(box_T4[valid_T]).box_4 for key, box_T4, valid_T in store.boxes()}
@@ -136,16 +143,18 @@ def show(lines: list[Control]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("sets", nargs="*", type=Path, help="folders made by `mofo data synth`")
-    parser.add_argument("--clips", type=int, default=200, help="for the speed")
+    parser.add_argument("--clips", type=int, default=200, help="for the speed (0: not measured)")
     parser.add_argument("--picture", type=Path, help="contact sheet to draw (.png)")
     parser.add_argument("--level", choices=tuple(LEVELS), default="hard", help="of the picture")
     parser.add_argument("--strips", type=int, default=1, help="of the picture, for each class")
     parser.add_argument("--out", type=Path, default=Path("bench/actions.json"))
+    parser.add_argument("--controls", nargs="+", choices=KINDS, default=KINDS, help="only these")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="only these")
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     content = {**provenance(), "clips_per_s": {}, "controls": []}
-    for level in LEVELS:
+    for level in LEVELS if chosen.clips else ():
         content["clips_per_s"][level] = speed(level, chosen.clips)
         print(f"{level}: {content['clips_per_s'][level]:.0f} clips/s of 16x112x112, one thread")
     if chosen.picture:
@@ -154,7 +163,7 @@ def main() -> None:
     for folder in chosen.sets:
         print(f"\n{folder.name}\n| sees | method | classes | accuracy, % | chance, % | clips |")
         print("|---|---|---|---|---|---|")
-        about, found = controls(folder)
+        about, found = controls(folder, chosen.controls, chosen.methods)
         lines = [
             {
                 "sees": one.what,

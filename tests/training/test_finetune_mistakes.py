@@ -81,6 +81,31 @@ def test_no_labels_at_all(recipe, capsys, rows, tmp_path):
     assert "has no verb and no noun" in line
 
 
+def test_columns_that_are_swapped(recipe, capsys, rows, tmp_path):
+    table = write_rows(tmp_path / "a.csv", [[label, path, split] for path, label, split in rows])
+    line = one_line(capsys, "--config", recipe, "--data.source", table, code=1)
+    assert f"{tmp_path}/blue: does not exist" in line
+    assert "there is no video to train on" in line
+
+
+def test_a_split_that_is_misspelt(recipe, capsys, rows, tmp_path):
+    wrong = [[path, label, split.replace("train", "trian")] for path, label, split in rows]
+    table = write_rows(tmp_path / "a.csv", wrong)
+    line = one_line(capsys, "--config", recipe, "--data.source", table, code=1)
+    assert "a.csv: none of 6 videos is in split 'train'; not usable: " in line
+    assert "line 2: split 'trian' is unknown: train, validation or test (and 11 more)" in line
+
+
+def test_labels_that_contradict_each_other_are_told(plain_tuned, rows, tmp_path, capsys):
+    (blue, *_), (green, *_) = rows[:2]
+    mixed = [*rows, [blue, "red", "train"], [green, "GREEN", "train"]]
+    chosen = listed(plain_tuned, tmp_path / "a.csv", mixed)
+    finetune(changed(chosen, "run", stop_at=1), progress=True)
+    said = capsys.readouterr().err
+    assert "doubtful labels and 2 more: " in said  # two videos, and classes that are alike
+    assert f"mofo data check {tmp_path}/a.csv lists all" in said
+
+
 def test_some_rows_without_a_label_are_left_out_and_told(plain_tuned, rows, tmp_path, capsys):
     rows = [[path, "" if number in (3, 4, 15) else label, split]
             for number, (path, label, split) in enumerate(rows)]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from mofo.video.writer import VideoWriter
 _FPS = 8.0  # slower than life, for looking
 _LABEL, _MOMENTS = 132, 6  # pixels for the names of the rows; frames in a PNG
 _DARK, _STRONG = 0.55, 0.75  # of the frame below the heat; of the heat where it is greatest
+_NAMED = 8  # classes in a message
 _TOP = 0.99  # single tokens would leave all others dark
 _ASKS = {
     "cross_attention": "Attention: what the tokens inside the motion area look at; they can only "
@@ -126,9 +128,11 @@ def _class(
     for head, names in saved.classes.items():
         if wanted in names:
             return head, names.index(wanted)
-    raise SettingsError(
-        f"class {wanted!r} is none of the model's, which are in its checkpoint.json"
-    )
+    every = [name for names in saved.classes.values() for name in names]
+    near = difflib.get_close_matches(wanted, every, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(every[:_NAMED])}"
+    more = f" and {len(every) - _NAMED} more, in checkpoint.json" if len(every) > _NAMED else ""
+    raise SettingsError(f"class {wanted!r} is none of the model's: {hint}{'' if near else more}")
 
 
 def _mean_of_asking(weight_hQN: Tensor) -> Tensor:
@@ -225,7 +229,7 @@ def write_attention(
         "Orange: motion area, of the moment (frame) and of the clip in patches (maps).",
     ]
     if not found.inside_thw.any():
-        notes[0] += " Nothing moves in this clip, so the model takes the mean of all tokens."
+        notes[0] += " This clip has no motion area, so the model takes the mean of all tokens."
     make_folder(path)
     if kind == "png":
         body_HW3 = _moments(found, grid)

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import Sampler
 
 from mofo.data.batch import ClipBatch
+from mofo.data.checking.label_faults import label_faults
 from mofo.data.clips import ClipDataset, ClipSettings
 from mofo.data.labels import LabelError, LabelTable, labelled
 from mofo.data.transforms import CropSettings
@@ -36,6 +37,7 @@ from mofo.video.catalog import Catalog, read_catalog
 from mofo.video.video import Video
 
 TRAIN, VALIDATION = "train", "validation"
+_DOUBTFUL = ("two labels", "classes alike")
 
 
 def finetune(settings: FinetuneSettings, *, progress: bool = False) -> RunReport:
@@ -114,6 +116,8 @@ class _Finetuning:
         data = self.settings.data
         videos, without = labelled(catalog.videos, data.heads)
         if not videos:
+            if not without and catalog.problems:
+                raise LabelError(f"{_first_of(catalog)}; there is no video to train on")
             path, reason = without[0] if without else (data.source[0], "has no video")
             raise LabelError(
                 f"{path} {reason}; no video of data.source has all of data.heads "
@@ -123,7 +127,11 @@ class _Finetuning:
         self._leave_out(without)
         train = tuple(v for v in videos if v.split in (TRAIN, None))
         if not train:
-            raise LabelError(f"{data.source[0]}: none of {len(videos)} videos is in split 'train'")
+            unusable = f"; not usable: {_first_of(catalog)}" if catalog.problems else ""
+            raise LabelError(
+                f"{data.source[0]}: none of {len(videos)} videos is in split 'train'{unusable}"
+            )
+        self._doubt(catalog)
         classes = {head: names for head, names in catalog.classes.items() if head in data.heads}
         held_out = tuple(v for v in videos if v.split == VALIDATION)
         if data.validation:
@@ -142,6 +150,17 @@ class _Finetuning:
             path, reason = without[0]
             more = f" and {len(without) - 1} more" if len(without) > 1 else ""
             self._notes.append(f"left out: {path}{more}: {reason}")
+
+    def _doubt(self, catalog: Catalog) -> None:
+        """Tells of labels that contradict each other: they are trained on as they are."""
+        faults = [one for one in label_faults(catalog) if one.kind in _DOUBTFUL]
+        if faults:
+            more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+            source = " ".join(self.settings.data.source)
+            self._notes.append(
+                f"doubtful labels{more}: {faults[0].what} {faults[0].reason}; "
+                f"mofo data check {source} lists all"
+            )
 
     def _classifier(self) -> ClassifierSettings:
         """Sizes from the recipe, and where it says nothing from the checkpoint to begin with."""
@@ -253,3 +272,9 @@ class _Finetuning:
 
     def validate(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         return self._validation(model, accelerator) if self._validation else {}
+
+
+def _first_of(catalog: Catalog) -> str:
+    """The first thing that cannot be used, and how many more there are."""
+    (name, reason), *more = catalog.problems
+    return f"{name}: {reason}{f' (and {len(more)} more)' if more else ''}"

@@ -143,6 +143,14 @@ def test_malformed_rows_of_kinetics_and_hmdb51(tmp_path, tiny):
     ] * 2
 
 
+@pytest.mark.parametrize("row", ["a.mp4,left,train", 'a.mp4, 3 ,"val"', "b/a.mp4,run, fast,Test"])
+def test_a_table_without_its_first_line(tmp_path, tiny, row):
+    """Else label and split would be one class, and nothing would be validated."""
+    tiny(tmp_path / "a.mp4")
+    table = trees.write(tmp_path / "list.csv", f"{row}\na.mp4,right,validation\n")
+    fails(table, r"list.csv: line 1 seems to be path, label and split .* path,label,split$")
+
+
 def test_malformed_lines_of_plain_lists(tmp_path, tiny):
     root = trees.plain_list(tmp_path / "list", tiny)
     lists = root / "train.csv"

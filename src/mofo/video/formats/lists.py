@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mofo.types import MofoError
 from mofo.video.files import EXTENSIONS, Found, Problems, Root
 from mofo.video.formats.documents import each_line
 from mofo.video.formats.source import Source, first_line
@@ -34,6 +35,8 @@ _ENDINGS = "|".join(sorted(ending[1:] for ending in EXTENSIONS))
 # As long a path as possible, so that "a.mp4/b.mp4 3" is whole; it may have blanks in it.
 _LINE = re.compile(rf"(.+\.(?:{_ENDINGS}))(?:[\s,;]+(.*))?", re.IGNORECASE)
 _BARE = re.compile(r"(\S+?)[\s,;]+(-?\d+(?:[\s,;]+-?\d+)*)")
+# The row of a table that has lost its first line: "a.mp4,left,train".
+_ROW = re.compile(rf"[^,]+,.*,[\s\"]*(?:{'|'.join(SPLITS)})[\s\"]*", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,5}")  # of a class; longer ones are ids of something else
 
 
@@ -87,7 +90,12 @@ def _rows(lists: Sequence[Path], base: str, problems: Problems) -> Iterator[Vide
     told: dict[str | None, tuple[tuple[str, str], ...]] = {None: ()}
     for path in lists:
         split = split_of(path)
-        for number, line in each_line(path):
+        for count, (number, line) in enumerate(each_line(path)):
+            if not count and _ROW.fullmatch(line):
+                raise MofoError(
+                    f"{path}: line {number} seems to be path, label and split ({line[:60]!r}): "
+                    "put a line above it that names the columns, path,label,split"
+                )
             match = _LINE.fullmatch(line) or _BARE.fullmatch(line)
             if match is None:
                 where = f"{path}, line {number}"
