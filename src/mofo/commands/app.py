@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             page.launch(
                 server_name=HOST, server_port=args.port, inbrowser=args.open, quiet=True,
-                allowed_paths=[folder], prevent_thread_lock=True,
+                allowed_paths=[folder], prevent_thread_lock=True, theme=page.theme,
             )  # fmt: skip
         except OSError as error:
             raise MofoError(f"port {args.port}: {error}; choose another --port") from None
