@@ -6,12 +6,14 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from numbered import write_numbered
+from numbered import number_of, write_numbered
 
 from mofo.types import VideoError
 from mofo.video import index as index_module
+from mofo.video.clip import read_frames
 from mofo.video.index import FrameIndex, IndexCache, Source, index_frames
 from mofo.video.reader import VideoReader
 
@@ -52,6 +54,24 @@ def test_key_before():
 ])  # fmt: skip
 def test_stretch(start, end, expected):
     assert index(range(1000, 1200, 4)).stretch(start, end) == expected  # first frame at 10 s
+
+
+def test_a_table_is_enough_where_b_frames_are_announced_and_none_come(tmp_path):
+    """A long file that begins so must not be read through, let alone decoded."""
+    options = {"g": "12", "x264_params": "bframes=3:b-bias=-100"}
+    path = write_numbered(tmp_path / "a.mp4", 120, **options)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.has_b_frames
+        stamps = [packet.pts for packet in container.demux(stream) if packet.size]
+    assert stamps == sorted(stamps)
+    found = index_frames(path)
+    assert found.source is Source.TABLE
+    assert found.stamps == range(0, 120 * 512, 512)
+    frames = read_frames(str(path), found, range(70, 90))
+    seen = {number: number_of(frame.to_ndarray(format="gray8")) for number, frame in frames}
+    assert seen == {number: number for number in range(70, 90)}
+    assert index_frames(path, Source.PACKETS).source is Source.PACKETS
 
 
 def test_a_table_is_enough_for_mp4(tmp_path):

@@ -147,12 +147,15 @@ def _without_decoding(path: str, container: Any, stream: Any, least: Source) -> 
     first: Any = None
     codec = stream.codec_context.codec.canonical_name
     doubtful = codec in _HIDDEN_FRAMES
+    is_mov = container.format.name.startswith("mov")
+    told = False  # whether the file tells presentation from decoding time
     stamps: range | np.ndarray | None = None
     keys = np.zeros(0, np.int32)
     with contextlib.suppress(av.FFmpegError, OSError):  # the end of a truncated file
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
                 packets.append((packet.pts, packet.is_keyframe))
+                told |= is_mov and packet.pts != packet.dts
                 doubtful |= packet.is_corrupt
                 doubtful |= packet.size < _EMPTY and codec in _EMPTY_PACKETS
             if first is None:
@@ -163,14 +166,14 @@ def _without_decoding(path: str, container: Any, stream: Any, least: Source) -> 
                     doubtful = True
                 if frames:
                     first = frames[0]
-                    if least is Source.TABLE and not doubtful:
-                        stamps, keys = _from_table(path, container, stream, packets, first.pts)
+                    if least is Source.TABLE and is_mov and not doubtful:
+                        stamps, keys = _from_table(path, stream, packets, first.pts, told)
                         if stamps is not None:
                             break
     source = Source.TABLE
     if stamps is None and first is not None and not doubtful:
         source = Source.PACKETS
-        stamps, keys = _from_packets(stream, packets, first.pts)
+        stamps, keys = _from_packets(stream, packets, first.pts, told)
     if stamps is None or first is None:
         return None
     rotation, mirrored = orientation(first)
@@ -182,22 +185,22 @@ def _without_decoding(path: str, container: Any, stream: Any, least: Source) -> 
 
 
 def _from_table(
-    path: str, container: Any, stream: Any, packets: list[tuple[int | None, bool]], begin: int
+    path: str, stream: Any, packets: list[tuple[int | None, bool]], begin: int, told: bool
 ) -> tuple[range | None, np.ndarray]:
     """Mp4 and its kin list all samples in front of the data, by decoding time.
 
-    That gives presentation times only if all frames last equally long; and reordering must show
-    within the first packets, or the file does not tell presentation from decoding time.
+    That gives presentation times only if all frames last equally long. If frames may be reordered,
+    it must show within the first packets, by their order or by times that differ (``told``), or
+    the file does not tell presentation from decoding time.
     """
     entries = stream.index_entries
     nothing = None, np.zeros(0, np.int32)
     ordered = packets == sorted(packets)
     if (
-        not container.format.name.startswith("mov")
-        or not 1 < len(entries) == stream.frames
+        not 1 < len(entries) == stream.frames
         or begin is None
         or any(stamp is None or stamp < begin for stamp, _ in packets)
-        or (stream.codec_context.has_b_frames and ordered)
+        or (stream.codec_context.has_b_frames and ordered and not told)
     ):
         return nothing
     rows = [(e.timestamp, e.is_keyframe, e.is_discard, e.pos + e.size) for e in entries]
@@ -213,7 +216,7 @@ def _from_table(
 
 
 def _from_packets(
-    stream: Any, packets: list[tuple[int | None, bool]], begin: int | None
+    stream: Any, packets: list[tuple[int | None, bool]], begin: int | None, told: bool
 ) -> tuple[range | np.ndarray | None, np.ndarray]:
     nothing = None, np.zeros(0, np.int32)
     known = [(stamp, key) for stamp, key in packets if stamp is not None]
@@ -223,7 +226,8 @@ def _from_packets(
     sorted_T = np.sort(stamps_T)
     steps_T = np.diff(sorted_T)
     # Where frames are reordered but time stamps are not, they belong to other frames (avi).
-    foreign = stream.codec_context.has_b_frames and (sorted_T == stamps_T).all()
+    is_ordered = bool((sorted_T == stamps_T).all())
+    foreign = stream.codec_context.has_b_frames and is_ordered and not told
     # Where the first frames cannot be decoded (cut in the middle), packets are not frames.
     if (steps_T < 1).any() or foreign or sorted_T[0] != begin:
         return nothing
