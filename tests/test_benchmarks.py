@@ -68,3 +68,14 @@ def test_loader_benchmark(tmp_path):
     assert 65 < sum(found["gpu"]["forward_gflop"].values()) < 69
     assert "x bare decoding" in printed
     assert "One GPU (H200) at ViT-B" in printed
+
+
+def test_catalog_benchmark(tmp_path):
+    out = tmp_path / "catalog.json"
+    printed = run("catalog.py", "--quick", "--out", out)
+    found = json.loads(out.read_text())
+    assert found["rows"]["pickle_mb"] > 0
+    assert found["segments"]["segments"] == 40
+    assert [float(at) < 30 for at in found["segments"]["second_read_ms"]] == [True] * 10
+    assert [line["files"] for line in found["check"]] == [5, 20]
+    assert "5,000 rows of 500 files" in printed

@@ -136,7 +136,7 @@ def test_there_and_back(tmp_path, eps):
 @pytest.mark.parametrize("name", ["small", "base", "large"])
 def test_there_and_back_in_the_published_sizes(tmp_path, name):
     more = {"decoder_depth": 12} if name == "large" else {}
-    size = ModelSettings.named(name, grid=TokenGrid(16, 112, 112), norm_eps=1e-12, **more)
+    size = ModelSettings.named(name, grid=TokenGrid(16, 64, 64), norm_eps=1e-12, **more)
     check_pretraining(tmp_path / "pretraining", size, batch=1)
     check_classifier(tmp_path / "classifier", size, batch=1)
 
