@@ -85,6 +85,21 @@ def test_what_it_shows(page, tree):
     assert "mask.ratio 0.75 share of all positions" in found.text  # what the key means
 
 
+def test_losses_of_other_masks_are_not_compared(tree, tmp_path):
+    for name, strategy in (("one", "motion"), ("two", "tube")):
+        masks = {"ratio": 0.75, "strategy": strategy}
+        make_pretraining(tmp_path / name, tree / "videos", mask=masks)
+    page = report([tmp_path / "one", tmp_path / "two"], tmp_path / "page.html", clips=0).path
+    assert "not to be compared: they hide other places" in read_page(page).text
+
+
+def test_the_command_names_the_videos_where_they_are_few(tree, tmp_path):
+    text = read_page(report(tree / "areas", tmp_path / "page.html", clips=0).path).text
+    command = text.partition("mofo detect ")[2].partition(" --out areas")[0]
+    assert all(f"clip{seed}" in command for seed in range(3))
+    assert "broken.mp4" not in command  # it has no areas
+
+
 def test_files_left_out_before_are_named(tree, tmp_path):
     left_out = [("/x/torn.mov", "is empty")]
     page = report(tree / "pretrain", tmp_path / "page.html", clips=0, left_out=left_out).path
@@ -109,6 +124,8 @@ def test_several_runs_stand_side_by_side(tree, tmp_path):
     assert "model.size nano tiny" in found.text
     assert "bad good accuracy" in found.text
     assert "better" in found.text
+    assert "lower is better" in found.text
+    assert "program version" in found.text  # nothing differs: one column
     legend = [a for a in found.all("ul") if a.get("class") == "legend"]
     assert len(legend) == 3  # loss, rate, speed
 

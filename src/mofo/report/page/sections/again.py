@@ -12,6 +12,8 @@ import yaml
 from mofo.report.page.gathered import FoundAreas, Gathered, Test, TrainingRun
 from mofo.report.page.sections.section import Section
 
+_FEW = 3
+
 
 @dataclass(frozen=True)
 class Command:
@@ -49,8 +51,10 @@ def _detect(one: FoundAreas) -> Command:
     settings = one.store.settings
     if settings is None:
         return Command(one.name, _line("mofo", "areas", "import", "BOXES.json", "--out", "areas"))
-    folders = list(dict.fromkeys(str(Path(p).parent) for p in _paths(one)))
-    sources = folders if len(folders) <= 3 else ["VIDEOS"]
+    paths = _paths(one)
+    folders = list(dict.fromkeys(str(Path(path).parent) for path in paths))
+    # A folder may hold other videos, too: a few are named one by one.
+    sources = paths if len(paths) <= _FEW else folders if len(folders) <= _FEW else ["VIDEOS"]
     words = ["mofo", "detect", *sources, "--out", one.folder.name or "areas"]
     words += ["--flow", settings.flow, "--preset", settings.preset]
     return Command(one.name, _line(*words, "--short-side", settings.short_side))
@@ -103,7 +107,8 @@ def _versions(found: Gathered) -> dict[str, Any]:
         for name, versions in columns
     ]
     rows = list(dict.fromkeys(key for _, versions in columns for key in versions))
-    return {
-        "names": [name for name, _ in columns],
-        "rows": [(key, [versions.get(key, "-") for _, versions in columns]) for key in rows],
-    }
+    values = {key: [versions.get(key, "-") for _, versions in columns] for key in rows}
+    told = {key: set(several) - {"-"} for key, several in values.items()}
+    if all(len(several) == 1 for several in told.values()):  # nothing differs: a column will do
+        return {"names": ["version"], "rows": [(key, list(told[key])) for key in rows]}
+    return {"names": [name for name, _ in columns], "rows": list(values.items())}

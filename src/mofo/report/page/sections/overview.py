@@ -332,6 +332,10 @@ def _side_by_side(found: Gathered) -> list[dict[str, Any]]:
                 rows.append({"key": name, "values": values, "meaning": meanings.get(name, "")})
         losses = [f"{_last_loss(run):.4g}" if run.metrics else "-" for run in runs]
         meaning = "mean over the last tenth of the steps; lower is better"
+        if any(row["key"].startswith("mask.") for row in rows):
+            meaning = (
+                "mean over the last tenth of the steps; not to be compared: they hide other places"
+            )
         rows.append({"key": "loss", "values": losses, "meaning": meaning})
         tables.append({"kind": _KINDS[kind][0], "names": [run.name for run in runs], "rows": rows})
     return tables

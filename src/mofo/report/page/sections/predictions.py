@@ -29,7 +29,8 @@ _TILE, _SIDE, _PAPER = 168, 160, 128  # pixels, and the grey between pictures
 _TESTS = 3
 _ATTENDS = ("cross_attention", "attentive")
 _LEGENDS = {
-    "cross_attention": "attention: what the motion area looks at outside of itself",
+    "cross_attention": "attention: what the motion area looks at outside of itself (dark all over "
+    "where nothing moves)",
     "attentive": "attention: what the model looks at",
 }
 
