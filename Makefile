@@ -18,7 +18,7 @@ test: $(STAMP)  ## run all tests (PYTEST="-k store" for some)
 
 docs: $(STAMP)  ## build the documentation into site/; a warning is an error
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check src tests $(wildcard benchmarks runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -15,12 +16,36 @@ pytest.importorskip("mkdocs", reason="pip install 'mofo[docs]'")
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    words = ["-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
-    done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    done = build(ROOT / "mkdocs.yml", folder)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
+
+
+def build(config, folder):
+    """As ``make docs`` does it. With --quiet, --strict would see no warning at all."""
+    [line] = re.findall(r"mkdocs (build .*)", (ROOT / "Makefile").read_text())
+    words = ["-m", "mkdocs", *line.split(), "--config-file", str(config), "--site-dir", str(folder)]
+    return subprocess.run(
+        [sys.executable, *words], cwd=config.parent, capture_output=True, text=True, timeout=300,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("[other](other.md)", "other.md"), ("[there](index.md#nowhere)", "#nowhere"),
+     ("![picture](images/none.png)", "none.png")],
+)  # fmt: skip
+def test_a_link_that_leads_nowhere_ends_the_build(tmp_path, text, told):
+    """The same settings, on a page by itself."""
+    settings = (ROOT / "mkdocs.yml").read_text()
+    [checks] = re.findall(r"^validation:\n(?:  .*\n)+", settings, re.MULTILINE)
+    (tmp_path / "mkdocs.yml").write_text(f"site_name: x\n{checks}")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text(f"# First\n\n{text}\n")
+    done = build(tmp_path / "mkdocs.yml", tmp_path / "site")
+    assert done.returncode == 1
+    assert told in done.stderr
 
 
 def test_every_page_and_name_is_there(site):
