@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import time
@@ -54,6 +55,24 @@ def test_key_before():
 ])  # fmt: skip
 def test_stretch(start, end, expected):
     assert index(range(1000, 1200, 4)).stretch(start, end) == expected  # first frame at 10 s
+
+
+@pytest.mark.parametrize("source", [*Source])
+def test_stretch_of_uneven_times_and_of_long_files(source):
+    """As counted in the times of all frames, but without making them: a long file costs no more."""
+    rng = np.random.default_rng(1)
+    stamps = 3 + np.cumsum(rng.integers(1, 9, 400)) if source else range(7, 7 + 3003 * 400, 3003)
+    base = Fraction(1) if source is Source.FRAMES else Fraction(1, 90_000)
+    found = FrameIndex(source, 64, 48, 0, False, "h264", stamps, base, np.zeros(1, np.int32))
+    times_T = found.seconds_T - found.seconds_T[0]
+    ends = [-1.0, 0.0, 1e9, *times_T[::9].tolist(), *(rng.random(200) * times_T[-1] * 1.1).tolist()]
+    for start, end in itertools.pairwise(ends):
+        expected = tuple(int((times_T < at - 1e-6).sum()) for at in (start, end))
+        assert found.stretch(start, end) == expected
+    np.testing.assert_array_equal(found.seconds_of(30, 50), found.seconds_T[30:50])
+    long = index(range(0, 4 * 10**9, 4))  # the times of all frames would not fit into memory
+    assert long.stretch(39_999_999.0, None) == (999_999_975, 10**9)
+    assert len(long.seconds_of(10**8, 10**8 + 5)) == 5
 
 
 def test_a_table_is_enough_where_b_frames_are_announced_and_none_come(tmp_path):

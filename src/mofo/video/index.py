@@ -13,6 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ _HIDDEN_FRAMES = frozenset({"vp8"})
 # MPEG-4 "not coded" packets give no frame; they are a header and nothing else.
 _EMPTY_PACKETS = frozenset({"mpeg4", "msmpeg4v2", "msmpeg4v3", "h263"})
 _EMPTY = 8
+_MARGIN = 1e-6  # seconds: times are rounded in lists and in files
 
 
 class Source(IntEnum):
@@ -69,7 +71,11 @@ class FrameIndex:
     @property
     def seconds_T(self) -> np.ndarray:
         """Float64, presentation time of each frame as in the file (it need not start at 0)."""
-        stamps_T = np.asarray(self.stamps, np.float64)
+        return self.seconds_of(0, len(self))
+
+    def seconds_of(self, start: int, stop: int) -> np.ndarray:
+        """``seconds_T[start:stop]``, at the cost of these frames alone."""
+        stamps_T = np.asarray(self.stamps[start:stop], np.float64)
         if self.source is Source.FRAMES:
             return stamps_T
         return stamps_T * self.time_base.numerator / self.time_base.denominator
@@ -104,13 +110,21 @@ class FrameIndex:
         Returns:
             ``first >= stop`` if there is none.
         """
-        if start is None and end is None:
-            return 0, len(self)
-        times_T = self.seconds_T
-        times_T = times_T - times_T[0]
-        first = 0 if start is None else int(times_T.searchsorted(start - 1e-6))
-        stop = len(self) if end is None else int(times_T.searchsorted(end - 1e-6))
-        return first, stop
+        first = 0 if start is None else self._shown_before(start - _MARGIN)
+        return first, len(self) if end is None else self._shown_before(end - _MARGIN)
+
+    def _shown_before(self, seconds: float) -> int:
+        """How many frames are shown before a time since the first; no array is made for it."""
+        if seconds <= 0:
+            return 0
+        if isinstance(self.stamps, range):
+            return min(len(self), ceil(seconds / float(self.stamps.step * self.time_base)))
+        if self.source is Source.FRAMES:
+            return int(self.stamps.searchsorted(self.stamps[0] + seconds))
+        last = int(self.stamps[-1]) + 1
+        return int(
+            self.stamps.searchsorted(min(last, self.stamps[0] + ceil(seconds / self.time_base)))
+        )
 
 
 def index_frames(path: str | os.PathLike[str], least: Source = Source.TABLE) -> FrameIndex:

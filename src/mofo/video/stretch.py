@@ -47,7 +47,7 @@ class Stretch:
         self.path, self.warnings = path, list[str]()
         self._index, self._numbers, self._look = index, range(start, stop), look
         self._grey, self._vectors = colour is not None, motion_vectors
-        self._seconds_T = index.seconds_T[start:stop]
+        self._seconds_T = index.seconds_of(start, stop)
         span = float(self._seconds_T[-1] - self._seconds_T[0])
         fps = (len(self._numbers) - 1) / span if span > 0 else None
         self.info = VideoInfo(
