@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import inspect
 import io
 import json
 import os
@@ -62,11 +64,31 @@ def python_page() -> str:
         "All that `import mofo` gives. Names are imported when they are first used; everything "
         "that a command does can be called here, too.",
     ]
+    # The package mofo.report is itself called; what it says is said by the function behind it.
+    homes = mofo._HOMES | {"report": "mofo.report.page.page"}
     for name in sorted(mofo.__all__, key=str.lower):
-        if name in mofo._HOMES:
-            lines += [f"## {name} {{ #mofo.{name} }}", f"::: {mofo._HOMES[name]}.{name}"]
+        if name in homes:
+            lines += [f"## {name} {{ #mofo.{name} }}"]
+            thing = getattr(importlib.import_module(homes[name]), name)
+            if inspect.isfunction(thing):
+                lines += [_block(_call(f"mofo.{name}", thing), "python")]
+            lines += [f"::: {homes[name]}.{name}"]
             lines += ["    options:\n      show_root_heading: false\n      heading_level: 3"]
     return "\n\n".join(lines).replace("\n\n    options", "\n    options") + "\n"
+
+
+def _call(name: str, function: Any) -> str:
+    """How a function is called: a line for each argument, as in its definition."""
+    lines, keywords = [f"{name}("], False
+    signature = inspect.signature(function)
+    for one in signature.parameters.values():
+        if one.kind is one.KEYWORD_ONLY and not keywords:
+            keywords = True
+            lines.append("    *,")
+        default = "" if one.default is one.empty else f" = {one.default!r}"
+        stars = {one.VAR_POSITIONAL: "*", one.VAR_KEYWORD: "**"}.get(one.kind, "")
+        lines.append(f"    {stars}{one.name}: {one.annotation}{default},")
+    return "\n".join([*lines, f") -> {signature.return_annotation}"])
 
 
 def notebook_page(path: Path) -> str:

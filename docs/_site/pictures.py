@@ -11,9 +11,13 @@ from PIL import Image
 
 from mofo.data.real_clips import real_clips
 from mofo.data.token_area import token_area
+from mofo.motion.analyse import analyse
 from mofo.motion.settings import DetectSettings
-from mofo.report.figures import moments
-from mofo.report.stages import write_stages
+from mofo.motion.watch import Watch
+from mofo.report.figures import draw_area, moments
+from mofo.report.lettering import text_block
+from mofo.report.sheet import beside, stacked
+from mofo.report.stages import flow_picture, map_picture
 from mofo.types import MotionArea, TokenGrid
 
 mpl.use("agg")
@@ -25,12 +29,23 @@ FRAMES = [171, 203]  # two shots of bikes.mp4: cars behind a fence, a walker bes
 def main() -> None:
     """All of them, from a real clip."""
     bikes = real_clips()["bikes"]
-    stages = IMAGES / "street.png"
-    area = write_stages(bikes, DetectSettings(), stages, frames=FRAMES)
-    with Image.open(stages) as picture:
-        picture.convert("RGB").save(stages.with_suffix(".jpg"), quality=88, optimize=True)
-    stages.unlink()
-    fusion(bikes, area, 171)
+    fusion(bikes, street(bikes), FRAMES[0])
+
+
+def street(video: Path) -> MotionArea:
+    """What `mofo show motion` draws, with letters that can be read in a narrow column."""
+    settings, watch = DetectSettings(), Watch(frozenset(FRAMES))
+    area = analyse(video, settings, watch=watch)
+    size = (332, 142)
+    names = ("frame", "optical flow", "beyond the camera", "motion area")
+    rows = [beside([text_block(name, size[0], size=24, bold=True, height=32) for name in names])]
+    for t, frame_HW3 in moments(video, FRAMES, size).items():
+        flow_HW3 = flow_picture(watch.flows[t], size)
+        map_HW3 = map_picture(watch.maps[t], size, settings.preset)
+        rows.append(beside([frame_HW3, flow_HW3, map_HW3, draw_area(frame_HW3, area, t)]))
+    sheet = Image.fromarray(stacked(rows))
+    sheet.save(IMAGES / "street.jpg", quality=88, optimize=True)
+    return area
 
 
 def fusion(video: Path, area: MotionArea, t: int) -> None:

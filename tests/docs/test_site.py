@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -58,7 +59,12 @@ def test_every_page_and_name_is_there(site):
     assert all(f'id="mofo-{verb}"' in commands for verb in VERBS)
     python = (site / "python.html").read_text()
     for name in set(mofo.__all__) - {"__version__"}:
-        assert f'id="mofo.{name}"' in python
+        text = python.partition(f'id="mofo.{name}"')[2].partition('id="mofo.')[0]
+        words = re.sub("<[^>]+>", " ", text).split()
+        assert len(words) > 8, f"nothing is said about mofo.{name}"
+        if inspect.isfunction(getattr(mofo, name)):
+            assert "Raises:" in words  # its docstring, whole
+            assert re.search(rf"mofo\s*\.\s*{name}\s*\(", " ".join(words)), name  # how it is called
 
 
 def test_nothing_is_fetched_from_elsewhere(site):
