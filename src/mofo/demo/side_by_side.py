@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -230,6 +231,8 @@ def _train(pipe: Connection, kind: str, settings: Any, threads: int) -> None:
 
     cv2.setNumThreads(1)
     torch.set_num_threads(threads)
+    # tqdm's own lock is a semaphore of the system, which a process that is killed leaves behind.
+    tqdm.set_lock(threading.RLock())
     try:
         if kind == "pretrain":
             from mofo.training.pretrain import pretrain

@@ -332,7 +332,10 @@ def _side_by_side(found: Gathered) -> list[dict[str, Any]]:
                 rows.append({"key": name, "values": values, "meaning": meanings.get(name, "")})
         losses = [f"{_last_loss(run):.4g}" if run.metrics else "-" for run in runs]
         meaning = "mean over the last tenth of the steps; lower is better"
-        if any(row["key"].startswith("mask.") for row in rows):
+        if any(
+            section == "mask" and len({_plain(run.setting(section, key)) for run in runs}) > 1
+            for section, key in keys
+        ):
             meaning = (
                 "mean over the last tenth of the steps; not to be compared: they hide other places"
             )
