@@ -159,3 +159,26 @@ def test_progress_in_a_file_is_a_line_now_and_then(monkeypatch):
 )
 def test_clock(seconds, text):
     assert clock(seconds) == text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux lists them")
+def test_what_is_started_while_stops_are_held_is_blind_to_them():
+    """Also the first process of all, together with which multiprocessing starts its tracker."""
+    script = (
+        "import multiprocessing, signal\n"
+        "from mofo.motion.pool import stops_held\n"
+        "process = multiprocessing.get_context('spawn').Process(target=signal.pthread_sigmask, "
+        "args=(signal.SIG_BLOCK, ()))\n"
+        "with stops_held():\n"
+        "    process.start()\n"
+        "    lines = open(f'/proc/{process.pid}/status').read().splitlines()\n"
+        "process.kill()\n"
+        "process.join()\n"
+        "[blocked] = [int(line.split()[1], 16) for line in lines if line.startswith('SigBlk')]\n"
+        "for stop in (signal.SIGINT, signal.SIGTERM):\n"
+        "    assert blocked >> (stop - 1) & 1, stop\n"
+        "assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())\n"
+    )
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mofo.motion.cpus import usable_cpus
-from mofo.motion.pool import death, importing_main
+from mofo.motion.pool import death, importing_main, stops_held
 from mofo.motion.worker import end_with_parent
 from mofo.training.settings import Settings
 from mofo.types import MofoError
@@ -89,12 +89,9 @@ class _Process:
             args=(theirs, self.training.kind, self.training.settings, self._threads),
             name=f"mofo-{self.training.kind}",
         )
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-        try:
+        with stops_held():
             process.start()
             self._process = process  # not before: who stops now waits for those that have begun
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def is_running(self) -> bool:

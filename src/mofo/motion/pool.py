@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from ctypes import c_int64
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawArray
@@ -191,18 +192,29 @@ class _Worker:
             daemon=True,
         )
         self.ready = False
-        # Ctrl-C goes to all processes of a terminal. A new one must not see it before it can
-        # ignore it, and inherits what is blocked here.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-        try:
+        with stops_held():
             process.start()
             self._process = process  # not before: who stops now waits for those that have begun
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def stops_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the block ends; in processes started in it, until they ask.
+
+    Ctrl-C goes to all processes of a terminal. A new one must not see it before it can ignore it,
+    and inherits what is blocked here.
+    """
+    # Started together with the first process, multiprocessing's tracker would let both through.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(pipe: Connection, shared: Any, number: int, work: Callable[..., Outcome]) -> None:
