@@ -1,6 +1,10 @@
+import contextlib
+import os
+import signal
+
 import pytest
 
-from mofo.demo.stage import Stage, Stages
+from mofo.demo.stage import Stage, Stages, stop_remembered
 from mofo.types import MofoError
 
 
@@ -80,3 +84,46 @@ def test_a_stage_that_is_stopped_goes_on_and_its_time_adds_up(tmp_path, error):
     found, timing = count(1)
     assert found == {"done": 2}
     assert not timing.before
+
+
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_that_a_library_loses_ends_the_stage_all_the_same(tmp_path):
+    def lose():
+        with contextlib.suppress(KeyboardInterrupt):
+            press_ctrl_c()
+
+    count = Counted(tmp_path)
+    work, count.work = count.work, lambda: (lose(), work())[1]
+    with pytest.raises(KeyboardInterrupt):
+        count()
+    count.work = work
+    _, timing = count()
+    assert timing.before  # what was finished is not done again
+
+
+def test_ctrl_c_that_a_library_turns_into_another_error_is_still_ctrl_c():
+    def turn():
+        try:
+            press_ctrl_c()
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape") from None
+
+    with pytest.raises(KeyboardInterrupt), stop_remembered():
+        turn()
+    with pytest.raises(ValueError, match="a bug"), stop_remembered():
+        raise ValueError("a bug")
+    with pytest.raises(KeyboardInterrupt), stop_remembered():
+        press_ctrl_c()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_who_ignores_ctrl_c_goes_on_doing_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_remembered():
+            press_ctrl_c()
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from mofo.motion.parts import replaced
@@ -94,7 +97,7 @@ class Stages:
         if not is_same:
             note = {"made_with": self._chain, "done": False, "seconds": 0.0, "cpu": 0.0}
         if not done:
-            with self._timed(stage.name, note):
+            with self._timed(stage.name, note), stop_remembered():
                 # As it will be read back: a tuple is a list then.
                 note["found"] = json.loads(json.dumps(stage.work()))
                 note["done"] = True
@@ -142,6 +145,40 @@ class Stages:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replaced(file, flush=False) as part:
             part.write_text(json.dumps(note, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+@contextmanager
+def stop_remembered() -> Iterator[None]:
+    """Ctrl-C ends the block, at its end at the latest.
+
+    Libraries written in C now and then lose a KeyboardInterrupt, or turn it into another error:
+    torch does both while it loads weights.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed, whatever became of it within the block.
+    """
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    # Whoever has a handler of their own, or ignores Ctrl-C, goes on doing so.
+    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except Exception:
+        if not asked:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def processor_seconds() -> float:
