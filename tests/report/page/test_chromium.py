@@ -94,6 +94,23 @@ def test_a_clip_is_played_and_moved_by_keyboard(browser, page):
     assert browser.until("document.querySelector('video').currentTime > 0")
 
 
+def test_a_clip_started_by_hand_plays_on_while_it_is_in_view(browser, page):
+    """Also when it comes into view a moment later, as the reader scrolls."""
+    browser.view(WIDE, calm=True)
+    browser.open(page)
+    video = "document.querySelector('video')"
+    browser.js(f"{video}.scrollIntoView({{block: 'center'}})")
+    browser.js("new Promise((go) => setTimeout(go, 300))")
+    browser.js("document.querySelector('.play').click()")
+    assert browser.until(f"!{video}.paused && {video}.currentTime > 0")
+    # Less than the share that counts as in view, then more again.
+    browser.js(f"scrollTo(0, {video}.getBoundingClientRect().bottom + scrollY - 20)")
+    assert browser.until(f"{video}.paused")
+    browser.js(f"{video}.play().then(() => {video}.scrollIntoView({{block: 'center'}}))")
+    browser.js("new Promise((go) => setTimeout(go, 500))")
+    assert not browser.js(f"{video}.paused")
+
+
 def test_nothing_plays_by_itself_for_those_who_want_calm(browser, page):
     browser.view(WIDE, calm=True)
     browser.open(page)

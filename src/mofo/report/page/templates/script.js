@@ -47,9 +47,16 @@
     return part;
   });
 
+  // A clip that was started by hand, while all are paused, goes on as long as it can be seen.
   const settle = (part) => {
-    if (part.inView && !paused && !part.stopped) play(part.video);
-    else if (!part.inView || paused) part.video.pause();
+    if (!part.inView) part.video.pause();
+    else if (!paused && !part.stopped) play(part.video);
+  };
+  const settleAll = () => {
+    for (const part of parts) {
+      if (paused) part.video.pause();
+      else settle(part);
+    }
   };
   const watcher = new IntersectionObserver((entries) => {
     for (const entry of entries) {
@@ -68,15 +75,13 @@
     name();
     all.addEventListener("click", () => {
       paused = !paused;
-      for (const part of parts) {
-        part.stopped = false;
-        settle(part);
-      }
+      for (const part of parts) part.stopped = false;
+      settleAll();
       name();
     });
     calm.addEventListener("change", () => {
       paused = calm.matches;
-      parts.forEach(settle);
+      settleAll();
       name();
     });
   }
