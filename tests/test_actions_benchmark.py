@@ -19,6 +19,7 @@ def test_actions_benchmark(tmp_path):
     out, picture = tmp_path / "actions.json", tmp_path / "sheet.png"
     command = [sys.executable, SCRIPT, tmp_path / "easy", "--clips", "8", "--out", out]
     command += ["--picture", picture, "--level", "easy"]
+    command += ["--pair", "left", "right", "--pair-clips", "24"]
     done = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, check=False, timeout=300
     )
@@ -26,7 +27,10 @@ def test_actions_benchmark(tmp_path):
     assert picture.stat().st_size > 10_000
     found = json.loads(out.read_text())
     assert set(found["clips_per_s"]) == {"easy", "medium", "hard"}
-    (one,) = found["controls"]
+    one, pair = found["controls"]
+    assert [line["sees"] for line in pair["table"]] == [
+        "shuffled frames, as drawn", "shuffled frames, from files",
+    ]  # fmt: skip
     assert one["set"]["level"] == "easy"
     seen = {line["sees"] for line in one["table"]}
     assert seen == {"first frame", "middle frame", "last frame", "shuffled frames",
