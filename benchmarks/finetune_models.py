@@ -16,7 +16,7 @@ from mofo.models.heads import label_loss
 from mofo.models.hf_classifier import classifier_to_hf
 from mofo.models.settings import ModelSettings
 from mofo.types import TokenGrid
-from pretrain_models import COMPILED, HF, MEAN, STD
+from pretrain_models import COMPILED, HF, pixels
 from step_cost import Step
 
 CLASSES = 174
@@ -62,8 +62,6 @@ class Models:
         for case in {case.removesuffix(COMPILED) for case in cases}:
             if case == HF:
                 self.modules[HF] = hugging_face(mean).to(device)
-                pixels = (frames / 255 - MEAN) / STD
-                self.pixels_BTCHW = pixels.permute(0, 1, 4, 2, 3).contiguous().to(device)
             else:
                 fusion = next(name for name, own in OURS.items() if own == case)
                 ours = Classifier(work.settings(fusion))
@@ -81,7 +79,7 @@ class Models:
         if case.startswith(HF):
 
             def forward() -> Tensor:
-                return module(self.pixels_BTCHW, labels=self.label_B).loss
+                return module(pixels(self.frames_BTHWC), labels=self.label_B).loss
 
         else:
 

@@ -3,9 +3,9 @@
     python benchmarks/finetune_step.py                  # CPU, float32, one thread
     python benchmarks/finetune_step.py --device cuda    # bf16, eager and compiled
 
-All have the same encoder and clips; the losses of theirs and of ours with ``mean`` are compared
-first. Motion areas cover 4 to 49 % of the frame, in turn. How time and memory are measured:
-``step_cost.py``.
+All have the same encoder and clips, and begin with the clips' bytes; the losses of theirs and of
+ours with ``mean`` are compared first. Motion areas cover 4 to 49 % of the frame, in turn. How time
+and memory are measured: ``step_cost.py``.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ OURS, PART = "ours", "ours, half decoded"
 COMPILED = " compiled"
 STAGES = ("embedding", "encoder", "decoder", "target", "rest")
 RATIO = 0.9
-MEAN = torch.tensor([0.485, 0.456, 0.406])
-STD = torch.tensor([0.229, 0.224, 0.225])
+MEAN_C = torch.tensor([0.485, 0.456, 0.406])
+STD_C = torch.tensor([0.229, 0.224, 0.225])
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,11 @@ class Models:
 
         self.modules: dict[str, nn.Module] = {}
         ours = MaskedAutoencoder(settings)
+        self.frames_BTHWC = frames.to(device)
         if any(case.startswith(HF) for case in cases):
             self.modules[HF] = hugging_face(ours).to(device)
-            pixels = (frames / 255 - MEAN) / STD
-            self.pixels_BTCHW = pixels.permute(0, 1, 4, 2, 3).contiguous().to(device)
         if any(case.startswith(OURS) for case in cases):
             self.modules[OURS] = ours.to(device)
-            self.frames_BTHWC = frames.to(device)
 
     def step(self, case: str) -> Step:
         """Forward, to the loss. Compiled cases share the weights of the others."""
@@ -86,7 +84,7 @@ class Models:
         def forward() -> Tensor:
             with torch.autocast(self.device, torch.bfloat16) if self.low else nullcontext():
                 if case.startswith(HF):
-                    return module(self.pixels_BTCHW, self.mask_BN).loss
+                    return module(pixels(self.frames_BTHWC), self.mask_BN).loss
                 return module(self.frames_BTHWC, self.mask_BN, **options).loss
 
         return forward
@@ -98,6 +96,15 @@ class Models:
     def clear(self) -> None:
         for module in self.modules.values():
             module.zero_grad(set_to_none=True)
+
+
+def pixels(frames_BTHWC: Tensor) -> Tensor:
+    """Bytes to what Hugging Face's models take, float32 (B, T, C, H, W), in few steps."""
+    mean_C11, std_C11 = (
+        255 * of_C[:, None, None].to(frames_BTHWC.device) for of_C in (MEAN_C, STD_C)
+    )
+    frames_BTCHW = frames_BTHWC.permute(0, 1, 4, 2, 3).contiguous()
+    return frames_BTCHW.float().sub_(mean_C11).div_(std_C11)
 
 
 def hugging_face(ours: MaskedAutoencoder) -> Any:

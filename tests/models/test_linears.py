@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from inputs import generator, randomise
 from torch import nn
 
-from mofo.models.linears import gelu_linear, norm_linear
+from mofo.models.linears import gelu_linear, norm_linear, norm_linears
 
 
 class Both(nn.Module):
@@ -52,6 +52,19 @@ def test_same_result_and_gradients(frozen, leaf):
             assert found_grads[name] is None, name
         else:
             torch.testing.assert_close(found_grads[name], grad, msg=name)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_parts_are_those_of_one_layer(bias):
+    norm, layer = nn.LayerNorm(16), nn.Linear(16, 48, bias=bias)
+    x = torch.randn(2, 5, 16, generator=generator(4), requires_grad=True)
+    gradients = []
+    for parts in (norm_linears(x, norm, layer.weight, layer.bias, 3), layer(norm(x)).chunk(3, 2)):
+        weights = (0.5, -2.0, 3.0)
+        loss = sum(w * part.square().sum() for w, part in zip(weights, parts, strict=True))
+        gradients.append(torch.autograd.grad(loss, [x, *norm.parameters(), *layer.parameters()]))
+    torch.testing.assert_close(*gradients)
+    assert all(part.is_contiguous() for part in norm_linears(x, norm, layer.weight, None, 3))
 
 
 def test_same_under_autocast():

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mofo.models.linears import blank_linear, norm_linear
+from mofo.models.linears import blank_linear, norm_linear, norm_linears
 from mofo.models.vit import Mlp
 
 
@@ -79,9 +79,8 @@ class CrossAttention(nn.Module):
 
     def _keys_values(self, tokens_BND: Tensor) -> tuple[Tensor, Tensor]:
         bias = torch.cat([torch.zeros_like(self.v_bias), self.v_bias])
-        kv_BNE = norm_linear(tokens_BND, self.token_norm, self.key_value.weight, bias)
-        k_BhNd, v_BhNd = (self._split(part_BND) for part_BND in kv_BNE.chunk(2, dim=2))
-        return k_BhNd, v_BhNd
+        k_BND, v_BND = norm_linears(tokens_BND, self.token_norm, self.key_value.weight, bias, 2)
+        return self._split(k_BND), self._split(v_BND)
 
     def _split(self, x_BND: Tensor) -> Tensor:
         return x_BND.unflatten(2, (self._heads, -1)).transpose(1, 2)

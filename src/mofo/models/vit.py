@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mofo.models.linears import blank_linear, gelu_linear, norm_linear
+from mofo.models.linears import blank_linear, gelu_linear, norm_linear, norm_linears
 from mofo.models.patches import check_frames, full_scale, take_patches
 from mofo.models.positions import PositionTable
 from mofo.models.settings import CHANNELS, ModelSettings
@@ -38,9 +38,11 @@ class Attention(nn.Module):
     def forward(self, x_BVD: Tensor, skip: int = 0) -> Tensor:
         """Tokens (B, V, D) to the branch that is added to them: not to the first ``skip``."""
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = norm_linear(x_BVD, self.norm, self.qkv.weight, bias)
-        q, k, v = qkv.unflatten(2, (3, self._heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed_BhVd = F.scaled_dot_product_attention(q[:, :, skip:], k, v)
+        q_BhVd, k_BhVd, v_BhVd = (
+            part_BVD.unflatten(2, (self._heads, -1)).transpose(1, 2)
+            for part_BVD in norm_linears(x_BVD, self.norm, self.qkv.weight, bias, 3)
+        )
+        mixed_BhVd = F.scaled_dot_product_attention(q_BhVd[:, :, skip:], k_BhVd, v_BhVd)
         return self.project(mixed_BhVd.transpose(1, 2).flatten(2))
 
 
