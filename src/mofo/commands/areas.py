@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from shlex import quote
 
 EPILOG = """\
 The JSON is that of the released MOFO code: {file stem: [{"labels": [{"box2d": {"x1": ..., "y1":
@@ -72,7 +73,9 @@ def _export(args: argparse.Namespace) -> int:
     with AreaStore.open(args.store) as store:
         videos = export_boxes(store, args.to, clip_union=args.clip_union)
     print(f"{videos} videos\n  {args.to}")
-    print(f"next: mofo areas import {args.to} --videos SOURCE --out DIR brings them back")
+    print(
+        f"next: mofo areas import {quote(str(args.to))} --videos SOURCE --out DIR brings them back"
+    )
     return 0
 
 

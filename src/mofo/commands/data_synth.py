@@ -9,6 +9,7 @@ command again to go on after a stop, or with more clips to enlarge the set.
 from __future__ import annotations
 
 import argparse
+from shlex import quote
 
 EPILOG = """\
 levels: easy (8 classes, one large thing, still camera), medium (16), hard (20, moving camera)
@@ -56,8 +57,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"{report.done + report.skipped} clips ({counts}): {report.done} made{before}")
     print(f"  {report.table}")
     print(f"  {report.folder / 'areas'}")
-    print(
-        f"next: mofo pretrain --config RECIPE --data.source {args.out}/videos.csv "
-        f"--data.areas {args.out}/areas"
-    )
+    table, areas = (quote(str(path)) for path in (report.table, report.folder / "areas"))
+    print(f"next: mofo pretrain --config RECIPE --data.source {table} --data.areas {areas}")
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from shlex import quote
 
 EPILOG = """\
 --areas says what motion areas the model is given: detected (its own; from --store, or found now as
@@ -82,5 +83,5 @@ def run(args: argparse.Namespace) -> int:
         print()
         for file in write_evaluation(results, args.out):
             print(f"  {file}")
-    print(f"next: mofo predict {args.checkpoint} VIDEO")
+    print(f"next: mofo predict {quote(str(args.checkpoint))} VIDEO")
     return 0

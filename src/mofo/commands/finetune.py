@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 
 TAKES_SETTINGS = True
@@ -69,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
         if report.steps < report.of:
             print(f"ended early: {settings.optim.patience} validations without a new best")
         areas = settings.data.areas
-        store = "" if areas in AREAS_ON_THE_FLY else f" --store {areas}"
-        print(f"next: mofo evaluate {settings.run.out} {' '.join(settings.data.source)}{store}")
+        store = [] if areas in AREAS_ON_THE_FLY else ["--store", areas]
+        words = shlex.join([settings.run.out, *settings.data.source, *store])
+        print(f"next: mofo evaluate {words}")
         return 0
     why = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"
     print(f"{why}; the same command goes on from here", file=sys.stderr)

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"  {name}: {reason}", file=sys.stderr)
     if args.json and args.json != "-":
         print(f"  {args.json}")
-    say(f"next: mofo show attention {args.checkpoint} VIDEO --out attention.png")
+    say(f"next: mofo show attention {quote(str(args.checkpoint))} VIDEO --out attention.png")
     return 1 if failures else 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from shlex import quote
 
 TAKES_SETTINGS = True
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{report.unreadable} videos cannot be read: {report.unreadable_file}")
     print(f"{report.steps:,} of {report.of:,} steps, loss {report.loss:.4f}: {report.checkpoint}")
     if report.finished:
-        print(f"next: mofo show reconstruction {report.checkpoint} VIDEO")
+        print(f"next: mofo show reconstruction {quote(str(report.checkpoint))} VIDEO")
         return 0
     why = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"
     print(f"{why}; the same command goes on from here", file=sys.stderr)

@@ -7,6 +7,7 @@ Grad-CAM) is which tokens speak for the predicted class. The clip is the middle 
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 EPILOG = """\
@@ -38,5 +39,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"{found.head}: {found.name}, {100 * found.probability:.1f} %")
     print(f"{100 * found.inside_thw.mean():.0f} % of the tokens are inside the motion area")
     print(f"{'video' if out.suffix.lower() == '.mp4' else 'picture'}: {out}")
-    print(f"next: mofo predict {args.checkpoint} {args.video} --annotate seen")
+    words = shlex.join([str(args.checkpoint), str(args.video)])
+    print(f"next: mofo predict {words} --annotate seen")
     return 0

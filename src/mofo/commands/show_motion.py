@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from shlex import quote
 
 EPILOG = """\
 example:
@@ -52,5 +53,5 @@ def run(args: argparse.Namespace) -> int:
         print(f"warning: {args.video}: {warning}")
     print(f"{100 * area.valid_T.mean():.0f} % of {len(area)} frames show motion")
     print(f"{'video' if kind == 'mp4' else 'picture'}: {out}")
-    print(f"next: mofo detect {args.video} --out areas --overlay")
+    print(f"next: mofo detect {quote(str(args.video))} --out areas --overlay")
     return 0
