@@ -23,7 +23,7 @@ class Both(nn.Module):
     def forward(self, x):
         if self.plain:
             return self.second(F.gelu(self.first(self.norm(x))))
-        hidden = norm_linear(x, self.norm, self.first.weight, self.first.bias)
+        hidden = norm_linear(x, self.norm, self.first)
         return gelu_linear(hidden, self.second)
 
 
@@ -54,17 +54,25 @@ def test_same_result_and_gradients(frozen, leaf):
             torch.testing.assert_close(found_grads[name], grad, msg=name)
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_parts_are_those_of_one_layer(bias):
-    norm, layer = nn.LayerNorm(16), nn.Linear(16, 48, bias=bias)
+@pytest.mark.parametrize("without", [(), (1,), (0, 1, 2)])
+def test_several_layers_are_those_of_one(without):
+    norm, weight = nn.LayerNorm(16), nn.Parameter(0.1 * torch.randn(48, 16, generator=generator(5)))
+    drawn = torch.randn(3, 16, generator=generator(6)).unbind()
+    biases = [None if n in without else nn.Parameter(bias) for n, bias in enumerate(drawn)]
+    known = [bias for bias in biases if bias is not None]
     x = torch.randn(2, 5, 16, generator=generator(4), requires_grad=True)
+    packed = torch.cat([torch.zeros(16) if bias is None else bias for bias in biases])
+    wanted = F.linear(norm(x), weight, packed).chunk(3, 2)
+    found = norm_linears(x, norm, weight, biases)
+    assert all(part.is_contiguous() for part in found)
     gradients = []
-    for parts in (norm_linears(x, norm, layer.weight, layer.bias, 3), layer(norm(x)).chunk(3, 2)):
-        weights = (0.5, -2.0, 3.0)
-        loss = sum(w * part.square().sum() for w, part in zip(weights, parts, strict=True))
-        gradients.append(torch.autograd.grad(loss, [x, *norm.parameters(), *layer.parameters()]))
+    for parts in (found, wanted):
+        factors = (0.5, -2.0, 3.0)
+        loss = sum(f * part.square().sum() for f, part in zip(factors, parts, strict=True))
+        gradients.append(torch.autograd.grad(loss, [x, *norm.parameters(), weight, *known]))
     torch.testing.assert_close(*gradients)
-    assert all(part.is_contiguous() for part in norm_linears(x, norm, layer.weight, None, 3))
+    with torch.no_grad():
+        torch.testing.assert_close(norm_linears(x, norm, weight, biases), wanted)
 
 
 def test_same_under_autocast():

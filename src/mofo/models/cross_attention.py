@@ -75,11 +75,11 @@ class CrossAttention(nn.Module):
         return score_BhQN.softmax(3)
 
     def _queries(self, asking: Tensor) -> Tensor:
-        return norm_linear(asking, self.query_norm, self.query.weight, self.query.bias)
+        return norm_linear(asking, self.query_norm, self.query)
 
     def _keys_values(self, tokens_BND: Tensor) -> tuple[Tensor, Tensor]:
-        bias = torch.cat([torch.zeros_like(self.v_bias), self.v_bias])
-        k_BND, v_BND = norm_linears(tokens_BND, self.token_norm, self.key_value.weight, bias, 2)
+        weight, biases = self.key_value.weight, (None, self.v_bias)
+        k_BND, v_BND = norm_linears(tokens_BND, self.token_norm, weight, biases)
         return self._split(k_BND), self._split(v_BND)
 
     def _split(self, x_BND: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ operations are used: the compiler makes the same choice by itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,23 +23,29 @@ def blank_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
     return skip_init(nn.Linear, inputs, outputs, bias=bias)
 
 
-def norm_linear(x: Tensor, norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``linear(norm(x))`` for x of shape (..., D)."""
-    return norm_linears(x, norm, weight, bias, 1)[0]
+def norm_linear(x: Tensor, norm: nn.LayerNorm, layer: nn.Linear) -> Tensor:
+    """``layer(norm(x))`` for x of shape (..., D)."""
+    return norm_linears(x, norm, layer.weight, (layer.bias,))[0]
 
 
 def norm_linears(
-    x: Tensor, norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None, parts: int
+    x: Tensor, norm: nn.LayerNorm, weight: Tensor, biases: Sequence[Tensor | None]
 ) -> tuple[Tensor, ...]:
-    """``linear(norm(x))`` for x of shape (..., D), cut into equal parts of its last dimension.
+    """Several linear layers of ``norm(x)``, for x of shape (..., D): the output of each.
 
-    Each part is contiguous: attention reads queries, keys and values of their own faster than three
+    Each is contiguous: attention reads queries, keys and values of their own faster than three
     strips of one tensor, and their gradients need not be put together.
+
+    Args:
+        weight: of all layers, one below the other, as many rows for each.
+        biases: one for each layer; None: it has none.
     """
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return F.linear(norm(x), weight, bias).chunk(parts, dim=-1)
-    weight, bias = _cast(x.device.type, weight, bias)
-    return _NormLinears.apply(x, norm.weight, norm.bias, weight, bias, norm.eps, parts)
+        rows = len(weight) // len(biases)
+        bias = torch.cat([weight.new_zeros(rows) if bias is None else bias for bias in biases])
+        return F.linear(norm(x), weight, bias).chunk(len(biases), dim=-1)
+    weight, *biases = _cast(x.device.type, weight, *biases)
+    return _NormLinears.apply(x, norm.weight, norm.bias, weight, norm.eps, *biases)
 
 
 def gelu_linear(x: Tensor, layer: nn.Linear) -> Tensor:
@@ -76,33 +83,34 @@ class _NormLinears(torch.autograd.Function):
         gain_D: Tensor,
         shift_D: Tensor,
         weight: Tensor,
-        bias: Tensor | None,
         eps: float,
-        parts: int,
+        *biases: Tensor | None,
     ) -> tuple[Tensor, ...]:
         normed = F.layer_norm(x, gain_D.shape, gain_D, shift_D, eps).to(weight.dtype)
         ctx.save_for_backward(x, gain_D, shift_D, weight)
         ctx.eps = eps
-        biases = [None] * parts if bias is None else bias.chunk(parts)
-        return tuple(
-            F.linear(normed, *of_part) for of_part in zip(weight.chunk(parts), biases, strict=True)
-        )
+        weights = weight.chunk(len(biases))
+        return tuple(F.linear(normed, *of_one) for of_one in zip(weights, biases, strict=True))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, gain_D, shift_D, weight = ctx.saved_tensors
-        needs = ctx.needs_input_grad
+        needs_input, needs_weight = ctx.needs_input_grad[:3], ctx.needs_input_grad[3]
+        needs_biases = ctx.needs_input_grad[5:]
         normed, mean, rstd = torch.native_layer_norm(x, gain_D.shape, gain_D, shift_D, ctx.eps)
-        found = [_linear_gradients(grad, normed.to(grad.dtype), needs[3:5]) for grad in grads]
+        found = [
+            _linear_gradients(grad, normed.to(grad.dtype), (needs_weight, needs_bias))
+            for grad, needs_bias in zip(grads, needs_biases, strict=True)
+        ]
         del normed
-        grad_weight, grad_bias = (_joined(of_parts) for of_parts in zip(*found, strict=True))
+        grad_weights, grad_biases = zip(*found, strict=True)
         grad_x = grad_gain = grad_shift = None
-        if any(needs[:3]):
+        if any(needs_input):
             first, *others = zip(grads, weight.chunk(len(grads)), strict=True)
             grad_RD = first[0].flatten(0, -2) @ first[1]
-            for grad, of_part in others:
-                grad_RD = torch.addmm(grad_RD, grad.flatten(0, -2), of_part)
+            for grad, of_one in others:
+                grad_RD = torch.addmm(grad_RD, grad.flatten(0, -2), of_one)
             grad_x, grad_gain, grad_shift = torch.ops.aten.native_layer_norm_backward(
                 grad_RD.view_as(x).to(x.dtype),
                 x,
@@ -111,15 +119,10 @@ class _NormLinears(torch.autograd.Function):
                 rstd,
                 gain_D,
                 shift_D,
-                list(needs[:3]),
+                list(needs_input),
             )
-        return grad_x, grad_gain, grad_shift, grad_weight, grad_bias, None, None
-
-
-def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:
-    """One below the other; None if there is nothing."""
-    known = [part for part in parts if part is not None]
-    return torch.cat(known) if len(known) > 1 else parts[0]
+        grad_weight = torch.cat(grad_weights) if needs_weight else None
+        return grad_x, grad_gain, grad_shift, grad_weight, None, *grad_biases
 
 
 class _GeluLinear(torch.autograd.Function):

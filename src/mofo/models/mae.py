@@ -91,7 +91,7 @@ class Decoder(nn.Module):
         asked = self.mask_token + self.positions(decoded_BM)
         # Nothing asks for the pixels of visible tokens.
         asked = self.blocks(torch.cat([seen, asked], dim=1), visible_BV.shape[1])
-        return norm_linear(asked, self.norm, self.head.weight, self.head.bias)
+        return norm_linear(asked, self.norm, self.head)
 
 
 class MaskedAutoencoder(nn.Module):

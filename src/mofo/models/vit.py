@@ -37,10 +37,10 @@ class Attention(nn.Module):
 
     def forward(self, x_BVD: Tensor, skip: int = 0) -> Tensor:
         """Tokens (B, V, D) to the branch that is added to them: not to the first ``skip``."""
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+        biases = (self.q_bias, None, self.v_bias)
         q_BhVd, k_BhVd, v_BhVd = (
             part_BVD.unflatten(2, (self._heads, -1)).transpose(1, 2)
-            for part_BVD in norm_linears(x_BVD, self.norm, self.qkv.weight, bias, 3)
+            for part_BVD in norm_linears(x_BVD, self.norm, self.qkv.weight, biases)
         )
         mixed_BhVd = F.scaled_dot_product_attention(q_BhVd[:, :, skip:], k_BhVd, v_BhVd)
         return self.project(mixed_BhVd.transpose(1, 2).flatten(2))
@@ -57,7 +57,7 @@ class Mlp(nn.Module):
 
     def forward(self, x_BVD: Tensor) -> Tensor:
         """Tokens (B, V, D) to the branch that is added to them."""
-        hidden = norm_linear(x_BVD, self.norm, self.expand.weight, self.expand.bias)
+        hidden = norm_linear(x_BVD, self.norm, self.expand)
         return gelu_linear(hidden, self.contract)
 
 
