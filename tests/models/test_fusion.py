@@ -150,7 +150,7 @@ def test_bound_of_a_batch():
     assert inside_bound(area((4, 0, 1, 7)), TOKENS) == (7, 12)
     assert inside_bound(area((4, 0, 1, 7)), 2) == (10, 20)
     assert inside_bound(area((4, 0, 1, 7)), 1) == (10, 40)
-    assert inside_bound(area((0, 0))) == (1, 2)
+    assert inside_bound(area((0, 0))) == (1, 1)
     assert inside_bound(area((TOKENS,))) == (10, 10)
     for seed in range(20):
         counts = torch.randint(0, 30, (5,), generator=generator(seed)).tolist()
