@@ -31,6 +31,7 @@ from mofo.data.real_clips import real_clips
 from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
 from mofo.models.patches import take_patches
 from mofo.motion.detect import detect_many
+from mofo.motion.store import AreaStore
 from mofo.training.journal import read_journal
 from mofo.training.order import Division, SampleOrder
 from mofo.training.recipe import load_settings
@@ -74,8 +75,9 @@ def make_videos(folder: Path) -> Path:
 
 def level(settings, batches: int = 8) -> float:
     """Loss of predicting the visible tokens' mean colour for all hidden ones (pixels in [0, 1])."""
-    clips = ClipSettings(grid=settings.grid(), stride=settings.data.stride, areas="none")
-    dataset = ClipDataset(read_catalog(settings.data.source).videos, clips, seed=99)
+    clips = ClipSettings(grid=settings.grid(), stride=settings.data.stride)
+    videos, store = read_catalog(settings.data.source).videos, AreaStore.open(settings.data.areas)
+    dataset = ClipDataset(videos, clips, seed=99, store=store)
     division = Division.of(batch=16, micro=16, repeats=1, processes=1)
     order = SampleOrder(len(dataset), seed=99, division=division, rank=0, start=0, stop=batches)
     one_pass, errors = PretrainPass(settings), []
@@ -136,7 +138,7 @@ def draw(curves: dict[str, list[float]], levels: dict[str, float], path: Path) -
     axes.set(
         xlabel="step (16 clips)",
         ylabel="squared error of hidden pixels (mean of 50 steps)",
-        ylim=(0.6 * min(levels.values()), 2 * max(levels.values())),
+        ylim=(0, 2 * max(levels.values())),
     )
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
@@ -152,7 +154,12 @@ def main() -> None:
     chosen = parser.parse_args()
     table = make_videos(chosen.out / "videos")
     curves = train(table, chosen.out, chosen.steps)
-    pairs = [("data.source", str(table)), ("run.out", str(chosen.out)), *SHAPE.items()]
+    pairs = [
+        ("data.source", str(table)),
+        ("data.areas", str(chosen.out / "areas")),
+        ("run.out", str(chosen.out)),
+        *SHAPE.items(),
+    ]
     levels = {
         name: level(load_settings(ROOT / "recipes" / f"{recipe}.yaml", pairs))
         for name, recipe in RECIPES.items()
