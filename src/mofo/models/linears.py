@@ -110,7 +110,8 @@ class _NormLinears(torch.autograd.Function):
             first, *others = zip(grads, weight.chunk(len(grads)), strict=True)
             grad_RD = first[0].flatten(0, -2) @ first[1]
             for grad, of_one in others:
-                grad_RD.addmm_(grad.flatten(0, -2), of_one)
+                # In place; torch's counter of FLOPs does not know addmm_.
+                torch.addmm(grad_RD, grad.flatten(0, -2), of_one, out=grad_RD)
             grad_x, grad_gain, grad_shift = torch.ops.aten.native_layer_norm_backward(
                 grad_RD.view_as(x).to(x.dtype),
                 x,
