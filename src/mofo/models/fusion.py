@@ -46,8 +46,8 @@ def inside_bound(inside_BN: Tensor, steps: int = 64) -> InsideBound:
     """The bound of a batch; to be asked for where the area is at hand on the CPU.
 
     Both numbers are rounded up to a ``steps``-th of all tokens, so that few different ones occur:
-    memory of few sizes is asked for, and compiled code sees few shapes. On another device this waits
-    for it.
+    memory of few sizes is asked for, and compiled code sees few shapes. Waits for the device if the
+    area is on another one than the CPU.
     """
     count_B = inside_BN.sum(1)
     found = torch.stack([count_B.max(), count_B.sum()]).tolist()
