@@ -1,5 +1,12 @@
+import signal
+
 import pytest
 import torch
+
+# A shell starts what it runs in the background with Ctrl-C ignored, and so would be all that the
+# tests start and stop by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
