@@ -2,7 +2,7 @@
 
 Autograd keeps the input of every linear layer. Behind a LayerNorm or a GELU that input is cheap to
 compute again from what is kept anyway. Doing so spares 6 of the 16 tensors of a token's width that
-a transformer block would keep, for 1 to 2 % of the time. Under ``torch.compile`` the plain
+a transformer block would keep, for about 1 % of the time. Under ``torch.compile`` the plain
 operations are used: the compiler makes the same choice by itself.
 """
 
