@@ -59,7 +59,7 @@ class Models:
         self.modules: dict[str, nn.Module] = {}
         mean = Classifier(work.settings("mean"))
         self.frames_BTHWC = frames.to(device)
-        for case in {case.removesuffix(COMPILED) for case in cases}:
+        for case in dict.fromkeys(case.removesuffix(COMPILED) for case in cases):
             if case == HF:
                 self.modules[HF] = hugging_face(mean).to(device)
             else:

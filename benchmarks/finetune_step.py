@@ -10,6 +10,7 @@ and memory are measured: ``step_cost.py``.
 
 from __future__ import annotations
 
+from argparse import Namespace
 from typing import Any
 
 from finetune_models import OURS, Models, Work
@@ -25,21 +26,26 @@ from step_cost import (
     memory_of_all,
     promise,
     ratio,
+    time_of,
+    timed_apart,
     timed_in_turn,
 )
 
 MEAN, CROSS = OURS["mean"], OURS["cross_attention"]
 
 
-def measure(work: Work, cases: list[str], repeat: int, threads: int) -> dict[str, Any]:
+def measure(work: Work, cases: list[str], options: Namespace) -> dict[str, Any]:
     models = Models(work, *cases)
     check_same_loss(models, MEAN, HF)
     forwards = {case: models.step(case) for case in cases}
-    runs = timed_in_turn(models, forwards, work, repeat)
+    if options.processes == 1:
+        runs = timed_in_turn(models, forwards, work, options.repeat)
     area = models.inside_BN.float().mean().item()
     if work.device == "cpu":
         models.modules.clear()  # what follows happens in other processes
-    needed = memory_of_all(__file__, models, forwards, work, threads)
+    if options.processes > 1:
+        runs = timed_apart(__file__, work, cases, options)
+    needed = memory_of_all(__file__, models, forwards, work, options.threads)
     which = clock(work.device)
     lines = []
     for case in cases:
@@ -101,10 +107,14 @@ def main() -> None:
     if options.memory_of:
         print(memory_of(Models(works[0], options.memory_of), options.memory_of))
         return
+    if options.time_of:
+        models = Models(works[0], *options.time_of)
+        print(time_of(models, options.time_of, works[0], options.repeat))
+        return
     cases = [HF, *(OURS[fusion] for fusion in options.fusions.split(","))]
     if options.device == "cuda":
         cases += [case + COMPILED for case in cases]
-    results = [measure(work, cases, options.repeat, options.threads) for work in works]
+    results = [measure(work, cases, options) for work in works]
     grid = works[0].model.grid
     what = (
         f"{grid.frames}x{grid.height}x{grid.width}, motion areas of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -67,10 +68,9 @@ class Models:
         self.modules: dict[str, nn.Module] = {}
         ours = MaskedAutoencoder(settings)
         self.frames_BTHWC = frames.to(device)
-        if any(case.startswith(HF) for case in cases):
-            self.modules[HF] = hugging_face(ours).to(device)
-        if any(case.startswith(OURS) for case in cases):
-            self.modules[OURS] = ours.to(device)
+        for case in dict.fromkeys(HF if case.startswith(HF) else OURS for case in cases):
+            made = hugging_face(ours) if case == HF else copy.deepcopy(ours)
+            self.modules[case] = made.to(device)
 
     def step(self, case: str) -> Step:
         """Forward, to the loss. Compiled cases share the weights of the others."""

@@ -12,6 +12,7 @@ time and memory are measured: ``step_cost.py``.
 from __future__ import annotations
 
 import statistics
+from argparse import Namespace
 from typing import Any
 
 from pretrain_models import COMPILED, HF, OURS, PART, STAGES, Models, Stages, Work, flops
@@ -26,21 +27,26 @@ from step_cost import (
     memory_of_all,
     promise,
     ratio,
+    time_of,
+    timed_apart,
     timed_in_turn,
 )
 
 
-def measure(work: Work, cases: list[str], repeat: int, threads: int) -> dict[str, Any]:
+def measure(work: Work, cases: list[str], options: Namespace) -> dict[str, Any]:
     models = Models(work, HF, OURS)
     check_same_loss(models, OURS, HF)
     forwards = {case: models.step(case) for case in cases}
-    runs = timed_in_turn(models, forwards, work, repeat)
+    if options.processes == 1:
+        runs = timed_in_turn(models, forwards, work, options.repeat)
+    else:
+        runs = timed_apart(__file__, work, cases, options)
     settings, hidden, decoded = work.settings, models.hidden, models.decoded
-    needed = memory_of_all(__file__, models, forwards, work, threads)
+    needed = memory_of_all(__file__, models, forwards, work, options.threads)
     shares = {}
     for case in (HF, OURS):
         stages = Stages(models, case)
-        found = [stages.run() for _ in range(max(1, repeat // 2))]
+        found = [stages.run() for _ in range(max(1, options.repeat // 2))]
         stages.close()
         shares[case] = {s: statistics.median(run[s] for run in found) for s in STAGES}
 
@@ -116,10 +122,14 @@ def main() -> None:
     if options.memory_of:
         print(memory_of(Models(works[0], options.memory_of), options.memory_of))
         return
+    if options.time_of:
+        models = Models(works[0], *options.time_of)
+        print(time_of(models, options.time_of, works[0], options.repeat))
+        return
     cases = [HF, OURS, PART]
     if options.device == "cuda":
         cases += [case + COMPILED for case in cases]
-    results = [measure(work, cases, options.repeat, options.threads) for work in works]
+    results = [measure(work, cases, options) for work in works]
     grid = works[0].settings.grid
     what = f"{grid.frames}x{grid.height}x{grid.width}, 90 % hidden"
     finish(options, tables(results), results, promises(results, options.device), what)

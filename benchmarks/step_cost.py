@@ -2,7 +2,9 @@
 
 Time: all cases take turns in every repetition (in turned order every other time). On a CPU these
 are CPU seconds of the process, so that other programs do not count; on a GPU wall-clock seconds
-around several steps.
+around several steps. Where in memory a model happens to lie moves its time on a CPU by up to 3 %
+for as long as the process lives, and the model made first lies best: so the repetitions are spread
+over several processes, in which the models are made in different orders.
 
 Memory on a CPU: one process for each case. After a first step and freeing its gradients, the
 system's high-water mark of resident memory is reset; the peak of a second step less what was
@@ -46,12 +48,16 @@ def arguments(about: str, script: str, gpu_batch: int) -> argparse.ArgumentParse
     parser.add_argument(
         "--batch", type=int, help=f"clips in a step; 2 on a CPU, {gpu_batch} on a GPU"
     )
-    parser.add_argument("--repeat", type=int, default=11)
+    parser.add_argument("--repeat", type=int, default=12)
+    parser.add_argument(
+        "--processes", type=int, help="that the repetitions are spread over; 6 on a CPU, 1 on a GPU"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="smoke test: numbers mean nothing")
     parser.add_argument("--out", type=Path, default=Path("bench") / f"{Path(script).stem}.json")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    parser.add_argument("--time-of", type=json.loads, help=argparse.SUPPRESS)
     parser.set_defaults(gpu_batch=gpu_batch)
     return parser
 
@@ -62,6 +68,10 @@ def chosen(parser: argparse.ArgumentParser) -> argparse.Namespace:
     small = options.device == "cpu" or options.quick
     options.batch = options.batch or (2 if small else options.gpu_batch)
     options.repeat = 1 if options.quick else options.repeat
+    if options.device == "cuda":
+        options.processes = 1
+    options.processes = options.processes or (1 if options.quick else 6)
+    options.repeat = -(-options.repeat // options.processes) * options.processes
     sizes = [name for name in options.sizes.split(",") if name]
     options.sizes = sizes[:1] if options.quick else sizes
     torch.set_num_threads(options.threads)
@@ -102,6 +112,24 @@ def timed_in_turn(models: Any, forwards: dict[str, Step], work: Any, repeat: int
             steps = _STEPS if on_gpu and not work.small else 1
             runs[case].append(timed(models, forwards[case], steps))
     return dict(runs)
+
+
+def timed_apart(script: str, work: Any, cases: list[str], options: argparse.Namespace) -> Seconds:
+    """The same in several processes, each of which runs ``script --time-of cases``."""
+    runs: Seconds = defaultdict(list)
+    repeat = options.repeat // options.processes
+    for number in range(options.processes):
+        first = number % len(cases)
+        order = (cases[first:] + cases[:first])[:: 1 - 2 * (number // len(cases) % 2)]
+        told = ["--time-of", json.dumps(order), "--repeat", str(repeat), "--processes", "1"]
+        for case, seconds in _apart(script, work, options.threads, told).items():
+            runs[case] += seconds
+    return dict(runs)
+
+
+def time_of(models: Any, cases: list[str], work: Any, repeat: int) -> str:
+    """What ``timed_apart`` reads."""
+    return json.dumps(timed_in_turn(models, {c: models.step(c) for c in cases}, work, repeat))
 
 
 def median(runs: list[dict[str, float]], which: str) -> float:
@@ -147,11 +175,19 @@ def memory_here(models: Any, case: str, forward: Step) -> dict[str, float]:
 
 def memory_apart(script: str, work: Any, case: str, threads: int) -> dict[str, float]:
     """The same in a process of its own, which runs ``script --memory-of case``."""
-    command = [sys.executable, script, "--memory-of", case, "--sizes", work.size]
+    settings = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    return _apart(script, work, threads, ["--memory-of", case], settings)
+
+
+def _apart(
+    script: str, work: Any, threads: int, told: list[str], settings: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The JSON that another process of the script prints at its end."""
+    command = [sys.executable, script, *told, "--sizes", work.size]
     command += ["--batch", str(work.batch), "--threads", str(threads)]
     command += ["--quick"] if work.small else []
-    settings = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    done = subprocess.run(command, env=os.environ | settings, stdout=subprocess.PIPE, check=True)
+    env = os.environ | (settings or {})
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -202,10 +238,11 @@ def finish(
     where = about["hardware"].get("gpu", about["hardware"]["cpu"])
     how = "bf16" if options.device == "cuda" else f"float32, {options.threads} thread(s)"
     print(
-        f"\nMedians of {options.repeat} interleaved repetitions, {options.batch} clips of {what}, "
+        f"\nMedians of {options.repeat} interleaved repetitions, in {options.processes} "
+        f"process(es), {options.batch} clips of {what}, "
         f"{how}; {where}, {about['date']}."
     )
-    counts = {key: getattr(options, key) for key in ("batch", "repeat", "threads")}
+    counts = {key: getattr(options, key) for key in ("batch", "repeat", "processes", "threads")}
     content = {**about, "options": counts, "results": results, "promises": promises}
     write_json(options.out, content)
     print(f"Written: {options.out}")

@@ -16,7 +16,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def test_finetuning_step_benchmark(tmp_path):
     pytest.importorskip("transformers", reason="the other side: pip install transformers")
     out = tmp_path / "step.json"
-    command = [sys.executable, BENCHMARKS / "finetune_step.py", "--quick", "--out", out]
+    command = [sys.executable, BENCHMARKS / "finetune_step.py", "--quick", "--processes", "2"]
+    command += ["--out", out]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     found = json.loads(out.read_text())

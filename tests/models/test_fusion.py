@@ -79,6 +79,13 @@ def backward(features_BD: Tensor) -> None:
     (features_BD * torch.randn(features_BD.shape, generator=generator(9))).sum().backward()
 
 
+@pytest.fixture(params=["side by side", "one by one"])
+def ways(request, monkeypatch):
+    """How samples with different numbers of queries attend: the first is a GPU's way."""
+    name = "mofo.models.cross_attention._calls_are_cheap"
+    monkeypatch.setattr(name, lambda x: request.param == "one by one")
+
+
 CASES = {
     "ragged": (COUNTS, TOKENS),
     "all inside": ((TOKENS,) * 3, TOKENS),
@@ -124,7 +131,7 @@ def test_equals_the_loop_over_samples_in_values_and_gradients(name, case, dtype)
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("exact", [False, True])
-def test_a_bound_changes_nothing(exact, case, autocast):
+def test_a_bound_changes_nothing(exact, case, autocast, ways):
     counts, count = CASES[case]
     inside_BN, fusion = area(counts, count), built("cross_attention")
     bound = (
@@ -169,7 +176,7 @@ def test_a_bound_that_is_too_low_is_refused():
             fusion(tokens(), area(), bound=bound)
 
 
-def test_a_bound_that_is_too_low_where_nobody_looks(monkeypatch):
+def test_a_bound_that_is_too_low_where_nobody_looks(monkeypatch, ways):
     """On a device the last tokens inside do not ask; the mean is that of the others."""
     monkeypatch.setattr("mofo.models.fusion._check_bound", lambda *_: None)
     fusion, inside_BN = built("cross_attention"), area((5, 3, 4))
@@ -182,7 +189,7 @@ def test_a_bound_that_is_too_low_where_nobody_looks(monkeypatch):
 
 @pytest.mark.parametrize("bound", [None, InsideBound(TOKENS, 40)])
 @pytest.mark.parametrize("name", FUSIONS)
-def test_other_samples_do_not_matter(name, bound):
+def test_other_samples_do_not_matter(name, bound, ways):
     fusion, tokens_BND, inside_BN = built(name).eval(), tokens(), area()
     together = fusion(tokens_BND, inside_BN, bound=bound)
     turn = torch.randperm(len(COUNTS), generator=generator(1))

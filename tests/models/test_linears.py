@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from inputs import generator, randomise
 from torch import nn
 
-from mofo.models.linears import gelu_linear, norm_linear, norm_linears
+from mofo.models.linears import linear, norm_linear, norm_linears
 
 
 class Both(nn.Module):
@@ -24,7 +24,7 @@ class Both(nn.Module):
         if self.plain:
             return self.second(F.gelu(self.first(self.norm(x))))
         hidden = norm_linear(x, self.norm, self.first)
-        return gelu_linear(hidden, self.second)
+        return linear(hidden, self.second, gelu=True)
 
 
 def run(plain, *, dtype=None, frozen=(), leaf=True):
@@ -73,6 +73,40 @@ def test_several_layers_are_those_of_one(without):
     torch.testing.assert_close(*gradients)
     with torch.no_grad():
         torch.testing.assert_close(norm_linears(x, norm, weight, biases), wanted)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "autocast"])
+@pytest.mark.parametrize("part", [1, 96, 1 << 21])
+@pytest.mark.parametrize("adds", [False, True])
+@pytest.mark.parametrize("gelu", [False, True])
+def test_a_layer_in_parts_and_onto_something(gelu, adds, part, kind, monkeypatch):
+    monkeypatch.setattr("mofo.models.linears._PART", part)
+    dtype = torch.float64 if kind == "float64" else torch.float32
+    layer = nn.Linear(32, 16)
+    randomise(layer, 3)
+    layer = layer.to(dtype)
+    x = torch.randn(2, 7, 32, generator=generator(4)).to(dtype)
+    # As it is in a block that leaves out the first tokens.
+    onto = torch.randn(2, 9, 16, generator=generator(5)).to(dtype)[:, 2:] if adds else None
+    inputs = [tensor.requires_grad_() for tensor in (x, onto) if tensor is not None]
+    before = [tensor.detach().clone() for tensor in inputs]
+
+    def plain(x, layer, gelu, onto):
+        branch = layer(F.gelu(x) if gelu else x)
+        return branch if onto is None else onto + branch
+
+    results = []
+    for way in (linear, plain):
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "autocast"):
+            y = way(x, layer, gelu=gelu, onto=onto)
+        results.append((y, *torch.autograd.grad(y.square().sum(), [*inputs, *layer.parameters()])))
+    near = {"rtol": 0.02, "atol": 0.02} if kind == "autocast" else {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(*results, **near)
+    torch.testing.assert_close(inputs, before, rtol=0, atol=0)  # nothing was added to them
+    with torch.no_grad():
+        torch.testing.assert_close(
+            linear(x, layer, gelu=gelu, onto=onto), plain(x, layer, gelu, onto), rtol=0, atol=0
+        )
 
 
 def test_same_under_autocast():

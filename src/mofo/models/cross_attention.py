@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mofo.models.linears import blank_linear, norm_linear, norm_linears
+from mofo.models.linears import blank_linear, linear, norm_linear, norm_linears
 from mofo.models.vit import Mlp
+
+Answers = tuple[Tensor, Tensor]  # keys and values, (B, N, D) each
 
 
 class CrossAttention(nn.Module):
@@ -38,9 +40,8 @@ class CrossAttention(nn.Module):
             keys_BN: bool, the tokens that may be attended to; at least one in each sample. None:
                 all.
         """
-        k_BhNd, v_BhNd = self._keys_values(tokens_BND)
-        q_BhQd = self._split(self._queries(asking_BQD)).expand(tokens_BND.shape[0], -1, -1, -1)
-        return self._after(asking_BQD, _attend(q_BhQd, k_BhNd, v_BhNd, keys_BN))
+        q_BQD = self._queries(asking_BQD).expand(len(tokens_BND), -1, -1)
+        return self._after(asking_BQD, self._attend(q_BQD, *self._answers(tokens_BND), keys_BN))
 
     def packed(
         self, asking_XD: Tensor, place_X: Tensor, most: int, tokens_BND: Tensor, keys_BN: Tensor
@@ -49,25 +50,43 @@ class CrossAttention(nn.Module):
 
         Args:
             asking_XD: queries of all samples.
-            place_X: place of each: ``sample * most + number in the sample``; no two may share one,
-                but for the last place of all, ``B * most``, which belongs to no sample.
+            place_X: place of each, rising: ``sample * most + number in the sample``; no two may
+                share one, but for the last place of all, ``B * most``, which belongs to no sample.
             most: queries that a sample can have.
             tokens_BND, keys_BN: as in ``forward``.
         """
-        batch = len(tokens_BND)
-        k_BhNd, v_BhNd = self._keys_values(tokens_BND)
-        # Only the attention itself needs a row for each sample; all else works on what there is.
-        q_BQD = spread(self._queries(asking_XD), place_X, batch, most)
-        mixed_BQD = _attend(self._split(q_BQD), k_BhNd, v_BhNd, keys_BN)
-        mixed_YD = F.pad(mixed_BQD.flatten(0, 1), (0, 0, 0, 1))
-        return self._after(asking_XD, mixed_YD.index_select(0, place_X))
+        # Only the attention itself needs to know the samples; all else works on what there is.
+        q_XD, answers = self._queries(asking_XD), self._answers(tokens_BND)
+        way = self._one_by_one if _calls_are_cheap(tokens_BND) else self._side_by_side
+        return self._after(asking_XD, way(q_XD, place_X, most, answers, keys_BN))
+
+    def _side_by_side(
+        self, q_XD: Tensor, place_X: Tensor, most: int, answers: Answers, keys_BN: Tensor
+    ) -> Tensor:
+        """All samples in one call, with room for ``most`` queries of each; nothing is counted."""
+        q_BQD = spread(q_XD, place_X, len(keys_BN), most)
+        mixed_BQD = self._attend(q_BQD, *answers, keys_BN)
+        return F.pad(mixed_BQD.flatten(0, 1), (0, 0, 0, 1)).index_select(0, place_X)
+
+    def _one_by_one(
+        self, q_XD: Tensor, place_X: Tensor, most: int, answers: Answers, keys_BN: Tensor
+    ) -> Tensor:
+        """The same, a sample at a time: its queries and its keys, and nothing else."""
+        count_S = torch.bincount(place_X // most, minlength=len(keys_BN) + 1).tolist()
+        *asked, nobody = q_XD.split(count_S)
+        mixed = []
+        for q_QD, k_ND, v_ND, keys_N in zip(asked, *answers, keys_BN, strict=True):
+            index_K = keys_N.nonzero().squeeze(1)
+            k_KD, v_KD = (part_ND.index_select(0, index_K) for part_ND in (k_ND, v_ND))
+            mixed.append(self._attend(q_QD[None], k_KD[None], v_KD[None])[0])
+        return torch.cat([*mixed, torch.zeros_like(nobody)])
 
     @torch.no_grad()
     def attention(
         self, asking_BQD: Tensor, tokens_BND: Tensor, keys_BN: Tensor | None = None
     ) -> Tensor:
         """The weights, (B, heads, Q, N): each row sums to 1. For pictures: it keeps them all."""
-        k_BhNd, _ = self._keys_values(tokens_BND)
+        k_BhNd = self._split(self._answers(tokens_BND)[0])
         q_BhQd = self._split(self._queries(asking_BQD))
         score_BhQN = (q_BhQd @ k_BhNd.transpose(2, 3)).float() * q_BhQd.shape[3] ** -0.5
         if keys_BN is not None:
@@ -77,24 +96,31 @@ class CrossAttention(nn.Module):
     def _queries(self, asking: Tensor) -> Tensor:
         return norm_linear(asking, self.query_norm, self.query)
 
-    def _keys_values(self, tokens_BND: Tensor) -> tuple[Tensor, Tensor]:
+    def _answers(self, tokens_BND: Tensor) -> Answers:
         weight, biases = self.key_value.weight, (None, self.v_bias)
         k_BND, v_BND = norm_linears(tokens_BND, self.token_norm, weight, biases)
-        return self._split(k_BND), self._split(v_BND)
+        return k_BND, v_BND
 
     def _split(self, x_BND: Tensor) -> Tensor:
         return x_BND.unflatten(2, (self._heads, -1)).transpose(1, 2)
 
+    def _attend(
+        self, q_BQD: Tensor, k_BND: Tensor, v_BND: Tensor, keys_BN: Tensor | None = None
+    ) -> Tensor:
+        """Attention to the keys that may be attended to, heads side by side: (B, Q, D)."""
+        keys_B11N = None if keys_BN is None else keys_BN[:, None, None, :]
+        q_BhQd, k_BhNd, v_BhNd = map(self._split, (q_BQD, k_BND, v_BND))
+        mixed_BhQd = F.scaled_dot_product_attention(q_BhQd, k_BhNd, v_BhNd, attn_mask=keys_B11N)
+        return mixed_BhQd.transpose(1, 2).flatten(2)
+
     def _after(self, asking: Tensor, mixed: Tensor) -> Tensor:
-        told = asking + self.project(mixed)
-        return told + self.mlp(told)
+        told = linear(mixed, self.project, onto=asking.expand_as(mixed))
+        return self.mlp(told, onto=told)
 
 
-def _attend(q_BhQd: Tensor, k_BhNd: Tensor, v_BhNd: Tensor, keys_BN: Tensor | None) -> Tensor:
-    """Attention to the keys that may be attended to, heads side by side: (B, Q, D)."""
-    keys_B11N = None if keys_BN is None else keys_BN[:, None, None, :]
-    mixed_BhQd = F.scaled_dot_product_attention(q_BhQd, k_BhNd, v_BhNd, attn_mask=keys_B11N)
-    return mixed_BhQd.transpose(1, 2).flatten(2)
+def _calls_are_cheap(x: Tensor) -> bool:
+    """Whether many small calls cost no more than a large one, and counting makes nobody wait."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def spread(rows_XD: Tensor, place_X: Tensor, batch: int, most: int) -> Tensor:

@@ -1,14 +1,16 @@
-"""Linear layers that keep less for the backward pass.
+"""Linear layers that keep less for the backward pass, and move less through memory.
 
 Autograd keeps the input of every linear layer. Behind a LayerNorm or a GELU that input is cheap to
 compute again from what is kept anyway. Doing so spares 6 of the 16 tensors of a token's width that
-a transformer block would keep, for about 1 % of the time. Under ``torch.compile`` the plain
-operations are used: the compiler makes the same choice by itself.
+a transformer block would keep. What that costs is won back on a CPU: GELU's output is never whole,
+only some rows at a time, in memory that stays in the cache; and a branch is added to the tokens by
+its last matrix product. Under ``torch.compile`` the plain operations are used: the compiler makes
+such choices by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils import skip_init
+
+# Values of GELU's output at a time on a CPU: 6 MB. Matrix products of fewer rows are slower, more
+# leave the cache, and above 32 MB the allocator asks the system for new pages every time.
+_PART = 3 << 19
 
 
 def blank_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
@@ -48,12 +54,27 @@ def norm_linears(
     return _NormLinears.apply(x, norm.weight, norm.bias, weight, norm.eps, *biases)
 
 
-def gelu_linear(x: Tensor, layer: nn.Linear) -> Tensor:
-    """``layer(gelu(x))`` for x of shape (..., D); the exact GELU."""
+def linear(
+    x: Tensor,
+    layer: nn.Linear,
+    *,
+    bias: Tensor | None = None,
+    gelu: bool = False,
+    onto: Tensor | None = None,
+) -> Tensor:
+    """``layer(x)`` or ``layer(gelu(x))`` for x of shape (..., D); the exact GELU.
+
+    Args:
+        layer: has a bias.
+        bias: used instead.
+        onto: what the result is added to, of its shape; none: nothing.
+    """
+    bias = layer.bias if bias is None else bias
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return layer(F.gelu(x))
-    weight, bias = _cast(x.device.type, layer.weight, layer.bias)
-    return _GeluLinear.apply(x, weight, bias)
+        branch = F.linear(F.gelu(x) if gelu else x, layer.weight, bias)
+        return branch if onto is None else onto + branch
+    weight, bias = _cast(x.device.type, layer.weight, bias)
+    return _Linear.apply(x, weight, bias, onto, gelu)
 
 
 def _cast(device: str, *tensors: Tensor | None) -> tuple[Any, ...]:
@@ -64,15 +85,9 @@ def _cast(device: str, *tensors: Tensor | None) -> tuple[Any, ...]:
     return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
 
 
-def _linear_gradients(
-    grad: Tensor, inputs: Tensor, needs: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of weight and bias of a linear layer."""
-    grad_2d = grad.flatten(0, -2)
-    weight = grad_2d.T @ inputs.flatten(0, -2) if needs[0] else None
-    # Quicker than sum(0).
-    bias = torch.mv(grad_2d.T, grad_2d.new_ones(len(grad_2d))) if needs[1] else None
-    return weight, bias
+def _bias_gradient(grad_RD: Tensor) -> Tensor:
+    """The sum over rows; quicker than ``sum(0)``."""
+    return torch.mv(grad_RD.T, grad_RD.new_ones(len(grad_RD)))
 
 
 class _NormLinears(torch.autograd.Function):
@@ -99,21 +114,27 @@ class _NormLinears(torch.autograd.Function):
         needs_input, needs_weight = ctx.needs_input_grad[:3], ctx.needs_input_grad[3]
         needs_biases = ctx.needs_input_grad[5:]
         normed, mean, rstd = torch.native_layer_norm(x, gain_D.shape, gain_D, shift_D, ctx.eps)
-        found = [
-            _linear_gradients(grad, normed.to(grad.dtype), (needs_weight, needs_bias))
-            for grad, needs_bias in zip(grads, needs_biases, strict=True)
-        ]
+        grads_RD = [grad.flatten(0, -2) for grad in grads]
+        grad_weight = torch.empty_like(weight) if needs_weight else None
+        if grad_weight is not None:
+            input_RD = normed.flatten(0, -2).to(weight.dtype)
+            for grad_RD, rows in zip(grads_RD, grad_weight.chunk(len(grads)), strict=True):
+                torch.mm(grad_RD.T, input_RD, out=rows)
+            del input_RD
         del normed
-        grad_weights, grad_biases = zip(*found, strict=True)
+        grad_biases = [
+            _bias_gradient(grad_RD) if needed else None
+            for grad_RD, needed in zip(grads_RD, needs_biases, strict=True)
+        ]
         grad_x = grad_gain = grad_shift = None
         if any(needs_input):
-            first, *others = zip(grads, weight.chunk(len(grads)), strict=True)
-            grad_RD = first[0].flatten(0, -2) @ first[1]
-            for grad, of_one in others:
+            first, *others = zip(grads_RD, weight.chunk(len(grads)), strict=True)
+            grad_normed_RD = first[0] @ first[1]
+            for grad_RD, of_one in others:
                 # In place; torch's counter of FLOPs does not know addmm_.
-                torch.addmm(grad_RD, grad.flatten(0, -2), of_one, out=grad_RD)
+                torch.addmm(grad_normed_RD, grad_RD, of_one, out=grad_normed_RD)
             grad_x, grad_gain, grad_shift = torch.ops.aten.native_layer_norm_backward(
-                grad_RD.view_as(x).to(x.dtype),
+                grad_normed_RD.view_as(x).to(x.dtype),
                 x,
                 gain_D.shape,
                 mean,
@@ -122,23 +143,75 @@ class _NormLinears(torch.autograd.Function):
                 shift_D,
                 list(needs_input),
             )
-        grad_weight = torch.cat(grad_weights) if needs_weight else None
         return grad_x, grad_gain, grad_shift, grad_weight, None, *grad_biases
 
 
-class _GeluLinear(torch.autograd.Function):
+class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, onto: Tensor | None, gelu: bool
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return F.linear(F.gelu(x).to(weight.dtype), weight, bias)
+        ctx.gelu = gelu
+        if not _adds_in_place(weight, x, *(() if onto is None else (onto,))):
+            branch = F.linear((F.gelu(x) if gelu else x).to(weight.dtype), weight, bias)
+            return branch if onto is None else onto + branch
+        out = bias.expand(*x.shape[:-1], -1).contiguous() if onto is None else onto + bias
+        out_RD = out.view(-1, len(weight))
+        for rows, input_PH in _inputs(x, weight, gelu):
+            torch.addmm(out_RD[rows], input_PH, weight.T, out=out_RD[rows])
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        needs = ctx.needs_input_grad
-        grad_weight, grad_bias = _linear_gradients(grad, F.gelu(x).to(grad.dtype), needs[1:])
-        grad_x = None
-        if needs[0]:
-            grad_x = torch.ops.aten.gelu_backward((grad @ weight).to(x.dtype), x)
-        return grad_x, grad_weight, grad_bias
+        needs_x, needs_weight, needs_bias, needs_onto = ctx.needs_input_grad[:4]
+        grad_RD = grad.flatten(0, -2).to(weight.dtype)
+        x_RH = x.flatten(0, -2)
+        grad_weight = grad_x = None
+        if needs_x and ctx.gelu:
+            grad_x = torch.empty_like(x_RH)
+        for rows, input_PH in _inputs(x, weight, ctx.gelu):
+            part_PD = grad_RD[rows]
+            if needs_weight and grad_weight is None:
+                grad_weight = part_PD.T @ input_PH
+            elif needs_weight:
+                torch.addmm(grad_weight, part_PD.T, input_PH, out=grad_weight)  # type: ignore[arg-type]
+            if grad_x is not None:
+                grad_input_PH = torch.mm(part_PD, weight, out=input_PH).to(x.dtype)
+                torch.ops.aten.gelu_backward.grad_input(
+                    grad_input_PH, x_RH[rows], grad_input=grad_x[rows]
+                )
+        if needs_x:
+            grad_x = (grad_RD @ weight).to(x.dtype) if grad_x is None else grad_x
+            grad_x = grad_x.view_as(x)
+        grad_bias = _bias_gradient(grad_RD) if needs_bias else None
+        return grad_x, grad_weight, grad_bias, grad if needs_onto else None, None
+
+
+def _adds_in_place(weight: Tensor, *others: Tensor) -> bool:
+    """Whether matrix products may be added up in place, part by part.
+
+    Not in half precision, which would be rounded after each part; and not on a GPU, whose products
+    add a bias at no cost, and where a part is too little work.
+    """
+    if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64):
+        return False
+    return all(other.dtype == weight.dtype for other in others)
+
+
+def _inputs(x: Tensor, weight: Tensor, gelu: bool) -> Iterator[tuple[slice, Tensor]]:
+    """The layer's input: which rows, and they; of GELU's, the memory may be used until the next."""
+    x_RH = x.flatten(0, -2)
+    if not (gelu and len(x_RH) and _adds_in_place(weight, x)):
+        yield slice(0, len(x_RH)), (F.gelu(x_RH) if gelu else x_RH).to(weight.dtype)
+    else:
+        parts = -(-x_RH.numel() // _PART)
+        size = -(-len(x_RH) // parts)
+        memory_PH = x_RH.new_empty(size, x_RH.shape[1])
+        for start in range(0, len(x_RH), size):
+            rows = slice(start, min(start + size, len(x_RH)))
+            input_PH = memory_PH[: rows.stop - start]
+            torch.ops.aten.gelu.out(x_RH[rows], out=input_PH)
+            yield rows, input_PH

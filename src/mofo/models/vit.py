@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mofo.models.linears import blank_linear, gelu_linear, norm_linear, norm_linears
+from mofo.models.linears import blank_linear, linear, norm_linear, norm_linears
 from mofo.models.patches import check_frames, full_scale, take_patches
 from mofo.models.positions import PositionTable
 from mofo.models.settings import CHANNELS, ModelSettings
@@ -35,15 +35,22 @@ class Attention(nn.Module):
         self.v_bias = nn.Parameter(torch.empty(width))
         self.project = blank_linear(width, width)
 
-    def forward(self, x_BVD: Tensor, skip: int = 0) -> Tensor:
-        """Tokens (B, V, D) to the branch that is added to them: not to the first ``skip``."""
-        biases = (self.q_bias, None, self.v_bias)
+    def forward(self, x_BVD: Tensor, skip: int = 0, onto: Tensor | None = None) -> Tensor:
+        """Tokens (B, V, D) to the branch that is added to them: not to the first ``skip``.
+
+        Args:
+            onto: tokens that it is added to at once.
+        """
+        # Each query's weights sum to 1, so that a bias of the values comes out as it is: it is put
+        # to the next layer's, which costs less than adding it to all values.
+        bias = torch.addmv(self.project.bias, self.project.weight, self.v_bias)
+        biases = (self.q_bias, None, None)
         q_BhVd, k_BhVd, v_BhVd = (
             part_BVD.unflatten(2, (self._heads, -1)).transpose(1, 2)
             for part_BVD in norm_linears(x_BVD, self.norm, self.qkv.weight, biases)
         )
         mixed_BhVd = F.scaled_dot_product_attention(q_BhVd[:, :, skip:], k_BhVd, v_BhVd)
-        return self.project(mixed_BhVd.transpose(1, 2).flatten(2))
+        return linear(mixed_BhVd.transpose(1, 2).flatten(2), self.project, bias=bias, onto=onto)
 
 
 class Mlp(nn.Module):
@@ -55,10 +62,10 @@ class Mlp(nn.Module):
         self.expand = blank_linear(width, _MLP * width)
         self.contract = blank_linear(_MLP * width, width)
 
-    def forward(self, x_BVD: Tensor) -> Tensor:
-        """Tokens (B, V, D) to the branch that is added to them."""
+    def forward(self, x_BVD: Tensor, onto: Tensor | None = None) -> Tensor:
+        """Tokens (B, V, D) to the branch that is added to them; to ``onto`` at once, if given."""
         hidden = norm_linear(x_BVD, self.norm, self.expand)
-        return gelu_linear(hidden, self.contract)
+        return linear(hidden, self.contract, gelu=True, onto=onto)
 
 
 class Block(nn.Module):
@@ -80,12 +87,14 @@ class Block(nn.Module):
 
     def forward(self, x_BVD: Tensor, skip: int = 0) -> Tensor:
         """Tokens (B, V, D) to tokens: (B, V - skip, D), without the first ones."""
-        x_BVD = x_BVD[:, skip:] + self._drop(self.attention(x_BVD, skip))
-        return x_BVD + self._drop(self.mlp(x_BVD))
+        kept_BVD = x_BVD[:, skip:]
+        if self.training and self._drop_path > 0:
+            x_BVD = kept_BVD + self._drop(self.attention(x_BVD, skip))
+            return x_BVD + self._drop(self.mlp(x_BVD))
+        x_BVD = self.attention(x_BVD, skip, onto=kept_BVD)
+        return self.mlp(x_BVD, onto=x_BVD)
 
     def _drop(self, branch_BVD: Tensor) -> Tensor:
-        if not self.training or self._drop_path == 0:
-            return branch_BVD
         keep = 1 - self._drop_path
         keep_B11 = branch_BVD.new_empty(len(branch_BVD), 1, 1).bernoulli_(keep)
         return branch_BVD * (keep_B11 / keep)
