@@ -40,7 +40,7 @@ class CrossAttention(nn.Module):
             keys_BN: bool, the tokens that may be attended to; at least one in each sample. None:
                 all.
         """
-        q_BQD = self._queries(asking_BQD).expand(len(tokens_BND), -1, -1)
+        q_BQD = self._queries(asking_BQD).expand(tokens_BND.shape[0], -1, -1)
         return self._after(asking_BQD, self._attend(q_BQD, *self._answers(tokens_BND), keys_BN))
 
     def packed(
