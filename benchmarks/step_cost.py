@@ -2,9 +2,9 @@
 
 Time: all cases take turns in every repetition (in turned order every other time). On a CPU these
 are CPU seconds of the process, so that other programs do not count; on a GPU wall-clock seconds
-around several steps. Where in memory a model happens to lie moves its time on a CPU by up to 3 %
-for as long as the process lives, and the model made first lies best: so the repetitions are spread
-over several processes, in which the models are made in different orders.
+around several steps. Where in memory models happen to lie moves their times on a CPU by some per
+cent for as long as the process lives: so the repetitions are spread over several processes, in
+which the models are made in different orders.
 
 Memory on a CPU: one process for each case. After a first step and freeing its gradients, the
 system's high-water mark of resident memory is reset; the peak of a second step less what was

@@ -351,6 +351,7 @@ def test_two_thousand_files(tmp_path, distinct, tiny):
     assert document["problems"] == dict(kinds)
     # Not more memory for a file than its line in the catalog takes, however many there are.
     few, _ = plant(tmp_path / "few", distinct, tiny, 86)
-    _, before = checked(few, tmp_path / "few" / "out")
-    for peak, less in zip(peaks, before, strict=True):
+    # Twice: of a process that lives so shortly, the last look at it may come before its peak.
+    before = [checked(few, tmp_path / "few" / out)[1] for out in ("out", "again")]
+    for peak, less in zip(peaks, map(max, *before), strict=True):
         assert peak - less < 1900 * 10_000

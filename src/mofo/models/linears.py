@@ -85,6 +85,11 @@ def _cast(device: str, *tensors: Tensor | None) -> tuple[Any, ...]:
     return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
 
 
+def _plus(total: Tensor | None, one: Tensor, other: Tensor) -> Tensor:
+    """A product, added to others in place; torch's counter of FLOPs does not know ``addmm_``."""
+    return one @ other if total is None else torch.addmm(total, one, other, out=total)
+
+
 def _bias_gradient(grad_RD: Tensor) -> Tensor:
     """The sum over rows; quicker than ``sum(0)``."""
     return torch.mv(grad_RD.T, grad_RD.new_ones(len(grad_RD)))
@@ -128,11 +133,9 @@ class _NormLinears(torch.autograd.Function):
         ]
         grad_x = grad_gain = grad_shift = None
         if any(needs_input):
-            first, *others = zip(grads_RD, weight.chunk(len(grads)), strict=True)
-            grad_normed_RD = first[0] @ first[1]
-            for grad_RD, of_one in others:
-                # In place; torch's counter of FLOPs does not know addmm_.
-                torch.addmm(grad_normed_RD, grad_RD, of_one, out=grad_normed_RD)
+            grad_normed_RD: Any = None
+            for grad_RD, of_one in zip(grads_RD, weight.chunk(len(grads)), strict=True):
+                grad_normed_RD = _plus(grad_normed_RD, grad_RD, of_one)
             grad_x, grad_gain, grad_shift = torch.ops.aten.native_layer_norm_backward(
                 grad_normed_RD.view_as(x).to(x.dtype),
                 x,
@@ -174,10 +177,8 @@ class _Linear(torch.autograd.Function):
             grad_x = torch.empty_like(x_RH)
         for rows, input_PH in _inputs(x, weight, ctx.gelu):
             part_PD = grad_RD[rows]
-            if needs_weight and grad_weight is None:
-                grad_weight = part_PD.T @ input_PH
-            elif needs_weight:
-                torch.addmm(grad_weight, part_PD.T, input_PH, out=grad_weight)  # type: ignore[arg-type]
+            if needs_weight:
+                grad_weight = _plus(grad_weight, part_PD.T, input_PH)
             if grad_x is not None:
                 grad_input_PH = torch.mm(part_PD, weight, out=input_PH).to(x.dtype)
                 torch.ops.aten.gelu_backward.grad_input(
