@@ -79,11 +79,13 @@ def backward(features_BD: Tensor) -> None:
     (features_BD * torch.randn(features_BD.shape, generator=generator(9))).sum().backward()
 
 
+WAY = "mofo.models.fusion._calls_are_cheap"
+
+
 @pytest.fixture(params=["side by side", "one by one"])
 def ways(request, monkeypatch):
     """How samples with different numbers of queries attend: the first is a GPU's way."""
-    name = "mofo.models.cross_attention._calls_are_cheap"
-    monkeypatch.setattr(name, lambda x: request.param == "one by one")
+    monkeypatch.setattr(WAY, lambda x: request.param == "one by one")
 
 
 CASES = {
@@ -100,7 +102,7 @@ CASES = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", FUSIONS)
-def test_equals_the_loop_over_samples_in_values_and_gradients(name, case, dtype):
+def test_equals_the_loop_over_samples_in_values_and_gradients(name, case, dtype, ways):
     counts, count = CASES[case]
     inside_BN = area(counts, count)
     found_tokens, wanted_tokens = (
@@ -176,9 +178,10 @@ def test_a_bound_that_is_too_low_is_refused():
             fusion(tokens(), area(), bound=bound)
 
 
-def test_a_bound_that_is_too_low_where_nobody_looks(monkeypatch, ways):
+def test_a_bound_that_is_too_low_where_nobody_looks(monkeypatch):
     """On a device the last tokens inside do not ask; the mean is that of the others."""
     monkeypatch.setattr("mofo.models.fusion._check_bound", lambda *_: None)
+    monkeypatch.setattr(WAY, lambda x: False)
     fusion, inside_BN = built("cross_attention"), area((5, 3, 4))
     found = fusion(tokens(3), inside_BN, bound=InsideBound(4, 9))
     told = fusion.block(tokens(3), tokens(3), ~inside_BN)
@@ -266,7 +269,7 @@ def test_attentive_is_not_the_mean():
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", FUSIONS)
-def test_always_numbers(name, case, autocast):
+def test_always_numbers(name, case, autocast, ways):
     """Also where the area covers everything, or nothing."""
     counts, count = CASES[case]
     fusion = built(name)
@@ -283,14 +286,14 @@ def test_always_numbers(name, case, autocast):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("name", FUSIONS)
-def test_whole_model_in_another_type(name, dtype):
+def test_whole_model_in_another_type(name, dtype, ways):
     found = built(name).to(dtype)(tokens().to(dtype), area())
     assert found.dtype == dtype
     assert found.isfinite().all()
 
 
 @pytest.mark.parametrize("name", WITH_BLOCK)
-def test_every_parameter_learns(name):
+def test_every_parameter_learns(name, ways):
     fusion = make_fusion(name, WIDTH)
     draw_weights(fusion, generator())
     draw_fusion(fusion, generator())

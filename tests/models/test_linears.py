@@ -109,6 +109,15 @@ def test_a_layer_in_parts_and_onto_something(gelu, adds, part, kind, monkeypatch
         )
 
 
+def test_a_single_row_is_not_added_to_the_bias():
+    layer = nn.Linear(32, 16)
+    randomise(layer, 3)
+    before = layer.bias.detach().clone()
+    x = torch.randn(1, 32, generator=generator(4))
+    torch.testing.assert_close(linear(x, layer), layer(x))
+    assert torch.equal(layer.bias, before)
+
+
 def test_same_under_autocast():
     wanted, wanted_grads = run(True, dtype=torch.bfloat16)
     found, found_grads = run(False, dtype=torch.bfloat16)

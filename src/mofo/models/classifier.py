@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from mofo.data.token_area import SPANS, token_area
-from mofo.models.fusion import InsideBound, check_fusion, draw_fusion, fusion_heads, make_fusion
+from mofo.models.fusion import (
+    InsideBound,
+    Pooling,
+    check_fusion,
+    draw_fusion,
+    fusion_heads,
+    make_fusion,
+)
 from mofo.models.heads import Heads, check_classes
 from mofo.models.settings import ModelSettings
 from mofo.models.vit import Encoder, draw_weights
@@ -113,6 +120,9 @@ class Classifier(nn.Module):
         Raises:
             SettingsError: frames or areas of another size.
         """
+        if isinstance(self.fusion, Pooling) and not return_attention:
+            inside_BN = self._checked(inside_BN, frames_BTHWC)
+            return self.head(self.encoder(frames_BTHWC, weight_BV=self.fusion.weights(inside_BN)))
         tokens_BND = self.encoder(frames_BTHWC)
         fused = self.fuse(tokens_BND, inside_BN, bound=bound, return_attention=return_attention)
         if return_attention:
@@ -121,14 +131,20 @@ class Classifier(nn.Module):
 
     def fuse(self, tokens_BND: Tensor, inside_BN: Tensor | None = None, **options: Any) -> Any:
         """Tokens of the encoder to features (B, D), before LayerNorm and heads."""
+        inside_BN = self._checked(inside_BN, tokens_BND)
+        return self.fusion(tokens_BND, inside_BN, **options)
+
+    def _checked(self, inside_BN: Tensor | None, like: Tensor) -> Tensor:
+        """The motion area, none if there is none, for as many samples and where ``like`` is."""
+        shape = (len(like), self.settings.model.grid.tokens)
         if inside_BN is None:
-            inside_BN = tokens_BND.new_zeros(tokens_BND.shape[:2], dtype=torch.bool)
-        if inside_BN.shape != tokens_BND.shape[:2] or inside_BN.dtype != torch.bool:
+            return torch.zeros(shape, dtype=torch.bool, device=like.device)
+        if inside_BN.shape != shape or inside_BN.dtype != torch.bool:
             raise SettingsError(
                 f"the motion area is {inside_BN.dtype} {tuple(inside_BN.shape)}, but the model "
-                f"takes bool {tuple(tokens_BND.shape[:2])}"
+                f"takes bool {shape}"
             )
-        return self.fusion(tokens_BND, inside_BN, **options)
+        return inside_BN
 
     def area(self, box_BT4: Tensor, valid_BT: Tensor) -> Tensor:
         """Boxes of a clip (pixels) to the tokens inside, bool (B, N), as the settings say."""

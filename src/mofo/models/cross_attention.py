@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mofo.models.linears import blank_linear, linear, norm_linear, norm_linears
+from mofo.models.pooling import Sizes, pooled
 from mofo.models.vit import Mlp
 
 Answers = tuple[Tensor, Tensor]  # keys and values, (B, N, D) each
@@ -48,6 +49,9 @@ class CrossAttention(nn.Module):
     ) -> Tensor:
         """The same where samples have different numbers of queries: (X, D).
 
+        Only the attention has room for ``most`` queries of each sample; nothing is counted, so that
+        no device makes anyone wait.
+
         Args:
             asking_XD: queries of all samples.
             place_X: place of each, rising: ``sample * most + number in the sample``; no two may
@@ -55,31 +59,35 @@ class CrossAttention(nn.Module):
             most: queries that a sample can have.
             tokens_BND, keys_BN: as in ``forward``.
         """
-        # Only the attention itself needs to know the samples; all else works on what there is.
-        q_XD, answers = self._queries(asking_XD), self._answers(tokens_BND)
-        way = self._one_by_one if _calls_are_cheap(tokens_BND) else self._side_by_side
-        return self._after(asking_XD, way(q_XD, place_X, most, answers, keys_BN))
+        q_BQD = spread(self._queries(asking_XD), place_X, len(keys_BN), most)
+        mixed_BQD = self._attend(q_BQD, *self._answers(tokens_BND), keys_BN)
+        mixed_XD = F.pad(mixed_BQD.flatten(0, 1), (0, 0, 0, 1)).index_select(0, place_X)
+        return self._after(asking_XD, mixed_XD)
 
-    def _side_by_side(
-        self, q_XD: Tensor, place_X: Tensor, most: int, answers: Answers, keys_BN: Tensor
+    def means(
+        self, asking_XD: Tensor, asked: Sizes, answering_YD: Tensor, answers: Sizes
     ) -> Tensor:
-        """All samples in one call, with room for ``most`` queries of each; nothing is counted."""
-        q_BQD = spread(q_XD, place_X, len(keys_BN), most)
-        mixed_BQD = self._attend(q_BQD, *answers, keys_BN)
-        return F.pad(mixed_BQD.flatten(0, 1), (0, 0, 0, 1)).index_select(0, place_X)
+        """Means of ``forward`` over each sample's queries, (B, D), for samples of any sizes.
 
-    def _one_by_one(
-        self, q_XD: Tensor, place_X: Tensor, most: int, answers: Answers, keys_BN: Tensor
-    ) -> Tensor:
-        """The same, a sample at a time: its queries and its keys, and nothing else."""
-        count_S = torch.bincount(place_X // most, minlength=len(keys_BN) + 1).tolist()
-        *asked, nobody = q_XD.split(count_S)
-        mixed = []
-        for q_QD, k_ND, v_ND, keys_N in zip(asked, *answers, keys_BN, strict=True):
-            index_K = keys_N.nonzero().squeeze(1)
-            k_KD, v_KD = (part_ND.index_select(0, index_K) for part_ND in (k_ND, v_ND))
-            mixed.append(self._attend(q_QD[None], k_KD[None], v_KD[None])[0])
-        return torch.cat([*mixed, torch.zeros_like(nobody)])
+        The quickest where many small calls cost no more than a large one: a sample at a time
+        attends to its own keys.
+
+        Args:
+            asking_XD, answering_YD: queries, and what answers, one sample after the other.
+            asked, answers: how many of each sample, 0 or more queries and 1 or more answers. What
+                a sample without queries gets has no meaning.
+        """
+        q_XD, (k_YD, v_YD) = self._queries(asking_XD), self._answers(answering_YD)
+        samples = zip(
+            q_XD.split(asked), k_YD.split(answers), v_YD.split(answers), strict=True
+        )  # fmt: skip
+        mixed = [
+            self._attend(q_QD[None], k_ND[None], v_ND[None])[0] for q_QD, k_ND, v_ND in samples
+        ]
+        told_XD = linear(torch.cat(mixed), self.project, onto=asking_XD)
+        share = torch.tensor([1 / max(1, count) for count in asked])
+        weight_X = share.repeat_interleave(torch.tensor(asked))
+        return pooled(told_XD, weight_X, asked) + self.mlp.pooled(told_XD, weight_X, asked)
 
     @torch.no_grad()
     def attention(
@@ -116,11 +124,6 @@ class CrossAttention(nn.Module):
     def _after(self, asking: Tensor, mixed: Tensor) -> Tensor:
         told = linear(mixed, self.project, onto=asking.expand_as(mixed))
         return self.mlp(told, onto=told)
-
-
-def _calls_are_cheap(x: Tensor) -> bool:
-    """Whether many small calls cost no more than a large one, and counting makes nobody wait."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def spread(rows_XD: Tensor, place_X: Tensor, batch: int, most: int) -> Tensor:

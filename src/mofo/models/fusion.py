@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from mofo.models.cross_attention import CrossAttention, spread
+from mofo.models.pooling import pooled
 from mofo.types import SettingsError
 
 _OUTSIDE = 0.5  # weight of the mean outside, where the mean inside has 1
@@ -95,31 +96,40 @@ class Fusion(nn.Module):
         raise NotImplementedError
 
 
-class Mean(Fusion):
+class Pooling(Fusion):
+    """A weighted mean over the tokens; the weights come from the area alone, not from the tokens.
+
+    An encoder that is given the weights makes the mean for less work than all tokens.
+    """
+
+    def weights(self, inside_BN: Tensor) -> Tensor:
+        """Of each token, float32 (B, N): all above 0; the sum is 1 in each sample."""
+        raise NotImplementedError
+
+    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
+        """See the class."""
+        return pooled(tokens_BND, self.weights(inside_BN))
+
+    def attention(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
+        """The weights; heads and Q are 1."""
+        return self.weights(inside_BN)[:, None, None]
+
+
+class Mean(Pooling):
     """The mean over all tokens; knows nothing of the area."""
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
-        """See the class."""
-        return tokens_BND.mean(1)
-
-    def attention(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
-        """The same for all tokens; heads and Q are 1."""
-        return _share(torch.ones_like(inside_BN))[:, None, None]
+    def weights(self, inside_BN: Tensor) -> Tensor:
+        """The same for all tokens."""
+        return _share(torch.ones_like(inside_BN))
 
 
-class WeightedMean(Fusion):
+class WeightedMean(Pooling):
     """``(mean inside + 0.5 mean outside) / 1.5``; the mean of all where one of both is empty."""
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
+    def weights(self, inside_BN: Tensor) -> Tensor:
         """See the class."""
-        in_BD = _mean_of(tokens_BND, _all_if_none(inside_BN))
-        out_BD = _mean_of(tokens_BND, _all_if_none(~inside_BN))
-        return (in_BD + _OUTSIDE * out_BD) / (1 + _OUTSIDE)
-
-    def attention(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
-        """The weights of the mean; heads and Q are 1."""
         in_BN, out_BN = _share(_all_if_none(inside_BN)), _share(_all_if_none(~inside_BN))
-        return ((in_BN + _OUTSIDE * out_BN) / (1 + _OUTSIDE))[:, None, None]
+        return (in_BN + _OUTSIDE * out_BN) / (1 + _OUTSIDE)
 
 
 class Attentive(Fusion):
@@ -148,8 +158,8 @@ class InsideOutside(Fusion):
     Nothing inside: the mean of all tokens as they came. Nothing outside: the tokens inside ask
     themselves.
 
-    Without a bound all tokens ask, and what those outside are told is thrown away: the price of
-    shapes that are the same for all areas.
+    On a device, and in compiled or exported code, shapes must not depend on the area: without a
+    bound all tokens ask there, and what those outside are told is thrown away.
 
     Raises:
         SettingsError: more tokens are inside than the bound says. Looked for on the CPU only:
@@ -163,18 +173,31 @@ class InsideOutside(Fusion):
     def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
         """See the class."""
         keys_BN = _all_if_none(~inside_BN)
-        if bound is None:
+        if bound is not None:
+            _check_bound(inside_BN, bound)
+        if _calls_are_cheap(tokens_BND):
+            told_BD = self._means(tokens_BND, inside_BN, keys_BN)
+        elif bound is None:
             told_BD = _mean_of(self.block(tokens_BND, tokens_BND, keys_BN), inside_BN)
         else:
             told_BD = self._packed(tokens_BND, inside_BN, keys_BN, bound)
         any_B1 = inside_BN.any(dim=1, keepdim=True)
         return torch.where(any_B1, told_BD, tokens_BND.mean(1))
 
+    def _means(self, tokens_BND: Tensor, inside_BN: Tensor, keys_BN: Tensor) -> Tensor:
+        """Mean over the tokens inside, (B, D); only these ask, and only keys answer."""
+        tokens_YD = tokens_BND.flatten(0, 1)
+        chosen = [
+            (tokens_YD.index_select(0, some_BN.flatten().nonzero().squeeze(1)), some_BN.sum(1))
+            for some_BN in (inside_BN, keys_BN)
+        ]
+        (asking_XD, asked_B), (answering_YD, answers_B) = chosen
+        return self.block.means(asking_XD, asked_B.tolist(), answering_YD, answers_B.tolist())
+
     def _packed(
         self, tokens_BND: Tensor, inside_BN: Tensor, keys_BN: Tensor, bound: InsideBound
     ) -> Tensor:
-        """Mean over the tokens inside, (B, D); only these ask, and a few others up to the bound."""
-        _check_bound(inside_BN, bound)
+        """The same in shapes that are known: a few others ask as well, up to the bound."""
         batch, tokens = inside_BN.shape
         number_BN = inside_BN.cumsum(1) - 1
         rank_BN = (inside_BN.flatten().cumsum(0) - 1).view_as(inside_BN)
@@ -246,6 +269,11 @@ def draw_fusion(fusion: Fusion, generator: torch.Generator) -> None:
     """The learned query N(0, 0.02); all else is drawn by ``vit.draw_weights``."""
     if isinstance(fusion, Attentive):
         fusion.query_D.normal_(std=_QUERY_STD, generator=generator)
+
+
+def _calls_are_cheap(x: Tensor) -> bool:
+    """Whether many small calls cost no more than a large one, and counting makes nobody wait."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _check_bound(inside_BN: Tensor, bound: InsideBound) -> None:

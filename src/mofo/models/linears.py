@@ -159,7 +159,7 @@ class _Linear(torch.autograd.Function):
         if not _adds_in_place(weight, x, *(() if onto is None else (onto,))):
             branch = F.linear((F.gelu(x) if gelu else x).to(weight.dtype), weight, bias)
             return branch if onto is None else onto + branch
-        out = bias.expand(*x.shape[:-1], -1).contiguous() if onto is None else onto + bias
+        out = bias.repeat(*x.shape[:-1], 1) if onto is None else onto + bias
         out_RD = out.view(-1, len(weight))
         for rows, input_PH in _inputs(x, weight, gelu):
             torch.addmm(out_RD[rows], input_PH, weight.T, out=out_RD[rows])
@@ -208,11 +208,21 @@ def _inputs(x: Tensor, weight: Tensor, gelu: bool) -> Iterator[tuple[slice, Tens
     if not (gelu and len(x_RH) and _adds_in_place(weight, x)):
         yield slice(0, len(x_RH)), (F.gelu(x_RH) if gelu else x_RH).to(weight.dtype)
     else:
-        parts = -(-x_RH.numel() // _PART)
-        size = -(-len(x_RH) // parts)
-        memory_PH = x_RH.new_empty(size, x_RH.shape[1])
-        for start in range(0, len(x_RH), size):
-            rows = slice(start, min(start + size, len(x_RH)))
-            input_PH = memory_PH[: rows.stop - start]
-            torch.ops.aten.gelu.out(x_RH[rows], out=input_PH)
-            yield rows, input_PH
+        yield from gelu_parts(x_RH)
+
+
+def gelu_parts(x_RH: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """GELU of some rows at a time: which, and they; the memory may be used until the next."""
+    memory_PH: Tensor | None = None
+    for rows in row_parts(*x_RH.shape):
+        memory_PH = torch.empty_like(x_RH[rows]) if memory_PH is None else memory_PH
+        gelu_PH = memory_PH[: rows.stop - rows.start]
+        torch.ops.aten.gelu.out(x_RH[rows], out=gelu_PH)
+        yield rows, gelu_PH
+
+
+def row_parts(rows: int, width: int) -> Iterator[slice]:
+    """Rows in parts of nearly the same size, the largest first, that fit into a CPU's cache."""
+    size = -(-rows // max(1, -(-rows * width // _PART)))
+    for start in range(0, rows, max(1, size)):
+        yield slice(start, min(start + size, rows))

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mofo.models.linears import blank_linear, linear, norm_linear, norm_linears
 from mofo.models.patches import check_frames, full_scale, take_patches
+from mofo.models.pooling import Sizes, pooled, pooled_gelu
 from mofo.models.positions import PositionTable
 from mofo.models.settings import CHANNELS, ModelSettings
 from mofo.types import TokenGrid
@@ -67,6 +68,11 @@ class Mlp(nn.Module):
         hidden = norm_linear(x_BVD, self.norm, self.expand)
         return linear(hidden, self.contract, gelu=True, onto=onto)
 
+    def pooled(self, x: Tensor, weight: Tensor, sizes: Sizes | None = None) -> Tensor:
+        """The branch's weighted mean over each sample, (B, D); see ``pooling``."""
+        hidden = norm_linear(x, self.norm, self.expand)
+        return linear(pooled_gelu(hidden, weight, sizes), self.contract)
+
 
 class Block(nn.Module):
     """Attention and MLP, each added to the tokens.
@@ -85,19 +91,27 @@ class Block(nn.Module):
         self.attention = Attention(width, heads, norm_eps)
         self.mlp = Mlp(width, norm_eps)
 
-    def forward(self, x_BVD: Tensor, skip: int = 0) -> Tensor:
-        """Tokens (B, V, D) to tokens: (B, V - skip, D), without the first ones."""
-        kept_BVD = x_BVD[:, skip:]
-        if self.training and self._drop_path > 0:
-            x_BVD = kept_BVD + self._drop(self.attention(x_BVD, skip))
-            return x_BVD + self._drop(self.mlp(x_BVD))
-        x_BVD = self.attention(x_BVD, skip, onto=kept_BVD)
-        return self.mlp(x_BVD, onto=x_BVD)
+    def forward(self, x_BVD: Tensor, skip: int = 0, weight_BV: Tensor | None = None) -> Tensor:
+        """Tokens (B, V, D) to tokens: (B, V - skip, D), without the first ones.
 
-    def _drop(self, branch_BVD: Tensor) -> Tensor:
+        Args:
+            weight_BV: of the tokens left, summing to 1 in each sample: gives their mean, (B, D).
+        """
+        kept_BVD = x_BVD[:, skip:]
+        drops = self.training and self._drop_path > 0
+        if drops:
+            x_BVD = kept_BVD + self._drop(self.attention(x_BVD, skip))
+        else:
+            x_BVD = self.attention(x_BVD, skip, onto=kept_BVD)
+        if weight_BV is not None:
+            branch_BD = self.mlp.pooled(x_BVD, weight_BV)
+            return pooled(x_BVD, weight_BV) + (self._drop(branch_BD) if drops else branch_BD)
+        return x_BVD + self._drop(self.mlp(x_BVD)) if drops else self.mlp(x_BVD, onto=x_BVD)
+
+    def _drop(self, branch: Tensor) -> Tensor:
         keep = 1 - self._drop_path
-        keep_B11 = branch_BVD.new_empty(len(branch_BVD), 1, 1).bernoulli_(keep)
-        return branch_BVD * (keep_B11 / keep)
+        keep_B = branch.new_empty(len(branch)).bernoulli_(keep)
+        return branch * (keep_B / keep).view(-1, *[1] * (branch.ndim - 1))
 
 
 class Blocks(nn.ModuleList):
@@ -118,17 +132,19 @@ class Blocks(nn.ModuleList):
         self.checkpointing = checkpointing
         self._random = drop_path > 0
 
-    def forward(self, x_BVD: Tensor, skip: int = 0) -> Tensor:
+    def forward(self, x_BVD: Tensor, skip: int = 0, weight_BV: Tensor | None = None) -> Tensor:
         """Tokens (B, V, D) to tokens (B, V - skip, D).
 
         Args:
             x_BVD: tokens.
             skip: the first tokens, which nobody asks for: the last block attends to them but does
                 no work on them.
+            weight_BV: of the tokens left, summing to 1 in each sample: gives their mean, (B, D),
+                for less work in the last block than all of them.
         """
         again = self.checkpointing and torch.is_grad_enabled()
         for number, block in enumerate(self, start=1):
-            options = (x_BVD, skip if number == len(self) else 0)
+            options = (x_BVD, skip, weight_BV) if number == len(self) else (x_BVD,)
             if again:
                 x_BVD = checkpoint(
                     block, *options, use_reentrant=False, preserve_rng_state=self._random
@@ -203,18 +219,28 @@ class Encoder(nn.Module):
         self.norm = norm if final_norm else nn.Identity()
         draw_weights(self, generator)
 
-    def forward(self, frames_BTHWC: Tensor, visible_index_BV: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        frames_BTHWC: Tensor,
+        visible_index_BV: Tensor | None = None,
+        weight_BV: Tensor | None = None,
+    ) -> Tensor:
         """Frames to tokens (B, V, D); without an index, of all N tokens.
 
         Args:
             frames_BTHWC: uint8, or float in [0, 1]; RGB.
             visible_index_BV: int64, numbers of the visible tokens, see ``TokenGrid``.
+            weight_BV: float32, of each token, summing to 1 in each sample: gives the tokens' mean,
+                (B, D); without a final norm for less work than all of them.
 
         Raises:
             SettingsError: frames of another size than the settings'.
         """
-        tokens_BVD = self.embed(frames_BTHWC, visible_index_BV)
-        return self.norm(self.blocks(tokens_BVD + self.positions(visible_index_BV)))
+        tokens_BVD = self.embed(frames_BTHWC, visible_index_BV) + self.positions(visible_index_BV)
+        if weight_BV is not None and isinstance(self.norm, nn.Identity):
+            return self.blocks(tokens_BVD, weight_BV=weight_BV)
+        tokens_BVD = self.norm(self.blocks(tokens_BVD))
+        return tokens_BVD if weight_BV is None else pooled(tokens_BVD, weight_BV)
 
 
 @torch.no_grad()
