@@ -13,7 +13,7 @@ from clipsets import SEES_ALL, SMALL, same, settings
 from numbered import number_of, write_numbered
 from torch.utils.data import DataLoader
 
-from mofo.data.batch import ClipBatch, collate
+from mofo.data.batch import ClipBatch, blank_frames, collate
 from mofo.data.clips import ClipDataset
 from mofo.data.transforms import CropSettings
 from mofo.types import MofoError, TokenGrid, VideoError
@@ -123,6 +123,29 @@ def test_workers_change_nothing(videos, workers):
         for name, value in expected.__dict__.items():
             found = getattr(batch, name)
             assert torch.equal(found, value) if isinstance(value, torch.Tensor) else found == value
+
+
+def test_frames_are_drawn_into_the_batch(videos):
+    data = ClipDataset(videos, settings(repeats=2), seed=5)
+    samples = data.__getitems__([(0, 0), (1, 2)])
+    batch = collate(samples)
+    for row, sample in enumerate(samples):
+        assert (
+            batch.frames_BTHWC[row].data_ptr() == sample.frames_THWC.__array_interface__["data"][0]
+        )
+    others = collate(list(samples))  # any samples, put together
+    assert others.frames_BTHWC.data_ptr() != batch.frames_BTHWC.data_ptr()
+    assert torch.equal(others.frames_BTHWC, batch.frames_BTHWC)
+
+
+def test_memory_of_a_batch_is_shared_in_a_worker(monkeypatch):
+    assert not blank_frames(2, 4, 3).is_shared()
+    monkeypatch.setattr("mofo.data.batch.get_worker_info", lambda: "a worker")
+    frames = blank_frames(2, 4, 3)
+    assert frames.is_shared()
+    assert frames.shape == (2, 4, 3)
+    frames.numpy()[1, 3, 2] = 7
+    assert frames[1, 3, 2] == 7
 
 
 def test_what_was_read_before_changes_nothing(videos, tmp_path):

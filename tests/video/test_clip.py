@@ -366,3 +366,20 @@ def test_stretch_reads_like_a_reader(made, kind):
             assert mine.vectors is None
         else:
             assert mine.vectors.tolist() == theirs.vectors.tolist()  # without padding
+
+
+@pytest.mark.parametrize("kind", SEEKABLE)
+def test_a_file_is_opened_once_and_a_good_table_spares_the_probing(kind, made, monkeypatch):
+    path, opened = made(kind), []
+    index = index_frames(path)
+    plain = clip_module.open_video
+
+    def noting(path, options, *, probe=True):
+        opened.append(probe)
+        return plain(path, options, probe=probe)
+
+    monkeypatch.setattr(clip_module, "open_video", noting)
+    wanted = np.arange(7, len(index), 4)
+    assert [number for number, _ in read_frames(path, index, wanted)] == wanted.tolist()
+    if kind not in ROUGH:
+        assert opened == [index.source is not Source.TABLE]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import default_collate, get_worker_info
 
 from mofo.types import ClipSample
 
@@ -53,6 +54,31 @@ class ClipBatch:
         return replace(self, **changed)
 
 
+class Samples(list[ClipSample]):
+    """Samples whose frames were drawn into the batch's memory: they need not be put together.
+
+    Attributes:
+        frames_BTHWC: the frames of all of them, in order.
+    """
+
+    def __init__(self, samples: Iterable[ClipSample], frames_BTHWC: Tensor) -> None:
+        super().__init__(samples)
+        self.frames_BTHWC = frames_BTHWC
+
+
+def blank_frames(*shape: int) -> Tensor:
+    """Memory for a batch's frames, uint8 with any values.
+
+    In a worker of a ``DataLoader`` it is shared: the training gets this memory, not a copy of it.
+    """
+    frames = torch.empty(0, dtype=torch.uint8)
+    if get_worker_info() is None:
+        return frames.new_empty(shape)
+    # As default_collate does; share_memory_() would make ordinary memory first and copy it.
+    storage = frames.untyped_storage()._new_shared(prod(shape))
+    return frames.new(storage).view(shape)
+
+
 def collate(samples: Sequence[ClipSample]) -> ClipBatch:
     """Put samples of the same shape together; ``collate_fn`` of a ``DataLoader``."""
 
@@ -63,8 +89,9 @@ def collate(samples: Sequence[ClipSample]) -> ClipBatch:
         )
         return found
 
+    drawn = samples.frames_BTHWC if isinstance(samples, Samples) else None
     return ClipBatch(
-        frames_BTHWC=stack("frames_THWC"),
+        frames_BTHWC=stack("frames_THWC") if drawn is None else drawn,
         box_BT4=stack("box_T4"),
         valid_BT=stack("valid_T"),
         noise_BN=stack("noise_N"),

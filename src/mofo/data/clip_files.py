@@ -59,13 +59,20 @@ class ClipFiles:
         self._table = None if store is None else AreaTable(store, videos)
         self._told = False
 
-    def read(self, row: int, choose: Choose) -> tuple[np.ndarray, list[Cut]]:
+    def read(
+        self, row: int, choose: Choose, into: np.ndarray | None = None
+    ) -> tuple[np.ndarray, list[Cut]]:
         """Numbers of the frames, and a clip for each geometry, all from one decoding.
+
+        Args:
+            row: of the catalog.
+            choose: frames and geometries.
+            into: memory for the clips' frames, one for each geometry; None: of their own.
 
         Raises:
             VideoError: the video cannot be used.
         """
-        return self._with_index(row, partial(self._read, row, choose))
+        return self._with_index(row, partial(self._read, row, choose, into))
 
     def boxes(self, row: int, choose: Choose) -> list[tuple[np.ndarray, np.ndarray]]:
         """Boxes and whether they are valid, as in ``read``'s clips, but no frames.
@@ -89,9 +96,11 @@ class ClipFiles:
             except av.FFmpegError as error:
                 raise VideoError(path, reason_of(error)) from None
 
-    def _read(self, row: int, choose: Choose, index: FrameIndex) -> tuple[np.ndarray, list[Cut]]:
+    def _read(
+        self, row: int, choose: Choose, into: np.ndarray | None, index: FrameIndex
+    ) -> tuple[np.ndarray, list[Cut]]:
         wanted_T, geometries = choose(index)
-        canvas = _Canvas(index, wanted_T, geometries)
+        canvas = _Canvas(index, wanted_T, geometries, into)
         found = self._found(row, index, wanted_T, canvas.draw)
         if self.areas not in ("codec", "dis"):
             for number, frame in read_frames(self.videos[row].path, index, wanted_T):
@@ -170,7 +179,13 @@ def _seen(
 class _Canvas:
     """The pictures of a clip, one set for each geometry, drawn while its frames are decoded."""
 
-    def __init__(self, index: FrameIndex, wanted_T: np.ndarray, geometries: list[Geometry]) -> None:
+    def __init__(
+        self,
+        index: FrameIndex,
+        wanted_T: np.ndarray,
+        geometries: list[Geometry],
+        into: np.ndarray | None,
+    ) -> None:
         self.wanted_T = wanted_T
         self._index, self._geometries = index, geometries
         self._slots: dict[int, list[int]] = {}
@@ -178,7 +193,9 @@ class _Canvas:
             self._slots.setdefault(number, []).append(t)
         self.frames = [
             np.empty((len(wanted_T), geometry.size[1], geometry.size[0], 3), np.uint8)
-            for geometry in geometries
+            if into is None
+            else into[number]
+            for number, geometry in enumerate(geometries)
         ]
 
     def draw(self, number: int, frame: av.VideoFrame) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from torch.utils.data import Dataset
 
+from mofo.data.batch import Samples, blank_frames
 from mofo.data.clip_files import ClipFiles, stretch_of
 from mofo.data.transforms import CropSettings, Geometry, centre_geometry, draw_geometry
 from mofo.motion.store import AreaStore
@@ -104,11 +106,20 @@ class ClipDataset(Dataset[ClipSample]):
         return self.clips(*key)[0]
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[ClipSample]:
-        """All clips of several keys; a ``DataLoader`` fetches a batch by it."""
-        return [sample for key in keys for sample in self.clips(*key)]
+        """All clips of several keys, in one memory; a ``DataLoader`` fetches a batch by it."""
+        grid, repeats = self.settings.grid, self.settings.repeats
+        shape = (repeats, grid.frames, grid.height, grid.width, 3)
+        frames = blank_frames(len(keys), *shape)
+        places = frames.numpy()
+        drawn = (self.clips(*key, into) for key, into in zip(keys, places, strict=True))
+        return Samples(itertools.chain.from_iterable(drawn), frames.flatten(0, 1))
 
-    def clips(self, epoch: int, row: int) -> tuple[ClipSample, ...]:
+    def clips(self, epoch: int, row: int, into: np.ndarray | None = None) -> tuple[ClipSample, ...]:
         """The ``settings.repeats`` clips of one epoch and row, from one stretch of video.
+
+        Args:
+            epoch, row: the key.
+            into: uint8 ``(repeats, T, H, W, 3)``: memory for the frames; None: memory of their own.
 
         Raises:
             IndexError: no such row.
@@ -121,7 +132,8 @@ class ClipDataset(Dataset[ClipSample]):
         chosen = row
         for attempt in range(self.settings.tries):
             try:
-                return self._usable(chosen, (self.seed, epoch, row, attempt), tuple(failures))
+                key = (self.seed, epoch, row, attempt)
+                return self._usable(chosen, key, tuple(failures), into)
             except VideoError as error:
                 failures.append((error.path, error.reason))
             chosen = int(others.integers(len(self)))
@@ -132,7 +144,11 @@ class ClipDataset(Dataset[ClipSample]):
         )
 
     def _usable(
-        self, row: int, key: tuple[int, ...], failures: tuple[tuple[str, str], ...]
+        self,
+        row: int,
+        key: tuple[int, ...],
+        failures: tuple[tuple[str, str], ...],
+        into: np.ndarray | None,
     ) -> tuple[ClipSample, ...]:
         """The clips of one video."""
         settings, video = self.settings, self.videos[row]
@@ -146,7 +162,7 @@ class ClipDataset(Dataset[ClipSample]):
             ]
             return wanted_T, [self._geometry(index, generator) for generator in generators]
 
-        wanted_T, cuts = self.files.read(row, choose)
+        wanted_T, cuts = self.files.read(row, choose, into)
         samples = []
         for cut, generator in zip(cuts, generators, strict=True):
             noise_N = generator.random(settings.grid.tokens, dtype=np.float32)

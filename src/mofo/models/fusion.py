@@ -177,6 +177,8 @@ class InsideOutside(Fusion):
             _check_bound(inside_BN, bound)
         if _calls_are_cheap(tokens_BND):
             told_BD = self._means(tokens_BND, inside_BN, keys_BN)
+            if inside_BN.any(dim=1).all():
+                return told_BD
         elif bound is None:
             told_BD = _mean_of(self.block(tokens_BND, tokens_BND, keys_BN), inside_BN)
         else:

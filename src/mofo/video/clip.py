@@ -112,7 +112,9 @@ class _Pass:
         self._skip = not careful and index.codec in _SKIPPING
 
     def run(self) -> Iterator[tuple[int, av.VideoFrame]]:
-        container, stream = open_video(self._path, _options(self._vectors))
+        # The sample table of an mp4, once it has proved to be right, says all.
+        probe = self._careful or self._index.source is not Source.TABLE
+        container, stream = open_video(self._path, _options(self._vectors), probe=probe)
         with container:
             self._order = CodingOrder(stream.codec_context) if self._vectors else None
             for seek, wanted in self._runs():

@@ -18,6 +18,8 @@ from mofo.types import VideoError
 from mofo.video.coding_order import CodingOrder
 
 _TEXT_DEMUXERS = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # "decode" any text as ANSI art
+# For what FFmpeg decodes on opening, not for the stream's own decoder: nothing, and at once.
+_UNPROBED = {"skip_frame": "all", "analyzeduration": "1"}
 
 
 class Container:
@@ -127,12 +129,14 @@ class Container:
         return lines
 
 
-def open_video(path: str, options: dict[str, str]) -> tuple[Any, Any]:
-    """Container and video stream of a file, its decoder set to one thread; nothing is decoded.
+def open_video(path: str, options: dict[str, str], *, probe: bool = True) -> tuple[Any, Any]:
+    """Container and video stream of a file, its decoder set to one thread.
 
     Args:
         path: the file.
         options: FFmpeg options of the decoder.
+        probe: let FFmpeg decode a frame to learn what the container does not say. Without, in a
+            container that says all, a file is open three times as fast.
 
     Raises:
         VideoError: the file cannot be read, or is no video.
@@ -143,7 +147,7 @@ def open_video(path: str, options: dict[str, str]) -> tuple[Any, Any]:
         # list keeps a play list that is called .mp4 from fetching anything.
         container = av.open(
             "file:" + str(Path(path).absolute()),
-            options={"protocol_whitelist": "file"},
+            options={"protocol_whitelist": "file"} | ({} if probe else _UNPROBED),
             metadata_errors="replace",
         )
     except (av.FFmpegError, ValueError, OSError) as error:

@@ -95,8 +95,8 @@ def test_cost_does_not_grow_with_the_position(kitchen, monkeypatch):
     count = [0]
     plain = clip.open_video
 
-    def counting(path: str, options: dict[str, str]) -> tuple[Any, Any]:
-        container, stream = plain(path, options)
+    def counting(path: str, options: dict[str, str], **others: Any) -> tuple[Any, Any]:
+        container, stream = plain(path, options, **others)
         return Counted(container, count), stream
 
     monkeypatch.setattr(clip, "open_video", counting)
