@@ -30,8 +30,10 @@ def encode() -> Callable[..., Path]:
         muxer: dict[str, str] | None = None,
     ) -> Path:
         frames = list(moving(30, 64, 48) if frames is None else frames)
+        # Without it x264's choices hang on what was in memory before, see ``VideoWriter``.
+        steady = {"mbtree": "0"} if codec == "libx264" else {}
         with av.open(str(path), "w", options=muxer or {}) as container:
-            stream: Any = container.add_stream(codec, rate=25, options=options or {})
+            stream: Any = container.add_stream(codec, rate=25, options=steady | (options or {}))
             stream.height, stream.width = frames[0].shape[:2]
             stream.pix_fmt = pix_fmt
             stream.codec_context.thread_count = 1

@@ -136,7 +136,8 @@ class Classifier(nn.Module):
 
     def _checked(self, inside_BN: Tensor | None, like: Tensor) -> Tensor:
         """The motion area, none if there is none, for as many samples and where ``like`` is."""
-        shape = (len(like), self.settings.model.grid.tokens)
+        # Not len(): exported graphs would take this many samples only.
+        shape = (like.shape[0], self.settings.model.grid.tokens)
         if inside_BN is None:
             return torch.zeros(shape, dtype=torch.bool, device=like.device)
         if inside_BN.shape != shape or inside_BN.dtype != torch.bool:
