@@ -26,7 +26,7 @@ from step_cost import (
     memory_of,
     memory_of_all,
     promise,
-    ratio,
+    ratios,
     time_of,
     timed_apart,
     timed_in_turn,
@@ -67,7 +67,7 @@ def measure(work: Work, cases: list[str], options: Namespace) -> dict[str, Any]:
                 "seconds": seconds,
                 "seconds_wall": median(runs[case], "wall"),
                 "clips_per_s": work.batch / seconds,
-                "time_of_theirs": ratio(runs, case, base, which),
+                **ratios(runs, case, base, which, "time_of_theirs"),
                 # Of theirs it is the work that is needed, not all that it does.
                 "gflops_per_s": work_done / seconds / 1e9,
                 "memory_mb": needed[case],

@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -137,10 +138,13 @@ def median(runs: list[dict[str, float]], which: str) -> float:
     return statistics.median(run[which] for run in runs)
 
 
-def ratio(runs: Seconds, case: str, other: str, which: str) -> float:
-    """Median of the repetitions' ratios."""
+def ratios(runs: Seconds, case: str, other: str, which: str, key: str) -> dict[str, Any]:
+    """``key``: median of the repetitions' ratios; ``key_95``: its 95 % interval by bootstrap."""
     pairs = zip(runs[case], runs[other], strict=True)
-    return statistics.median(ours[which] / theirs[which] for ours, theirs in pairs)
+    all_R = np.array([ours[which] / theirs[which] for ours, theirs in pairs])
+    chosen_SR = np.random.default_rng(0).integers(len(all_R), size=(4000, len(all_R)))
+    low, high = np.quantile(np.median(all_R[chosen_SR], axis=1), [0.025, 0.975])
+    return {key: float(np.median(all_R)), f"{key}_95": [float(low), float(high)]}
 
 
 def resident() -> dict[str, float]:
@@ -217,9 +221,9 @@ def check_same_loss(models: Any, case: str, other: str) -> None:
 
 def promise(result: dict, case: str, key: str, most: float, text: str) -> dict:
     """One line of the table of promises: a case's value of ``key`` is ``most`` at the most."""
-    measured = next(line[key] for line in result["lines"] if line["case"] == case)
-    return {"promise": text, "size": result["work"]["size"], "measured": measured,
-            "kept": measured <= most}  # fmt: skip
+    line = next(line for line in result["lines"] if line["case"] == case)
+    return {"promise": text, "size": result["work"]["size"], "measured": line[key],
+            "interval": line.get(f"{key}_95"), "kept": line[key] <= most}  # fmt: skip
 
 
 def finish(
@@ -227,8 +231,9 @@ def finish(
     promises: list[dict], what: str,
 ) -> None:  # fmt: skip
     """Prints the tables, and writes everything as JSON. ``what``: the clips, for the last line."""
-    kept = [["promise", "size", "measured", "kept"]]
+    kept = [["promise", "size", "measured", "95 %", "kept"]]
     kept += [[check["promise"], check["size"], f"{check['measured']:.3f}",
+              " to ".join(f"{end:.3f}" for end in check["interval"] or ()),
               "yes" if check["kept"] else "NO"] for check in promises]  # fmt: skip
     print("\n" + "\n\n".join(markdown(table) for table in (*tables, kept)))
     about = provenance()

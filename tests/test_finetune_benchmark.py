@@ -29,6 +29,9 @@ def test_finetuning_step_benchmark(tmp_path):
         assert line["seconds"] > 0
         assert line["memory_mb"]["step"] > 0
     assert len(found["promises"]) == 3
+    for check in found["promises"][:2]:  # of time
+        low, high = check["interval"]
+        assert low <= check["measured"] <= high
     assert "time of theirs <= 1" in done.stdout
 
 
@@ -39,3 +42,16 @@ def test_motion_areas_are_of_typical_sizes(monkeypatch):
     inside_BN = areas(TokenGrid(16, 224, 224), 4)
     shares = inside_BN.float().mean(1)
     assert sorted(round(share.item(), 2) for share in shares) == [0.05, 0.13, 0.25, 0.51]
+
+
+def test_interval_of_a_ratio(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from step_cost import ratios
+
+    ours, theirs = ([{"cpu": 2.0 + k / 100} for k in order] for order in (range(9), range(9)[::-1]))
+    found = ratios({"a": ours, "b": theirs}, "a", "b", "cpu", "time")
+    assert found["time"] == 1.0
+    low, high = found["time_95"]
+    assert 0.96 <= low < 0.99
+    assert 1.01 < high <= 1.04
+    assert ratios({"a": ours, "b": ours}, "a", "b", "cpu", "time")["time_95"] == [1.0, 1.0]
