@@ -1,0 +1,170 @@
+"""Fixed results of small fixed inputs: written before a change of the code, compared after it.
+
+    python benchmarks/same_results.py --write before.json      # with the old code
+    python benchmarks/same_results.py --against before.json    # with the new code
+
+Masks must be the same bit by bit; floats may differ by the order of their sums: by ``TOLERANCE`` of
+the largest number of a list. A subject is a function that returns what JSON can hold; ``--only``
+takes some of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mofo.masking import MaskSettings, make_mask, running_cell_mask
+from mofo.models.classifier import Classifier, ClassifierSettings
+from mofo.models.mae import MaskedAutoencoder
+from mofo.models.settings import ModelSettings
+from mofo.types import TokenGrid
+
+TOLERANCE = 1e-5
+GRID = TokenGrid(8, 64, 96)
+FUSIONS = ("cross_attention", "mean", "weighted_mean", "attentive")
+
+
+def random(*shape: int, seed: int) -> Tensor:
+    """Uniform numbers in [0, 1)."""
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def frames() -> Tensor:
+    """Three clips, uint8."""
+    size = (3, GRID.frames, GRID.height, GRID.width, 3)
+    return (256 * random(*size, seed=1)).to(torch.uint8)
+
+
+def areas() -> Tensor:
+    """Motion areas of the three clips: a rectangle, a moving one, none."""
+    inside_Bthw = torch.zeros(3, GRID.t, GRID.h, GRID.w, dtype=torch.bool)
+    inside_Bthw[0, :, 1:3, 2:5] = True
+    for slot in range(GRID.t):
+        inside_Bthw[1, slot, slot % GRID.h, slot : slot + 2] = True
+    return inside_Bthw
+
+
+def randomise(module: nn.Module) -> nn.Module:
+    """Adds noise to all parameters in their order, so that no bias or gain hides behind 0 or 1."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+    return module
+
+
+def numbers(tensor: Tensor, count: int = 8) -> list[float]:
+    """Sum, norm, and ``count`` values spread over a tensor, to nine digits."""
+    values = tensor.detach().double().flatten()
+    chosen = values[torch.linspace(0, len(values) - 1, count).long()]
+    return [float(f"{value:.9g}") for value in (values.sum(), values.norm(), *chosen)]
+
+
+def masks() -> Any:
+    """Bits of each strategy's masks and of the tokens that are decoded."""
+    noise_BN = random(3, GRID.tokens, seed=3)
+    results = {}
+    for strategy in ("tube", "random", "motion", "visible_share", "hide_motion", "block"):
+        settings = MaskSettings(strategy=strategy, ratio=0.75, block=2)
+        mask_BN = make_mask(settings, GRID, areas(), noise_BN)
+        decode_BN = running_cell_mask(settings, GRID, mask_BN, noise_BN)
+        bits = torch.stack([mask_BN, decode_BN]).numpy().tobytes()
+        results[strategy] = hashlib.sha256(bits).hexdigest()
+    return results
+
+
+def pretraining() -> Any:
+    """Loss, prediction and gradients of a small masked autoencoder; of half the targets as well."""
+    settings = MaskSettings(strategy="motion", ratio=0.75)
+    noise_BN = random(3, GRID.tokens, seed=3)
+    mask_BN = make_mask(settings, GRID, areas(), noise_BN)
+    decode_BN = running_cell_mask(settings, GRID, mask_BN, noise_BN)
+    hidden, decoded = int(mask_BN[0].sum()), int(decode_BN[0].sum())
+    results = {}
+    for case, options in (("all", {}), ("half", {"decode_BN": decode_BN, "decoded": decoded})):
+        model = randomise(MaskedAutoencoder(ModelSettings.named("nano", grid=GRID)))
+        output = model(frames(), mask_BN, hidden=hidden, **options)
+        output.loss.backward()
+        results[case] = {
+            "loss": numbers(output.loss, 1),
+            "prediction": numbers(output.prediction_BMp),
+            "gradients": [numbers(parameter.grad, 3) for parameter in model.parameters()],
+        }
+    return results
+
+
+def classifiers() -> Any:
+    """Features, logits and gradients of a small classifier with each fusion."""
+    results = {}
+    for fusion in FUSIONS:
+        size = ModelSettings.named("nano", grid=GRID)
+        settings = ClassifierSettings(classes={"label": 7}, model=size, fusion=fusion)
+        model = randomise(Classifier(settings))
+        inside_BN = areas().flatten(1)
+        logits_BC = model(frames(), inside_BN)["label"]
+        logits_BC.square().sum().backward()
+        features_BD = model.fuse(model.encoder(frames()), inside_BN)
+        results[fusion] = {
+            "features": numbers(features_BD),
+            "logits": numbers(logits_BC, 21),
+            "gradients": [numbers(parameter.grad, 3) for parameter in model.parameters()],
+        }
+    return results
+
+
+SUBJECTS: dict[str, Callable[[], Any]] = {
+    "masks": masks,
+    "pretraining": pretraining,
+    "classifiers": classifiers,
+}
+
+
+def differences(now: Any, before: Any, where: str = "") -> list[str]:
+    """Where two results differ, one line each."""
+    if isinstance(now, dict) and isinstance(before, dict):
+        keys = sorted(now.keys() | before.keys())
+        pairs = [(f"{where}/{key}", now.get(key), before.get(key)) for key in keys]
+        return [line for name, one, two in pairs for line in differences(one, two, name)]
+    if isinstance(now, float) and isinstance(before, float):
+        now, before = [now], [before]
+    if not isinstance(now, list) or not isinstance(before, list):
+        return [] if now == before else [f"{where}: {now} now, {before} before"]
+    if len(now) != len(before):
+        return [f"{where}: {len(now)} values now, {len(before)} before"]
+    if not all(isinstance(value, float) for value in (*now, *before)):
+        pairs = [(f"{where}/{n}", *pair) for n, pair in enumerate(zip(now, before, strict=True))]
+        return [line for name, one, two in pairs for line in differences(one, two, name)]
+    largest = max(1e-3, *map(abs, before))
+    worst = max(abs(a - b) for a, b in zip(now, before, strict=True)) / largest
+    return [] if worst <= TOLERANCE else [f"{where}: differs by {worst:.2g} of the largest number"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
+    parser.add_argument("--write", type=Path, help="file to write the results to")
+    parser.add_argument("--against", type=Path, help="file to compare the results with")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results = {name: SUBJECTS[name]() for name in options.only}
+    if options.write:
+        options.write.write_text(json.dumps(results) + "\n")
+    if options.against:
+        before = json.loads(options.against.read_text())
+        # Written and read once, as the others were.
+        now = json.loads(json.dumps(results))
+        lines = [line for name in now for line in differences(now[name], before.get(name), name)]
+        print("\n".join(lines) or f"same: {', '.join(now)}")
+        sys.exit(bool(lines))
+
+
+if __name__ == "__main__":
+    main()
