@@ -16,7 +16,7 @@ from mofo.models.fusion import (
     inside_bound,
     make_fusion,
 )
-from mofo.models.vit import draw_weights
+from mofo.models.vit import init_weights
 from mofo.types import SettingsError
 
 WIDTH, TOKENS = 24, 10
@@ -43,7 +43,7 @@ def tokens(batch: int = len(COUNTS), count: int = TOKENS, seed: int = 4) -> Tens
 def block_by_hand(block: nn.Module, asking_QD: Tensor, answering_KD: Tensor, heads: int) -> Tensor:
     q_QD = block.query(block.query_norm(asking_QD))
     key_DD, value_DD = block.key_value.weight.chunk(2)
-    normed_KD = block.token_norm(answering_KD)
+    normed_KD = block.context_norm(answering_KD)
     k_KD, v_KD = normed_KD @ key_DD.T, normed_KD @ value_DD.T + block.v_bias
     size = WIDTH // heads
     parts = []
@@ -51,9 +51,9 @@ def block_by_hand(block: nn.Module, asking_QD: Tensor, answering_KD: Tensor, hea
         own = slice(head * size, (head + 1) * size)
         weight_QK = (q_QD[:, own] @ k_KD[:, own].T / math.sqrt(size)).softmax(1)
         parts.append(weight_QK @ v_KD[:, own])
-    x_QD = asking_QD + block.project(torch.cat(parts, 1))
+    x_QD = asking_QD + block.proj(torch.cat(parts, 1))
     mlp = block.mlp
-    return x_QD + mlp.contract(F.gelu(mlp.expand(mlp.norm(x_QD))))
+    return x_QD + mlp.fc2(F.gelu(mlp.fc1(mlp.norm(x_QD))))
 
 
 def slow(name: str, fusion: Fusion, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
@@ -256,12 +256,12 @@ def test_attentive_is_not_the_mean():
         fusion.query_D.copy_(torch.randn(WIDTH, generator=generator(5)))
         fusion.block.key_value.weight[WIDTH:].copy_(torch.eye(WIDTH))
         fusion.block.v_bias.zero_()
-        fusion.block.project.weight.copy_(torch.eye(WIDTH))
-        fusion.block.project.bias.zero_()
-        fusion.block.mlp.contract.weight.zero_()
-        fusion.block.mlp.contract.bias.zero_()
+        fusion.block.proj.weight.copy_(torch.eye(WIDTH))
+        fusion.block.proj.bias.zero_()
+        fusion.block.mlp.fc2.weight.zero_()
+        fusion.block.mlp.fc2.bias.zero_()
     found = fusion(tokens(), area()) - fusion.query_D
-    plain = fusion.block.token_norm(tokens()).mean(1)
+    plain = fusion.block.context_norm(tokens()).mean(1)
     assert ((found - plain).abs().amax(1) > 0.1).all()
     assert (found[1:] - found[:1]).abs().amax(1).min() > 0.1
 
@@ -295,7 +295,7 @@ def test_whole_model_in_another_type(name, dtype, ways):
 @pytest.mark.parametrize("name", WITH_BLOCK)
 def test_every_parameter_learns(name, ways):
     fusion = make_fusion(name, WIDTH)
-    draw_weights(fusion, generator())
+    init_weights(fusion, generator())
     draw_fusion(fusion, generator())
     backward(fusion(tokens(), area()))
     for key, grad in gradients(fusion).items():

@@ -5,7 +5,7 @@ from inputs import generator, randomise
 from torch import Tensor
 
 from mofo.models.heads import MISSING, Heads, check_classes, label_loss, probabilities
-from mofo.models.vit import draw_weights
+from mofo.models.vit import init_weights
 from mofo.types import SettingsError
 
 CLASSES = {"verb": 5, "noun": 7}
@@ -38,7 +38,7 @@ def test_several_heads_behind_one_norm():
 
 def test_all_classes_begin_as_likely():
     heads = Heads(12, CLASSES, 1e-6)
-    draw_weights(heads, generator())
+    init_weights(heads, generator())
     before = heads.linear["verb"].weight.clone()
     heads.shrink()
     torch.testing.assert_close(heads.linear["verb"].weight, before * 0.001)

@@ -170,13 +170,13 @@ def test_autocast_is_finite_and_near():
 def test_checkpointing_gives_the_same():
     found = []
     for checkpointing in (False, True):
-        built = model(checkpointing=checkpointing)
+        built = model(activation_checkpointing=checkpointing)
         step(built).loss.backward()
         found.append(gradients(built))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
-@pytest.mark.parametrize("options", [{}, {"checkpointing": True}, {"drop_path": 0.1}])
+@pytest.mark.parametrize("options", [{}, {"activation_checkpointing": True}, {"drop_path": 0.1}])
 def test_compiles_without_a_break(options):
     built = model(**options).eval()
     plain = step(built, decode_BN=part(), decoded=9, weight_BN=area_weight(mask(seed=4), 0.5))

@@ -103,7 +103,7 @@ def test_a_block_gives_the_mean_of_its_tokens(training, drop_path, skip):
 @pytest.mark.parametrize("final_norm", [False, True])
 def test_an_encoder_gives_the_mean_of_its_tokens(final_norm, checkpointing):
     grid = TokenGrid(4, 32, 32)
-    settings = ModelSettings.named("nano", grid=grid, checkpointing=checkpointing)
+    settings = ModelSettings.named("nano", grid=grid, activation_checkpointing=checkpointing)
     encoder = Encoder(settings, final_norm=final_norm)
     randomise(encoder, 1)
     frames = torch.randint(0, 256, (2, 4, 32, 32, 3), dtype=torch.uint8, generator=generator(3))

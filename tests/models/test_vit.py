@@ -71,12 +71,12 @@ def test_block_equals_torchs_own_transformer_layer():
     pairs = {
         "self_attn.in_proj_weight": block.attention.qkv.weight,
         "self_attn.in_proj_bias": bias,
-        "self_attn.out_proj.weight": block.attention.project.weight,
-        "self_attn.out_proj.bias": block.attention.project.bias,
-        "linear1.weight": block.mlp.expand.weight,
-        "linear1.bias": block.mlp.expand.bias,
-        "linear2.weight": block.mlp.contract.weight,
-        "linear2.bias": block.mlp.contract.bias,
+        "self_attn.out_proj.weight": block.attention.proj.weight,
+        "self_attn.out_proj.bias": block.attention.proj.bias,
+        "linear1.weight": block.mlp.fc1.weight,
+        "linear1.bias": block.mlp.fc1.bias,
+        "linear2.weight": block.mlp.fc2.weight,
+        "linear2.bias": block.mlp.fc2.bias,
         "norm1.weight": block.attention.norm.weight,
         "norm1.bias": block.attention.norm.bias,
         "norm2.weight": block.mlp.norm.weight,
@@ -98,7 +98,7 @@ def test_drop_path_leaves_out_whole_samples_and_keeps_the_mean():
     with torch.no_grad():
         for parameter in block.parameters():
             parameter.zero_()
-        block.attention.project.bias.fill_(1.0)  # the branch of the attention: 1 everywhere
+        block.attention.proj.bias.fill_(1.0)  # the branch of the attention: 1 everywhere
     torch.manual_seed(5)
     drawn = block(torch.zeros(20000, 2, 8))
     assert drawn.unique().tolist() == pytest.approx([0, 1 / 0.7])
@@ -118,7 +118,7 @@ def test_drop_path_grows_over_the_blocks():
 def test_checkpointing_gives_the_same_gradients(drop_path):
     found = []
     for checkpointing in (False, True):
-        built = encoder(checkpointing=checkpointing, drop_path=drop_path)
+        built = encoder(activation_checkpointing=checkpointing, drop_path=drop_path)
         torch.manual_seed(7)
         built(clip()).square().sum().backward()
         found.append(gradients(built))
@@ -127,7 +127,7 @@ def test_checkpointing_gives_the_same_gradients(drop_path):
 
 def test_checkpointing_keeps_less():
     def kept(checkpointing: bool) -> int:
-        built, sizes = encoder(checkpointing=checkpointing), {}
+        built, sizes = encoder(activation_checkpointing=checkpointing), {}
 
         def note(tensor):
             sizes[tensor.data_ptr()] = tensor.numel()
@@ -156,7 +156,7 @@ def test_names_of_the_state():
         "encoder.positions.made_for",
         "encoder.blocks.0.attention.qkv.weight",
         "encoder.blocks.0.attention.q_bias",
-        "encoder.blocks.1.mlp.contract.bias",
+        "encoder.blocks.1.mlp.fc2.bias",
         "encoder.norm.weight",
         "decoder.embed.weight",
         "decoder.mask_token",

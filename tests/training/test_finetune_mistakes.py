@@ -224,7 +224,7 @@ def spoil_at(monkeypatch, step):
         calls.append(0)
         if len(calls) == step + 1:
             with torch.no_grad():
-                model.encoder.blocks[1].mlp.expand.weight.fill_(float("inf"))
+                model.encoder.blocks[1].mlp.fc1.weight.fill_(float("inf"))
         return real(self, model, batch)
 
     monkeypatch.setattr(FinetunePass, "__call__", call)

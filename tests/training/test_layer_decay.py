@@ -88,7 +88,7 @@ def test_rates_follow_the_scale():
     set_rate(optimiser, 0.01)
     rates = by_name(optimiser.param_groups, "lr")
     assert rates["head.linear.label.weight"] == 0.01
-    assert rates["encoder.blocks.2.mlp.expand.bias"] == pytest.approx(0.0075)
+    assert rates["encoder.blocks.2.mlp.fc1.bias"] == pytest.approx(0.0075)
     assert rates["encoder.embed.weight"] == pytest.approx(0.01 * 0.75**4)
     # Setting it again starts from the rate, not from what was set before.
     set_rate(optimiser, 0.01)
@@ -100,7 +100,7 @@ def test_rates_follow_the_scale():
     optimiser.step()
     for name in (
         "encoder.embed.bias",
-        "encoder.blocks.2.mlp.contract.bias",
+        "encoder.blocks.2.mlp.fc2.bias",
         "head.linear.label.bias",
     ):
         step = (built.get_parameter(name) - before[name]).abs().max()

@@ -28,7 +28,7 @@ from mofo.models.fusion import (
     make_fusion,
 )
 from mofo.models.heads import Heads
-from mofo.models.vit import draw_weights
+from mofo.models.vit import init_weights
 from mofo.types import SettingsError
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -167,7 +167,7 @@ class _Probe(nn.Module):
         self.fusion = make_fusion(settings.fusion, width, settings.heads, _NORM_EPS)
         self.head = Heads(width, {"label": classes}, _NORM_EPS)
         for part in (self.fusion, self.head):
-            draw_weights(part, generator)
+            init_weights(part, generator)
         draw_fusion(self.fusion, generator)
         self.head.shrink()
         self.register_buffer("mean_D", scale[0])

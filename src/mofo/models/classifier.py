@@ -24,7 +24,7 @@ from mofo.models.fusion import (
 )
 from mofo.models.heads import Heads, check_classes
 from mofo.models.settings import ModelSettings
-from mofo.models.vit import Encoder, draw_weights
+from mofo.models.vit import Encoder, init_weights
 from mofo.types import SettingsError
 
 _NOT_NEEDED = ("decoder.", "encoder.norm.")
@@ -95,7 +95,7 @@ class Classifier(nn.Module):
         )
         self.head = Heads(model.width, settings.classes, model.head_norm_eps)
         for part in (self.fusion, self.head):
-            draw_weights(part, generator)
+            init_weights(part, generator)
         draw_fusion(self.fusion, generator)
         self.head.shrink()
 

@@ -23,11 +23,11 @@ class CrossAttention(nn.Module):
         super().__init__()
         self._heads = heads
         self.query_norm = nn.LayerNorm(width, eps=norm_eps)
-        self.token_norm = nn.LayerNorm(width, eps=norm_eps)
+        self.context_norm = nn.LayerNorm(width, eps=norm_eps)
         self.query = blank_linear(width, width)
         self.key_value = blank_linear(width, 2 * width, bias=False)
         self.v_bias = nn.Parameter(torch.empty(width))
-        self.project = blank_linear(width, width)
+        self.proj = blank_linear(width, width)
         self.mlp = Mlp(width, norm_eps)
 
     def forward(
@@ -84,7 +84,7 @@ class CrossAttention(nn.Module):
         mixed = [
             self._attend(q_QD[None], k_ND[None], v_ND[None])[0] for q_QD, k_ND, v_ND in samples
         ]
-        told_XD = linear(torch.cat(mixed), self.project, onto=asking_XD)
+        told_XD = linear(torch.cat(mixed), self.proj, onto=asking_XD)
         share = torch.tensor([1 / max(1, count) for count in asked])
         weight_X = share.repeat_interleave(torch.tensor(asked))
         return pooled(told_XD, weight_X, asked) + self.mlp.pooled(told_XD, weight_X, asked)
@@ -106,7 +106,7 @@ class CrossAttention(nn.Module):
 
     def _answers(self, tokens_BND: Tensor) -> Answers:
         weight, biases = self.key_value.weight, (None, self.v_bias)
-        k_BND, v_BND = norm_linears(tokens_BND, self.token_norm, weight, biases)
+        k_BND, v_BND = norm_linears(tokens_BND, self.context_norm, weight, biases)
         return k_BND, v_BND
 
     def _split(self, x_BND: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class CrossAttention(nn.Module):
         return mixed_BhQd.transpose(1, 2).flatten(2)
 
     def _after(self, asking: Tensor, mixed: Tensor) -> Tensor:
-        told = linear(mixed, self.project, onto=asking.expand_as(mixed))
+        told = linear(mixed, self.proj, onto=asking.expand_as(mixed))
         return self.mlp(told, onto=told)
 
 

@@ -268,7 +268,7 @@ def fusion_heads(width: int, heads: int | None = None) -> int:
 
 @torch.no_grad()
 def draw_fusion(fusion: Fusion, generator: torch.Generator) -> None:
-    """The learned query N(0, 0.02); all else is drawn by ``vit.draw_weights``."""
+    """The learned query N(0, 0.02); all else is drawn by ``vit.init_weights``."""
     if isinstance(fusion, Attentive):
         fusion.query_D.normal_(std=_QUERY_STD, generator=generator)
 

@@ -34,10 +34,10 @@ HF_LAYOUT = Layout(
     decoder="decoder.decoder_layers",
     inside={
         "attention.norm": "layernorm_before",
-        "attention.project": "attention.output.dense",
+        "attention.proj": "attention.output.dense",
         "mlp.norm": "layernorm_after",
-        "mlp.expand": "intermediate.dense",
-        "mlp.contract": "output.dense",
+        "mlp.fc1": "intermediate.dense",
+        "mlp.fc2": "output.dense",
     },
     qkv=tuple(f"{_INNER}.{part}.weight" for part in ("query", "key", "value")),
     # Older versions of transformers, and the files on their hub, have parameters beside the layers.

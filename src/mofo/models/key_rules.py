@@ -214,7 +214,7 @@ def block_rules(layout: Layout, ours: str, theirs: str, width: int) -> list[Rule
         Rule(f"{ours}.attention.qkv.weight", (3 * width, width), matrices),
         Rule(f"{ours}.attention.q_bias", (width,), (names(layout.q_bias),)),
         Rule(f"{ours}.attention.v_bias", (width,), (names(layout.v_bias),)),
-        *linear_rules(f"{ours}.attention.project", inside["attention.project"], width, width),
+        *linear_rules(f"{ours}.attention.proj", inside["attention.proj"], width, width),
         *mlp_rules(ours, inside, width),
     ]
 
@@ -223,8 +223,8 @@ def mlp_rules(ours: str, inside: Mapping[str, str], width: int) -> list[Rule]:
     """For an ``Mlp`` under the name ``mlp``; ``inside``: their full names of its layers."""
     return [
         *norm_rules(f"{ours}.mlp.norm", inside["mlp.norm"], width),
-        *linear_rules(f"{ours}.mlp.expand", inside["mlp.expand"], _MLP * width, width),
-        *linear_rules(f"{ours}.mlp.contract", inside["mlp.contract"], width, _MLP * width),
+        *linear_rules(f"{ours}.mlp.fc1", inside["mlp.fc1"], _MLP * width, width),
+        *linear_rules(f"{ours}.mlp.fc2", inside["mlp.fc2"], width, _MLP * width),
     ]
 
 

@@ -24,7 +24,7 @@ from mofo.models.patches import (
 )
 from mofo.models.positions import PositionTable
 from mofo.models.settings import CHANNELS, ModelSettings
-from mofo.models.vit import Blocks, Encoder, draw_weights
+from mofo.models.vit import Blocks, Encoder, init_weights
 from mofo.types import SettingsError
 
 _MASK_TOKEN_STD = 0.02
@@ -80,7 +80,7 @@ class Decoder(nn.Module):
             settings.decoder_depth,
             settings.decoder_heads,
             norm_eps=settings.norm_eps,
-            checkpointing=settings.checkpointing,
+            activation_checkpointing=settings.activation_checkpointing,
         )
         self.norm = nn.LayerNorm(width, eps=settings.head_norm_eps)
         self.head = blank_linear(width, settings.token_pixels)
@@ -113,7 +113,7 @@ class MaskedAutoencoder(nn.Module):
         self.settings = settings
         self.encoder = Encoder(settings, generator=generator)
         self.decoder = Decoder(settings)
-        draw_weights(self.decoder, generator)
+        init_weights(self.decoder, generator)
         with torch.no_grad():
             self.decoder.mask_token.normal_(std=_MASK_TOKEN_STD, generator=generator)
 

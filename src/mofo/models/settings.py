@@ -35,8 +35,8 @@ class ModelSettings:
         decoder_width, decoder_depth, decoder_heads: the same of the decoder.
         drop_path: chance in [0, 1) that the encoder's last block skips one of its branches for a
             sample in training; it grows linearly from 0 at the first block.
-        checkpointing: forget what blocks computed and compute it again in the backward pass: far
-            less memory, about a third more time.
+        activation_checkpointing: keep only the inputs of blocks and compute the rest again in the
+            backward pass: far less memory, about a third more time.
         normalise_target: predict pixels with mean and deviation of their token and colour taken
             out (VideoMAE); otherwise pixels in [0, 1].
         norm_eps, head_norm_eps: epsilon of all LayerNorms, and of the one before the decoder's
@@ -54,7 +54,7 @@ class ModelSettings:
     decoder_depth: int = 4
     decoder_heads: int = 6
     drop_path: float = 0.0
-    checkpointing: bool = False
+    activation_checkpointing: bool = False
     normalise_target: bool = True
     norm_eps: float = 1e-6
     head_norm_eps: float = 1e-6

@@ -34,7 +34,7 @@ class Attention(nn.Module):
         # A bias of the keys would change nothing: it adds the same to all scores of a query.
         self.q_bias = nn.Parameter(torch.empty(width))
         self.v_bias = nn.Parameter(torch.empty(width))
-        self.project = blank_linear(width, width)
+        self.proj = blank_linear(width, width)
 
     def forward(self, x_BVD: Tensor, skip: int = 0, onto: Tensor | None = None) -> Tensor:
         """Tokens (B, V, D) to the branch that is added to them: not to the first ``skip``.
@@ -44,14 +44,14 @@ class Attention(nn.Module):
         """
         # Each query's weights sum to 1, so that a bias of the values comes out as it is: it is put
         # to the next layer's, which costs less than adding it to all values.
-        bias = torch.addmv(self.project.bias, self.project.weight, self.v_bias)
+        bias = torch.addmv(self.proj.bias, self.proj.weight, self.v_bias)
         biases = (self.q_bias, None, None)
         q_BhVd, k_BhVd, v_BhVd = (
             part_BVD.unflatten(2, (self._heads, -1)).transpose(1, 2)
             for part_BVD in norm_linears(x_BVD, self.norm, self.qkv.weight, biases)
         )
         mixed_BhVd = F.scaled_dot_product_attention(q_BhVd[:, :, skip:], k_BhVd, v_BhVd)
-        return linear(mixed_BhVd.transpose(1, 2).flatten(2), self.project, bias=bias, onto=onto)
+        return linear(mixed_BhVd.transpose(1, 2).flatten(2), self.proj, bias=bias, onto=onto)
 
 
 class Mlp(nn.Module):
@@ -60,18 +60,18 @@ class Mlp(nn.Module):
     def __init__(self, width: int, norm_eps: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, eps=norm_eps)
-        self.expand = blank_linear(width, _MLP * width)
-        self.contract = blank_linear(_MLP * width, width)
+        self.fc1 = blank_linear(width, _MLP * width)
+        self.fc2 = blank_linear(_MLP * width, width)
 
     def forward(self, x_BVD: Tensor, onto: Tensor | None = None) -> Tensor:
         """Tokens (B, V, D) to the branch that is added to them; to ``onto`` at once, if given."""
-        hidden = norm_linear(x_BVD, self.norm, self.expand)
-        return linear(hidden, self.contract, gelu=True, onto=onto)
+        hidden = norm_linear(x_BVD, self.norm, self.fc1)
+        return linear(hidden, self.fc2, gelu=True, onto=onto)
 
     def pooled(self, x: Tensor, weight: Tensor, sizes: Sizes | None = None) -> Tensor:
         """The branch's weighted mean over each sample, (B, D); see ``pooling``."""
-        hidden = norm_linear(x, self.norm, self.expand)
-        return linear(pooled_gelu(hidden, weight, sizes), self.contract)
+        hidden = norm_linear(x, self.norm, self.fc1)
+        return linear(pooled_gelu(hidden, weight, sizes), self.fc2)
 
 
 class Block(nn.Module):
@@ -125,11 +125,11 @@ class Blocks(nn.ModuleList):
         *,
         norm_eps: float,
         drop_path: float = 0.0,
-        checkpointing: bool = False,
+        activation_checkpointing: bool = False,
     ) -> None:
         rates = [drop_path * number / max(1, depth - 1) for number in range(depth)]
         super().__init__(Block(width, heads, norm_eps=norm_eps, drop_path=rate) for rate in rates)
-        self.checkpointing = checkpointing
+        self.activation_checkpointing = activation_checkpointing
         self._random = drop_path > 0
 
     def forward(self, x_BVD: Tensor, skip: int = 0, weight_BV: Tensor | None = None) -> Tensor:
@@ -142,7 +142,7 @@ class Blocks(nn.ModuleList):
             weight_BV: of the tokens left, summing to 1 in each sample: gives their mean, (B, D),
                 for less work in the last block than all of them.
         """
-        again = self.checkpointing and torch.is_grad_enabled()
+        again = self.activation_checkpointing and torch.is_grad_enabled()
         for number, block in enumerate(self, start=1):
             options = (x_BVD, skip, weight_BV) if number == len(self) else (x_BVD,)
             if again:
@@ -213,11 +213,11 @@ class Encoder(nn.Module):
             settings.heads,
             norm_eps=settings.norm_eps,
             drop_path=settings.drop_path,
-            checkpointing=settings.checkpointing,
+            activation_checkpointing=settings.activation_checkpointing,
         )
         norm = nn.LayerNorm(settings.width, eps=settings.norm_eps)
         self.norm = norm if final_norm else nn.Identity()
-        draw_weights(self, generator)
+        init_weights(self, generator)
 
     def forward(
         self,
@@ -244,7 +244,7 @@ class Encoder(nn.Module):
 
 
 @torch.no_grad()
-def draw_weights(module: nn.Module, generator: torch.Generator | None = None) -> None:
+def init_weights(module: nn.Module, generator: torch.Generator | None = None) -> None:
     """Weights for the start: matrices xavier-uniform, biases zero, gains of LayerNorms one.
 
     Args:

@@ -174,7 +174,9 @@ class _Finetuning:
         patch = choice.patch or (start.grid.patch if start else 16)
         grid = self.settings.grid(tubelet, patch)
         options: dict[str, Any] = {
-            "grid": grid, "drop_path": choice.drop_path, "checkpointing": choice.checkpointing
+            "grid": grid,
+            "drop_path": choice.drop_path,
+            "activation_checkpointing": choice.activation_checkpointing,
         }  # fmt: skip
         if choice.size or start is None:
             model = ModelSettings.named(choice.size or "base", **options)

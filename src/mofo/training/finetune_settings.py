@@ -84,7 +84,7 @@ class ClassifierChoice:
         per: the motion area of a token is that of the whole "clip", or of its "tubelet".
         drop_path: chance that the last block is skipped for a sample.
         freeze: "encoder", or how many of its first blocks do not train.
-        checkpointing: less memory for more time.
+        activation_checkpointing: less memory for more time.
     """
 
     init: str = ""
@@ -96,7 +96,7 @@ class ClassifierChoice:
     per: str = "clip"
     drop_path: float = 0.1
     freeze: int | str = "0"
-    checkpointing: bool = False
+    activation_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "freeze", str(self.freeze))  # 1 and "1" are the same

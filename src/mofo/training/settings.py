@@ -60,14 +60,14 @@ class ModelChoice:
         size: "nano", "tiny", "small", "base" or "large".
         tubelet, patch: frames and pixels a side of a token.
         drop_path: see ``ModelSettings``; 0 in pre-training.
-        checkpointing: less memory for more time.
+        activation_checkpointing: less memory for more time.
     """
 
     size: str = "base"
     tubelet: int = 2
     patch: int = 16
     drop_path: float = 0.0
-    checkpointing: bool = False
+    activation_checkpointing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +207,7 @@ class PretrainSettings:
             self.model.size,
             grid=self.grid(),
             drop_path=self.model.drop_path,
-            checkpointing=self.model.checkpointing,
+            activation_checkpointing=self.model.activation_checkpointing,
             normalise_target=self.loss.normalise,
         )
 

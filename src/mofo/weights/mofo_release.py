@@ -72,18 +72,18 @@ def block_rules(width: int) -> list[Rule]:
         layer: f"{BLOCK}.{theirs}"
         for layer, theirs in {
             "mlp.norm": "norm2",
-            "mlp.expand": "mlp.fc1",
-            "mlp.contract": "mlp.fc2",
+            "mlp.fc1": "mlp.fc1",
+            "mlp.fc2": "mlp.fc2",
         }.items()
     }
     return [
         *norm_rules(f"{_OURS}.query_norm", f"{BLOCK}.norm1", width),
-        *norm_rules(f"{_OURS}.token_norm", f"{BLOCK}.norm1", width),
+        *norm_rules(f"{_OURS}.context_norm", f"{BLOCK}.norm1", width),
         Rule(f"{_OURS}.query.weight", (width, width), ((f"{BLOCK}.attn.q.weight",),)),
         Rule(f"{_OURS}.query.bias", (width,), ((f"{BLOCK}.attn.q_bias",),)),
         Rule(f"{_OURS}.key_value.weight", (2 * width, width), ((f"{BLOCK}.attn.kv.weight",),)),
         Rule(f"{_OURS}.v_bias", (width,), ((f"{BLOCK}.attn.v_bias",),)),
-        *linear_rules(f"{_OURS}.project", f"{BLOCK}.attn.proj", width, width),
+        *linear_rules(f"{_OURS}.proj", f"{BLOCK}.attn.proj", width, width),
         *mlp_rules(_OURS, inside, width),
     ]
 

@@ -27,10 +27,10 @@ OFFICIAL_LAYOUT = Layout(
     decoder="decoder.blocks",
     inside={
         "attention.norm": "norm1",
-        "attention.project": "attn.proj",
+        "attention.proj": "attn.proj",
         "mlp.norm": "norm2",
-        "mlp.expand": "mlp.fc1",
-        "mlp.contract": "mlp.fc2",
+        "mlp.fc1": "mlp.fc1",
+        "mlp.fc2": "mlp.fc2",
     },
     qkv=("attn.qkv.weight",),
     q_bias=("attn.q_bias",),
