@@ -23,9 +23,7 @@ import torch
 from tqdm import tqdm
 
 from areas import provenance, write_json
-from mofo.data.actions.classes import families, opposites
-from mofo.data.actions.levels import LEVELS
-from mofo.data.actions.scene import ActionRecipe, make_action_clip
+from mofo.datasets.catalog import Video, read_catalog
 from mofo.evaluation.shortcuts import (
     METHODS,
     Control,
@@ -36,8 +34,10 @@ from mofo.evaluation.shortcuts import (
 )
 from mofo.motion.parts import replaced
 from mofo.motion.store import AreaStore
+from mofo.synth.actions.classes import families, opposites
+from mofo.synth.actions.levels import LEVELS
+from mofo.synth.actions.scene import ActionRecipe, make_action_clip
 from mofo.types import hull
-from mofo.video.catalog import Video, read_catalog
 from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
 

@@ -28,10 +28,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mofo.data.camera_path import CAMERAS
-from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
-from mofo.evaluation.areas import ClipScores, Interval, bootstrap, score_clip
-from mofo.motion.settings import FLOWS, PRESETS, DetectSettings
+from mofo.evaluation.area_scores import ClipScores, Interval, bootstrap, score_clip
+from mofo.motion.detect_settings import FLOWS, PRESETS, DetectSettings
+from mofo.synth.camera_path import CAMERAS
+from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import hull
 
 SIZES = ((320, 240), (426, 240), (352, 288), (240, 320), (640, 360))

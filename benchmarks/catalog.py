@@ -34,7 +34,7 @@ CHECKED = (200, 2000)
 CONVERT = """
 import resource, sys, time
 import numpy, pyarrow.parquet
-import mofo.data.catalog_file, mofo.video.stream, mofo.data.tally
+import mofo.datasets.catalog_file, mofo.datasets.row_stream, mofo.datasets.tally
 from mofo.cli import main
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before, started = peak(), time.process_time()
@@ -45,7 +45,7 @@ print(time.process_time() - started, (peak() - before) / 1024)
 READ = """
 import pickle, resource, sys, time
 import numpy, pyarrow.parquet
-from mofo.video.catalog import read_catalog
+from mofo.datasets.catalog import read_catalog
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before, started = peak(), time.process_time()
 catalog = read_catalog([sys.argv[1]])
@@ -56,7 +56,7 @@ print(taken, memory / 1024, len(pickle.dumps(catalog)) / 2**20)
 
 SEGMENTS_OF = """
 import sys, time
-from mofo.video.catalog import read_catalog
+from mofo.datasets.catalog import read_catalog
 from mofo.video.clip import read_frames
 from mofo.video.index import IndexCache
 root, fps, minutes = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
@@ -85,7 +85,7 @@ for place in range(10):
 
 CHECK = """
 import resource, sys, time
-import mofo.data.checking.check
+import mofo.datasets.check
 from mofo.cli import main
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before, started = peak(), time.monotonic()

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.fusion import FUSIONS, inside_bound
 from mofo.models.heads import label_loss
-from mofo.models.hf_classifier import classifier_to_hf
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
+from mofo.weights.hf_classifier import classifier_to_hf
 from pretrain_models import COMPILED, HF, pixels
 from step_cost import Step
 

@@ -40,16 +40,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from areas import markdown, provenance, write_json
-from mofo.data.batch import ClipBatch, collate
-from mofo.data.clips import ClipDataset, ClipSettings
-from mofo.data.real_clips import real_clips
-from mofo.data.synthetic import ClipRecipe, make_clip
+from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.dataset import ClipDataset, ClipSettings
+from mofo.datasets.catalog import Video
+from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
-from mofo.motion.settings import DetectSettings
 from mofo.motion.store import AreaStore
+from mofo.synth.clips import ClipRecipe, make_clip
+from mofo.synth.real_clips import real_clips
 from mofo.types import MotionArea, TokenGrid
-from mofo.video.catalog import Video
 from mofo.video.index import IndexCache, index_frames
 from mofo.video.writer import VideoWriter
 

@@ -22,12 +22,12 @@ import numpy as np
 import torch
 
 from areas import provenance, write_json
-from mofo.data.real_clips import real_clips
-from mofo.data.synthetic import ClipRecipe, make_clip
-from mofo.data.token_area import token_area
+from mofo.clips.token_area import token_area
 from mofo.masking import STRATEGIES, MaskSettings, make_mask, mask_shares, running_cell_mask
 from mofo.motion.detect import detect
-from mofo.report.masks import draw_mask
+from mofo.report.mask_pictures import draw_mask
+from mofo.synth.clips import ClipRecipe, make_clip
+from mofo.synth.real_clips import real_clips
 from mofo.types import TokenGrid, hull
 
 GRID = TokenGrid(16, 224, 224)

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mofo.models.hf_names import config_to_hf, to_hf
 from mofo.models.mae import MaskedAutoencoder
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
+from mofo.weights.hf_names import config_to_hf, to_hf
 from step_cost import Step
 
 HF = "Hugging Face"

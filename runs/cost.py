@@ -19,9 +19,9 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.training.finetune_settings import FinetuneSettings
-from mofo.training.pretrain import PretrainPass
+from mofo.training.pretrain_task import PretrainPass
 from mofo.training.recipe import load_settings
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -25,18 +25,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from mofo.data.clips import ClipDataset, ClipSettings
-from mofo.data.loader import clip_batches
-from mofo.data.real_clips import real_clips
-from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
+from mofo.clips.dataset import ClipDataset, ClipSettings
+from mofo.clips.loader import clip_batches
+from mofo.datasets.catalog import read_catalog
 from mofo.models.patches import take_patches
 from mofo.motion.detect import detect_many
 from mofo.motion.store import AreaStore
-from mofo.training.journal import read_journal
+from mofo.synth.clips import ClipRecipe, make_clip, write_clip
+from mofo.synth.real_clips import real_clips
+from mofo.training.metrics_log import read_journal
 from mofo.training.order import Division, SampleOrder
 from mofo.training.recipe import load_settings
 from mofo.training.step import PretrainPass
-from mofo.video.catalog import read_catalog
 from mofo.video.reader import VideoReader
 
 RECIPES = {"motion": "tiny", "tube": "tiny-tube"}

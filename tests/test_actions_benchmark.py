@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mofo.data.actions.writing import ActionSetSettings, write_action_set
+from mofo.synth.actions.dataset_writer import ActionSetSettings, write_action_set
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "actions.py"
 

@@ -20,11 +20,11 @@ CHAIN = (
 # What is allowed all the same, each with its reason.
 ALLOWED = {
     # A worker draws the overlay of its video when asked to (imported at that moment only).
-    "mofo.motion.worker": "mofo.report.figures",
+    "mofo.motion.detect_worker": "mofo.report.overlays",
     # A run draws pictures of what it has learned so far (imported at that moment only).
-    "mofo.training.pretrain": "mofo.report.reconstruction",
+    "mofo.training.pretrain_task": "mofo.report.reconstruction",
     # ... or of what it is given.
-    "mofo.training.finetune": "mofo.report.augmented",
+    "mofo.training.finetune_task": "mofo.report.augmented",
 }
 MODULES = sorted(ROOT.rglob("*.py"))
 
@@ -80,12 +80,12 @@ def test_imports_point_to_the_left(path):
 
 def test_the_check_itself_sees_wrong_imports():
     assert wrong("from mofo.motion import flow", "mofo.video.reader")
-    assert wrong("def f():\n    import mofo.data.synthetic", "mofo.motion.detect")
+    assert wrong("def f():\n    import mofo.synth.clips", "mofo.motion.detect")
     assert wrong("from ..report import page", "mofo.motion.detect")
-    assert wrong("from . import right, left\nfrom mofo.cli import main", "mofo.data.loader")
+    assert wrong("from . import right, left\nfrom mofo.cli import main", "mofo.clips.loader")
     assert not wrong("from mofo import __version__", "mofo.video.reader")
     assert not wrong("from .. import types\nfrom . import cuts", "mofo.video.reader")
-    assert not wrong("import numpy\nfrom mofo.video.reader import Frame", "mofo.data.synthetic")
+    assert not wrong("import numpy\nfrom mofo.video.reader import Frame", "mofo.synth.clips")
 
 
 def test_no_import_touches_global_state():

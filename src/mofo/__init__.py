@@ -12,22 +12,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mofo.evaluation.embedding import Embedding, embed
+    from mofo.datasets.catalog import read_catalog
+    from mofo.evaluation.embed import Embedding, embed
     from mofo.evaluation.evaluate import evaluate
-    from mofo.evaluation.probing import ProbeReport, probe
+    from mofo.evaluation.predict import Prediction, Recogniser, load
+    from mofo.evaluation.probe import ProbeReport, probe
     from mofo.evaluation.results import Results
     from mofo.motion.detect import DetectReport, detect, detect_many
-    from mofo.motion.settings import DetectSettings
+    from mofo.motion.detect_settings import DetectSettings
     from mofo.motion.store import AreaStore
-    from mofo.prediction.recogniser import Prediction, Recogniser, load
-    from mofo.report.page.page import report
+    from mofo.report.page.build import report
     from mofo.training.checkpoint import open_checkpoint
-    from mofo.training.finetune import finetune
-    from mofo.training.pretrain import pretrain
+    from mofo.training.finetune_task import finetune
+    from mofo.training.pretrain_task import pretrain
     from mofo.training.recipe import load_settings
     from mofo.training.task import RunReport
     from mofo.types import MofoError, MotionArea, VideoError
-    from mofo.video.catalog import read_catalog
     from mofo.video.reader import VideoReader
     from mofo.weights.exporting import ExportReport, export_weights
     from mofo.weights.importing import ImportReport, import_weights
@@ -70,32 +70,32 @@ __all__ = [
 _HOMES = {
     "AreaStore": "mofo.motion.store",
     "DetectReport": "mofo.motion.detect",
-    "DetectSettings": "mofo.motion.settings",
-    "Embedding": "mofo.evaluation.embedding",
+    "DetectSettings": "mofo.motion.detect_settings",
+    "Embedding": "mofo.evaluation.embed",
     "ExportReport": "mofo.weights.exporting",
     "ImportReport": "mofo.weights.importing",
     "MofoError": "mofo.types",
     "MotionArea": "mofo.types",
-    "Prediction": "mofo.prediction.recogniser",
-    "ProbeReport": "mofo.evaluation.probing",
-    "Recogniser": "mofo.prediction.recogniser",
+    "Prediction": "mofo.evaluation.predict",
+    "ProbeReport": "mofo.evaluation.probe",
+    "Recogniser": "mofo.evaluation.predict",
     "Results": "mofo.evaluation.results",
     "RunReport": "mofo.training.task",
     "VideoError": "mofo.types",
     "VideoReader": "mofo.video.reader",
     "detect": "mofo.motion.detect",
     "detect_many": "mofo.motion.detect",
-    "embed": "mofo.evaluation.embedding",
+    "embed": "mofo.evaluation.embed",
     "evaluate": "mofo.evaluation.evaluate",
     "export_weights": "mofo.weights.exporting",
-    "finetune": "mofo.training.finetune",
+    "finetune": "mofo.training.finetune_task",
     "import_weights": "mofo.weights.importing",
-    "load": "mofo.prediction.recogniser",
+    "load": "mofo.evaluation.predict",
     "load_settings": "mofo.training.recipe",
     "open_checkpoint": "mofo.training.checkpoint",
-    "pretrain": "mofo.training.pretrain",
-    "probe": "mofo.evaluation.probing",
-    "read_catalog": "mofo.video.catalog",
+    "pretrain": "mofo.training.pretrain_task",
+    "probe": "mofo.evaluation.probe",
+    "read_catalog": "mofo.datasets.catalog",
     "report": "mofo.report",
 }
 

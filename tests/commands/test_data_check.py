@@ -16,16 +16,13 @@ import av
 import numpy as np
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "video" / "formats")]
-
-import trees  # noqa: E402
-
-from mofo.cli import main  # noqa: E402
-from mofo.data.checking import check as checking  # noqa: E402
-from mofo.data.checking.check import check  # noqa: E402
-from mofo.data.checking.look import FileTask, Look, look  # noqa: E402
-from mofo.video.catalog import read_catalog  # noqa: E402
-from mofo.video.writer import VideoWriter  # noqa: E402
+from helpers import trees
+from mofo.cli import main
+from mofo.datasets import check as checking
+from mofo.datasets.catalog import read_catalog
+from mofo.datasets.check import check
+from mofo.datasets.inspect_file import FileTask, Look, look
+from mofo.video.writer import VideoWriter
 
 
 @pytest.fixture(scope="session")

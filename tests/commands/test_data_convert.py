@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "video" / "formats")]
-
-import pyarrow.parquet as pq  # noqa: E402
-import trees  # noqa: E402
-
-from mofo.cli import main  # noqa: E402
-from mofo.types import MofoError  # noqa: E402
-from mofo.video.catalog import read_catalog  # noqa: E402
+from helpers import trees
+from mofo.cli import main
+from mofo.datasets.catalog import read_catalog
+from mofo.types import MofoError
 
 
 @pytest.fixture(scope="session")

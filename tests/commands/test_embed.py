@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from helpers.probed import write_labelled, write_pretrained
 from mofo.cli import main
-from mofo.evaluation.embedding import embed
-from mofo.video.catalog import read_catalog
-from probed import write_labelled, write_pretrained
+from mofo.datasets.catalog import read_catalog
+from mofo.evaluation.embed import embed
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_unreadable_videos_are_named_and_left_out(checkpoint, table, tmp_path, c
 
 
 def test_a_run_that_was_broken_off_goes_on(checkpoint, table, tmp_path, monkeypatch):
-    from mofo.evaluation import embedding
+    from mofo.evaluation import embed as embedding
 
     out = tmp_path / "f.parquet"
 

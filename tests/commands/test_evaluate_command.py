@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from classifiers import CLASSES, write_classifier, write_videos
+from helpers.classifiers import CLASSES, write_classifier, write_videos
 from mofo.cli import main
 from mofo.evaluation.results import read_results
 from mofo.training.checkpoint import CheckpointFolder

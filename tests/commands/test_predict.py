@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from classifiers import CLASSES, write_classifier, write_videos
+from helpers.classifiers import CLASSES, write_classifier, write_videos
 from mofo.cli import main
 
 

@@ -7,13 +7,13 @@ import shutil
 import numpy as np
 import pytest
 
+from helpers.probed import FRAMES, SIZE, write_labelled, write_pretrained
 from mofo.cli import main
 from mofo.evaluation.attentive_probe import AttentiveSettings
-from mofo.evaluation.probing import probe
+from mofo.evaluation.probe import probe
 from mofo.evaluation.results import read_results
 from mofo.training.checkpoint import write_checkpoint
 from mofo.types import MofoError
-from probed import FRAMES, SIZE, write_labelled, write_pretrained
 
 KINDS = ("knn", "linear", "attentive")
 

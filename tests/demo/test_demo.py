@@ -3,11 +3,11 @@ import json
 import pytest
 
 from mofo import cli
-from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
-from mofo.demo import sources
-from mofo.demo.run import demo
+from mofo.demo import video_sources as sources
+from mofo.demo.demo import demo
 from mofo.demo.scale import DemoScale
 from mofo.evaluation.results import read_results
+from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import MofoError, SettingsError
 
 SMALL = DemoScale(

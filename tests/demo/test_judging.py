@@ -1,6 +1,6 @@
+from mofo.datasets.catalog import Video
 from mofo.demo.judging import verdict
-from mofo.demo.prediction import one_of_each
-from mofo.video.catalog import Video
+from mofo.demo.prediction_stage import one_of_each
 
 GOOD = {"mofo": [0.5, 0.45, 0.55], "baseline": [0.4, 0.35, 0.45]}
 

@@ -6,15 +6,15 @@ import time
 
 import pytest
 
-from mofo.data.actions.writing import ActionSetSettings, write_action_set
-from mofo.training.journal import read_journal
+from mofo.synth.actions.dataset_writer import ActionSetSettings, write_action_set
+from mofo.training.metrics_log import read_journal
 
 FEW, MANY = 300, 5000  # steps: to be done after a stop, and never to be reached
 SCRIPT = """
 import sys
 from pathlib import Path
 from mofo.demo.side_by_side import Training, train_all
-from mofo.training.settings import *
+from mofo.training.pretrain_settings import *
 from mofo.types import MofoError
 folder, steps, source = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 def training(name):

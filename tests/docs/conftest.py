@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import typed
-from pages import ROOT
 
 import mofo
-from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
+from helpers import typed
+from helpers.pages import ROOT
 from mofo.motion.detect import detect_many
+from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.recipe import load_settings
 

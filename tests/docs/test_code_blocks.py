@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import typed
 import yaml
-from pages import ROOT, Block, blocks, pages, unfenced
 
 import mofo.cli
+from helpers import typed
+from helpers.pages import ROOT, Block, blocks, pages, unfenced
 
 ALL = [block for path in pages() for block in blocks(path)]
 FENCED = [block for block in ALL if block.fenced]
@@ -39,7 +39,7 @@ def names_of(page) -> dict:
         noise_BN = torch.rand(2, 1568, generator=torch.Generator().manual_seed(0))
         return {"box_BT4": box_BT4, "valid_BT": valid_BT, "noise_BN": noise_BN}
     if page == "docs/augmentation.md":
-        from mofo.data.batch import ClipBatch
+        from mofo.clips.batch import ClipBatch
         from mofo.types import TokenGrid
 
         frames = np.random.default_rng(0).integers(0, 255, (2, 16, 32, 32, 3), np.uint8)

@@ -6,9 +6,9 @@ import json
 
 import matplotlib as mpl
 import pytest
-from pages import ROOT
 
-from realclips import real_clip
+from helpers.pages import ROOT
+from helpers.realclips import real_clip
 
 NOTEBOOK = ROOT / "docs/notebooks/first-steps.ipynb"
 

@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from pages import ROOT
+
+from helpers.pages import ROOT
 
 pytest.importorskip("mkdocs", reason="pip install 'mofo[docs]'")
 

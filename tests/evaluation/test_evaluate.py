@@ -12,22 +12,22 @@ import numpy as np
 import pytest
 import torch
 
-from classifiers import CLASSES, write_classifier, write_videos
-from mofo.data.labels import LabelError
-from mofo.data.transforms import Geometry
+from helpers.classifiers import CLASSES, write_classifier, write_videos
+from mofo.clips.labels import LabelError
+from mofo.clips.transforms import Geometry
 from mofo.evaluation import evaluate as module
 from mofo.evaluation.evaluate import evaluate
 from mofo.evaluation.results import read_results
 from mofo.motion.analyse import analyse
 from mofo.motion.detect import detect_many
-from mofo.motion.settings import DetectSettings
+from mofo.motion.detect_settings import DetectSettings
 from mofo.training.checkpoint import CheckpointError, CheckpointFolder
-from mofo.training.saved import open_classifier
+from mofo.training.saved_models import open_classifier
 from mofo.training.unreadable import TooManyUnreadableError
 from mofo.types import MofoError, SettingsError, StoreError
 from mofo.video.index import index_frames
 from mofo.video.picture import crop_picture
-from mofo.video.stretch import Stretch
+from mofo.video.segment import Stretch
 
 NAMES = CLASSES["label"]
 

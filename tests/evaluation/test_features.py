@@ -13,21 +13,21 @@ import torch
 import torch.nn.functional as F
 import yaml
 
-from classifiers import write_classifier
-from mofo.data.token_area import token_area
-from mofo.data.view_clips import ViewDataset, ViewSettings, collate_views
+from helpers.classifiers import write_classifier
+from helpers.probed import FRAMES, PATCH, SIZE, recipe, write_labelled, write_pretrained
+from mofo.clips.token_area import token_area
+from mofo.clips.view_clips import ViewDataset, ViewSettings, collate_views
+from mofo.datasets.catalog import read_catalog
 from mofo.evaluation import features as module
 from mofo.evaluation.area_coordinates import area_coordinates
 from mofo.evaluation.feature_settings import BOXES, FeatureSettings, Work
 from mofo.evaluation.features import extract
 from mofo.evaluation.frozen import FrozenEncoder, open_encoder, random_encoder
 from mofo.motion.detect import detect_many
-from mofo.motion.settings import DetectSettings
+from mofo.motion.detect_settings import DetectSettings
 from mofo.training.checkpoint import CheckpointError, write_checkpoint
-from mofo.training.saved import open_autoencoder, open_classifier
+from mofo.training.saved_models import open_autoencoder, open_classifier
 from mofo.types import MofoError, SettingsError, TokenGrid
-from mofo.video.catalog import read_catalog
-from probed import FRAMES, PATCH, SIZE, recipe, write_labelled, write_pretrained
 
 GRID = TokenGrid(FRAMES, SIZE, SIZE, patch=PATCH)
 
@@ -349,7 +349,7 @@ from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.features import extract
 from mofo.evaluation.frozen import open_encoder
 from mofo.evaluation import feature_cache
-from mofo.video.catalog import read_catalog
+from mofo.datasets.catalog import read_catalog
 feature_cache._MOST_ROWS = 2
 table, checkpoint, cache = sys.argv[1:]
 found = extract(open_encoder(checkpoint), read_catalog([table]).videos,

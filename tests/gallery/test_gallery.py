@@ -3,9 +3,9 @@ import importlib.util
 
 import pytest
 
-from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
-from mofo.gallery.page import make_page
+from mofo.gallery.app import make_page
 from mofo.gallery.views import Views, told
+from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import MofoError
 
 

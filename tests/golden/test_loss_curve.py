@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
-from mofo.training.journal import read_journal
-from mofo.training.pretrain import pretrain
+from mofo.synth.clips import ClipRecipe, make_clip, write_clip
+from mofo.training.metrics_log import read_journal
+from mofo.training.pretrain_task import pretrain
 from mofo.training.recipe import load_settings
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"

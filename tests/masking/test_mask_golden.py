@@ -6,8 +6,8 @@ Rows are bits in hexadecimal, first the masks, then what the decoder predicts.
 
 import numpy as np
 import pytest
-from mask_checks import noise_of, rectangle
 
+from helpers.mask_checks import noise_of, rectangle
 from mofo.masking import STRATEGIES, MaskSettings, make_mask, running_cell_mask
 from mofo.types import TokenGrid
 

@@ -6,9 +6,9 @@ import random
 import numpy as np
 import pytest
 import torch
-from mask_checks import GRID, check_differ, noise_of, one_noise, random_areas, rectangle
 from torch.utils.data import DataLoader, Dataset
 
+from helpers.mask_checks import GRID, check_differ, noise_of, one_noise, random_areas, rectangle
 from mofo.masking import STRATEGIES, MaskSettings, make_mask, mask_shares, running_cell_mask
 
 

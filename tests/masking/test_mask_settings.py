@@ -1,7 +1,7 @@
 import pytest
 import torch
-from mask_checks import GRID, noise_of, rectangle
 
+from helpers.mask_checks import GRID, noise_of, rectangle
 from mofo.masking import MaskSettings, hidden_count, make_mask, mask_shares
 from mofo.types import SettingsError, TokenGrid
 

@@ -7,7 +7,8 @@ with ours, so none of them is vacuous.
 import numpy as np
 import pytest
 import torch
-from mask_checks import (
+
+from helpers.mask_checks import (
     GRID,
     check_corner,
     check_counts,
@@ -18,8 +19,7 @@ from mask_checks import (
     random_areas,
     rectangle,
 )
-
-from mofo.data.token_area import token_area
+from mofo.clips.token_area import token_area
 from mofo.masking import MaskSettings, make_mask, mask_shares
 from mofo.types import TokenGrid
 

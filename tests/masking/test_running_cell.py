@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mask_checks import GRID, noise_of, random_areas
 from scipy import stats
 
+from helpers.mask_checks import GRID, noise_of, random_areas
 from mofo.masking import (
     STRATEGIES,
     MaskSettings,

@@ -3,7 +3,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mask_checks import (
+
+from helpers.mask_checks import (
     GRID,
     asked_inside,
     check_corner,
@@ -13,8 +14,7 @@ from mask_checks import (
     random_areas,
     rectangle,
 )
-
-from mofo.data.token_area import token_area
+from mofo.clips.token_area import token_area
 from mofo.masking import (
     STRATEGIES,
     MaskSettings,

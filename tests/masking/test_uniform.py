@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from mask_checks import (
+from scipy import stats
+
+from helpers.mask_checks import (
     GRID,
     LEAST_P,
     check_uniform,
@@ -13,8 +15,6 @@ from mask_checks import (
     rectangle,
     uniform_p,
 )
-from scipy import stats
-
 from mofo.masking import MaskSettings, make_mask
 
 AREAS = {

@@ -4,15 +4,15 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.distributed as dist
-from inputs import GRID, clip, generator, gradients, model, randomise, settings
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from mofo.data.token_area import token_area
+from helpers.inputs import GRID, clip, generator, gradients, model, randomise, settings
+from mofo.clips.token_area import token_area
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 from mofo.models.fusion import FUSIONS, inside_bound
 from mofo.models.heads import label_loss
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.types import SettingsError, TokenGrid
 
 CLASSES = {"verb": 5, "noun": 7}

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from inputs import generator, gradients, randomise
 from torch import Tensor, nn
 
+from helpers.inputs import generator, gradients, randomise
 from mofo.models.fusion import (
     FUSIONS,
     Fusion,

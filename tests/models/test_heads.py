@@ -1,9 +1,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from inputs import generator, randomise
 from torch import Tensor
 
+from helpers.inputs import generator, randomise
 from mofo.models.heads import MISSING, Heads, check_classes, label_loss, probabilities
 from mofo.models.vit import init_weights
 from mofo.types import SettingsError

@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from inputs import generator, randomise
 from torch import nn
 
+from helpers.inputs import generator, randomise
 from mofo.models.linears import linear, norm_linear, norm_linears
 
 

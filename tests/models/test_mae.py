@@ -3,8 +3,8 @@ import os
 import numpy as np
 import pytest
 import torch
-from inputs import GRID, HIDDEN, clip, gradients, mask, model, settings
 
+from helpers.inputs import GRID, HIDDEN, clip, gradients, mask, model, settings
 from mofo.models.mae import MaskedAutoencoder, area_weight, with_statistics
 from mofo.models.patches import patch_statistics, put_patches, take_patches
 from mofo.types import SettingsError

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from mofo.models.mae import MaskedAutoencoder
-from mofo.models.settings import SIZES, ModelSettings
+from mofo.models.model_settings import SIZES, ModelSettings
 from mofo.types import SettingsError, TokenGrid
 
 

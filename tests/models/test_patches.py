@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from inputs import GRID, clip
 
+from helpers.inputs import GRID, clip
 from mofo.models.patches import (
     patch_statistics,
     put_patches,

@@ -3,11 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from inputs import generator, randomise
 from torch import Tensor
 
+from helpers.inputs import generator, randomise
+from mofo.models.model_settings import ModelSettings
 from mofo.models.pooling import pooled, pooled_gelu
-from mofo.models.settings import ModelSettings
 from mofo.models.vit import Block, Encoder
 from mofo.types import TokenGrid
 

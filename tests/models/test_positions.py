@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from inputs import GRID, clip, mask, model, settings
 
+from helpers.inputs import GRID, clip, mask, model, settings
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.positions import PositionTable, resized_table, sincos_table
 from mofo.types import TokenGrid

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from inputs import GRID, clip, generator, gradients, mask, model, randomise, settings
 from torch import nn
 
+from helpers.inputs import GRID, clip, generator, gradients, mask, model, randomise, settings
 from mofo.models.vit import Block, Encoder
 from mofo.types import SettingsError
 

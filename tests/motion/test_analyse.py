@@ -3,11 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scenes import Waves, disk, iou, shift
 
-from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
+from helpers.scenes import Waves, disk, iou, shift
 from mofo.motion.analyse import analyse, analysis_size
-from mofo.motion.settings import DetectSettings
+from mofo.motion.detect_settings import DetectSettings
+from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import MotionArea, VideoError, hull
 from mofo.video.writer import VideoWriter
 

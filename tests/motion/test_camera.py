@@ -2,8 +2,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scenes import about, apply, shift
 
+from helpers.scenes import about, apply, shift
 from mofo.motion.camera import CameraFitter
 
 SHAPE, CELL = (60, 80), 4

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from scenes import Waves, about, apply, shift
 
+from helpers.scenes import Waves, about, apply, shift
 from mofo.motion.change import at_scale, two_sided_change
 
 HEIGHT, WIDTH = 60, 80

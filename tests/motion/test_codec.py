@@ -1,11 +1,11 @@
 import av
 import numpy as np
 import pytest
-from scenes import Waves, disk, iou, shift
 
+from helpers.scenes import Waves, disk, iou, shift
 from mofo.motion.analyse import _upright, analyse
 from mofo.motion.codec import VectorField, has_vectors
-from mofo.motion.settings import DetectSettings
+from mofo.motion.detect_settings import DetectSettings
 from mofo.video.reader import MOTION_VECTOR, VideoReader
 from mofo.video.writer import VideoWriter
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers.runs import CODEC, NAMES, content, make, run
 from mofo.motion.detect import detect, merge_shards
 from mofo.motion.parts import digest, part_files
 from mofo.motion.store import AreaStore
 from mofo.types import MofoError, SettingsError, StoreError
-from runs import CODEC, NAMES, content, make, run
 
 
 def test_detect_is_one_video_in_memory(tmp_path, log):

@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 import pytest
-from scenes import Waves, about, apply, disk, pixels, shift
 
+from helpers.scenes import Waves, about, apply, disk, pixels, shift
 from mofo.motion.flow import flow_backend, with_flow
 from mofo.types import SettingsError
 

@@ -5,13 +5,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from stored import CODEC, DIS, KEYS, area, bring_in, content, fill
 
+from helpers.stored import CODEC, DIS, KEYS, area, bring_in, content, fill
 from mofo.motion import tables
-from mofo.motion.lock import store_lock
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import digest, in_shard, part_files, write_part
 from mofo.motion.store import AreaStore
+from mofo.system.lock import store_lock
 from mofo.types import StoreError
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mofo.motion.paper_area import frame_box, settled_boxes, wide_blur
+from mofo.motion.paper import frame_box, settled_boxes, wide_blur
 
 HEIGHT, WIDTH = 240, 320
 CENTRAL = [80, 60, 240, 180]

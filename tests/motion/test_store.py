@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stored import CODEC, DIS, KEYS, area, bring_in, content, fill, same
 
+from helpers.stored import CODEC, DIS, KEYS, area, bring_in, content, fill, same
 from mofo.motion import tables
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import digest, in_shard

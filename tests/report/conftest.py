@@ -1,14 +1,8 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-from mofo.data.synthetic import ClipRecipe, make_clip, write_clip
-
-# For the module "shown", however pytest is started.
-sys.path[:0] = [str(Path(__file__).parent)]
+from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 
 
 @pytest.fixture(scope="session")

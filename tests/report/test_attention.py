@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from shown import batch, frames_of, read_png
 
-from classifiers import write_classifier
+from helpers.classifiers import write_classifier
+from helpers.shown import batch, frames_of, read_png
 from mofo.cli import main
 from mofo.report.attention import look
-from mofo.training.saved import open_classifier
+from mofo.training.saved_models import open_classifier
 from mofo.types import SettingsError
 
 

@@ -2,14 +2,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from shown import read_png
 
-from mofo.data.batch import ClipBatch
-from mofo.data.labels import LabelTable
+from helpers.shown import read_png
+from mofo.clips.batch import ClipBatch
+from mofo.clips.labels import LabelTable
 from mofo.models.classifier import ClassifierSettings
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.report.augmented import target_text, write_augmented
-from mofo.training.augment.settings import AugmentSettings
+from mofo.training.augment.augment_settings import AugmentSettings
 from mofo.training.finetune_settings import LabelLossSettings
 from mofo.training.finetune_step import FinetunePass, Targets
 from mofo.types import MofoError, TokenGrid

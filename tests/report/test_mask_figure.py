@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from shown import batch, frames_of, read_png, said
 
+from helpers.shown import batch, frames_of, read_png, said
 from mofo.commands import show_mask
 from mofo.masking import STRATEGIES, MaskSettings
 from mofo.report import mask_figure

@@ -1,6 +1,6 @@
 import numpy as np
 
-from mofo.report.masks import draw_mask
+from mofo.report.mask_pictures import draw_mask
 
 FRAME = np.random.default_rng(0).integers(60, 200, (32, 48, 3), np.uint8)
 NOTHING = np.zeros((2, 3), bool)

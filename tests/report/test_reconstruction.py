@@ -4,8 +4,8 @@ import os
 import numpy as np
 import pytest
 import torch
-from shown import batch, checkpoint, frames_of, model, one_pass, read_png, said, settings
 
+from helpers.shown import batch, checkpoint, frames_of, model, one_pass, read_png, said, settings
 from mofo.models.patches import put_patches, take_patches
 from mofo.report import reconstruction_figure
 from mofo.report.chosen_clips import choose_clips

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shown import read_png
 
+from helpers.shown import read_png
 from mofo.report.lettering import ALARM
 from mofo.report.sheet import (
     INNER,

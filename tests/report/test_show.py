@@ -3,8 +3,8 @@ import subprocess
 import sys
 
 import pytest
-from shown import checkpoint, frames_of, read_png, settings
 
+from helpers.shown import checkpoint, frames_of, read_png, settings
 from mofo import cli
 
 WHATS = ("motion", "mask", "reconstruction")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from shown import frames_of, read_png
 
-from mofo.motion.settings import DetectSettings
+from helpers.shown import frames_of, read_png
+from mofo.motion.detect_settings import DetectSettings
 from mofo.report import stages
 from mofo.report.stages import flow_picture, write_stages, write_stages_video
 from mofo.types import VideoError

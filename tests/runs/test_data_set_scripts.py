@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import mofo.cli
-from mofo.data.view_clips import parse_views
+from mofo.clips.view_clips import parse_views
 from mofo.training.finetune_settings import FinetuneSettings
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.recipe import load_settings
-from mofo.training.settings import PretrainSettings
 
 RUNS = Path(__file__).parents[2] / "runs"
 SCRIPTS = sorted(RUNS.glob("*.sh"))

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from changes import changed
 from torch import nn
 
+from helpers.changes import changed
 from mofo.training.average import WeightAverage
 from mofo.training.checkpoint import open_checkpoint
-from mofo.training.finetune import _Finetuning, finetune
-from mofo.training.saved import open_classifier
+from mofo.training.finetune_task import _Finetuning, finetune
+from mofo.training.saved_models import open_classifier
 
 
 def test_equal_to_a_hand_computation_and_gone_after_use():

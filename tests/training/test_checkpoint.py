@@ -4,10 +4,10 @@ import os
 
 import pytest
 import torch
-from changes import changed
 
+from helpers.changes import changed
 from mofo.models.mae import MaskedAutoencoder
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.training import checkpoint as module
 from mofo.training.checkpoint import (
     CheckpointError,
@@ -15,7 +15,7 @@ from mofo.training.checkpoint import (
     fit_weights,
     open_checkpoint,
 )
-from mofo.training.pretrain import pretrain
+from mofo.training.pretrain_task import pretrain
 from mofo.types import SettingsError, TokenGrid
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(())}

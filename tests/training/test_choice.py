@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mofo.data.labels import LabelTable
+from mofo.clips.labels import LabelTable
+from mofo.datasets.video import Video
 from mofo.training.choice import balanced_shares, few_of_each
 from mofo.training.order import Division, SampleOrder
-from mofo.video.video import Video
 
 SIZES = {"rare": 2, "some": 10, "many": 48}
 

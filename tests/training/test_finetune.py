@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from changes import changed
-from coloured import COLOURS, rows_of, write_rows
 
+from helpers.changes import changed
+from helpers.coloured import COLOURS, rows_of, write_rows
 from mofo.models.classifier import Classifier
 from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
-from mofo.training.finetune import _Finetuning, finetune
-from mofo.training.journal import read_journal
-from mofo.training.pretrain import pretrain
-from mofo.training.saved import encoder_weights, open_classifier
+from mofo.training.finetune_task import _Finetuning, finetune
+from mofo.training.metrics_log import read_journal
+from mofo.training.pretrain_task import pretrain
+from mofo.training.saved_models import encoder_weights, open_classifier
 from mofo.types import SettingsError
 
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from changes import changed
-from coloured import rows_of, write_coloured, write_rows
 
+from helpers.changes import changed
+from helpers.coloured import rows_of, write_coloured, write_rows
 from mofo.cli import main
 from mofo.training.checkpoint import open_checkpoint
-from mofo.training.finetune import finetune
 from mofo.training.finetune_step import FinetunePass
-from mofo.training.journal import read_journal
-from mofo.training.pretrain import pretrain
+from mofo.training.finetune_task import finetune
+from mofo.training.metrics_log import read_journal
+from mofo.training.pretrain_task import pretrain
 from mofo.training.recipe import settings_from, write_settings
 from mofo.training.replay import NotFiniteError, replay
 from mofo.types import SettingsError

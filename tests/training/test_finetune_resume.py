@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from changes import changed
 
+from helpers.changes import changed
 from mofo.models.fusion import FUSIONS
 from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
-from mofo.training.finetune import finetune
-from mofo.training.journal import read_journal
+from mofo.training.finetune_task import finetune
+from mofo.training.metrics_log import read_journal
 from mofo.training.recipe import write_settings
 
 STEPS = 30  # so many that a fast machine has not ended before the last kill

@@ -4,7 +4,7 @@ from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.fusion import FUSIONS
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.training.layer_decay import freeze, layer_of
 from mofo.training.layer_decay import layer_groups as groups_of
 from mofo.training.optim import set_rate

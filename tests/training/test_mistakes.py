@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from changes import changed
 
+from helpers.changes import changed
 from mofo.cli import main
 from mofo.training import checkpoint
-from mofo.training.pretrain import pretrain
+from mofo.training.pretrain_task import pretrain
 from mofo.training.recipe import write_settings
 from mofo.types import MofoError
 

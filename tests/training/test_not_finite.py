@@ -2,12 +2,12 @@ import dataclasses
 
 import pytest
 import torch
-from changes import changed
 
+from helpers.changes import changed
 from mofo.cli import main
-from mofo.training import pretrain as module
+from mofo.training import pretrain_task as module
 from mofo.training.checkpoint import CheckpointError
-from mofo.training.pretrain import pretrain
+from mofo.training.pretrain_task import pretrain
 from mofo.training.replay import NotFiniteError, replay
 from mofo.training.step import PretrainPass
 

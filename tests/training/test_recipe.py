@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from mofo.training.finetune_settings import FinetuneSettings
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.recipe import (
     explain_keys,
     known_keys,
@@ -12,7 +13,6 @@ from mofo.training.recipe import (
     settings_from,
     write_settings,
 )
-from mofo.training.settings import PretrainSettings
 from mofo.types import SettingsError
 
 EVERY = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))

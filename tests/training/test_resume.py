@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from changes import changed
 
+from helpers.changes import changed
 from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
-from mofo.training.journal import read_journal
-from mofo.training.pretrain import pretrain
+from mofo.training.metrics_log import read_journal
+from mofo.training.pretrain_settings import PretrainSettings
+from mofo.training.pretrain_task import pretrain
 from mofo.training.recipe import write_settings
-from mofo.training.settings import PretrainSettings
 from mofo.types import SettingsError
 
 

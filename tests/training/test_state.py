@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from mofo.models.mae import MaskedAutoencoder
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.training.optim import adamw, set_rate
-from mofo.training.settings import OptimSettings
+from mofo.training.pretrain_settings import OptimSettings
 from mofo.training.state import model_tensors, optimiser_tensors, restore
 from mofo.types import TokenGrid
 

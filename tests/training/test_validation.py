@@ -5,12 +5,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from changes import changed
-from coloured import rows_of, write_rows
 
-from mofo.data.loader import clip_batches
-from mofo.training.finetune import _Finetuning, finetune
+from helpers.changes import changed
+from helpers.coloured import rows_of, write_rows
+from mofo.clips.loader import clip_batches
 from mofo.training.finetune_step import score
+from mofo.training.finetune_task import _Finetuning, finetune
 from mofo.training.validation import _Shares
 from mofo.types import MofoError
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,12 @@ import av
 import numpy as np
 import pytest
 
-# For the modules "drawn" and "realclips", however pytest is started.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
 
 @pytest.fixture(scope="session")
 def encode() -> Callable[..., Path]:
     """Encodes RGB frames straight with PyAV, independent of ``VideoWriter``."""
 
-    from drawn import moving
+    from helpers.drawn import moving
 
     def run(
         path: Path,
@@ -56,7 +52,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory, encode: Callable[..., Path]) 
 
 
 def _clip(name: str) -> Path:
-    from realclips import real_clip
+    from helpers.realclips import real_clip
 
     return real_clip(name)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numbered import number_of, write_numbered
 
+from helpers.numbered import number_of, write_numbered
 from mofo.types import VideoError
 from mofo.video import clip as clip_module
 from mofo.video.clip import IndexMismatchError, read_frames
 from mofo.video.index import FrameIndex, Source, index_frames
 from mofo.video.reader import VideoReader
-from mofo.video.stretch import Stretch
+from mofo.video.segment import Stretch
 
 UNEVEN = np.cumsum([17 + 40 * (i % 3) + 100 * (i == 20) for i in range(60)]).tolist()
 KINDS: dict[str, Callable[[Path], Path]] = {

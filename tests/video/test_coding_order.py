@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import moving
 
+from helpers.drawn import moving
 from mofo.types import VideoError
 from mofo.video.coding_order import referred_by_length, referred_by_start_code
 from mofo.video.reader import Frame, VideoReader

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import texture
 
+from helpers.drawn import texture
 from mofo.video.cuts import CutDetector
 from mofo.video.reader import VideoReader
 

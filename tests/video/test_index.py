@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numbered import number_of, write_numbered
 
+from helpers.numbered import number_of, write_numbered
 from mofo.types import VideoError
 from mofo.video import index as index_module
 from mofo.video.clip import read_frames

@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
-from drawn import texture
 
+from helpers.drawn import texture
 from mofo.video.picture import coded_box, crop_picture, grey_picture, resized
 from mofo.video.reader import VideoReader, orientation
 

@@ -14,8 +14,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-from drawn import moving, texture
 
+from helpers.drawn import moving, texture
 from mofo.types import SettingsError, VideoError
 from mofo.video.reader import MOTION_VECTOR, VideoReader
 

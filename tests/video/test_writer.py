@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import moving, texture
 
+from helpers.drawn import moving, texture
 from mofo.types import SettingsError, VideoError
 from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter

@@ -7,17 +7,17 @@ import os
 import pickle
 import shutil
 
-import official
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from helpers import official
 from mofo import cli
 from mofo.training.checkpoint import CheckpointError
 from mofo.weights.class_names import read_class_names
-from mofo.weights.files import open_weights
+from mofo.weights.import_report import WeightsError
 from mofo.weights.importing import import_weights
-from mofo.weights.report import WeightsError
+from mofo.weights.tensor_files import open_weights
 
 SHAPES = official.finetuned_shapes(64, 1, 2)
 

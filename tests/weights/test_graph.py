@@ -1,14 +1,14 @@
 """Classifiers as ONNX and as torch's own graph: the same logits, for any batch and any area."""
 
-import official
 import pytest
 import torch
 
+from helpers import official
 from mofo import cli
-from mofo.training.saved import open_classifier
+from mofo.training.saved_models import open_classifier
 from mofo.weights.exporting import export_weights
+from mofo.weights.import_report import WeightsError
 from mofo.weights.importing import import_weights
-from mofo.weights.report import WeightsError
 
 KINDS = {
     "mean": official.finetuned_shapes(96, 2, 4),

@@ -2,21 +2,21 @@
 
 import json
 
-import official
 import pytest
 import torch
-from official import clips
 
+from helpers import official
+from helpers.official import clips
 from mofo import cli
-from mofo.models.hf_names import config_to_hf
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.training.checkpoint import CheckpointError
-from mofo.training.saved import open_autoencoder, open_classifier
+from mofo.training.saved_models import open_autoencoder, open_classifier
 from mofo.types import TokenGrid
 from mofo.weights.exporting import export_weights
 from mofo.weights.hf_folder import CLOSE
+from mofo.weights.hf_names import config_to_hf
+from mofo.weights.import_report import WeightsError
 from mofo.weights.importing import import_weights
-from mofo.weights.report import WeightsError
 
 transformers = pytest.importorskip(
     "transformers", reason="the other implementation: pip install transformers (mofo[hf])"

@@ -3,13 +3,18 @@
 import argparse
 import json
 
-import official
 import pytest
 import torch
 
-from mofo.training.saved import encoder_weights, open_autoencoder, open_classifier, start_from
+from helpers import official
+from mofo.training.saved_models import (
+    encoder_weights,
+    open_autoencoder,
+    open_classifier,
+    start_from,
+)
+from mofo.weights.import_report import WeightsError
 from mofo.weights.importing import import_weights
-from mofo.weights.report import WeightsError
 
 SMALL = (128, 3, 64, 2)  # widths and depths of encoder and decoder: heads are 64 wide
 CLIP = (4, 32)

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     import tempfile
     from pathlib import Path
 
-    from mofo.gallery.page import HOST, make_page
+    from mofo.gallery.app import HOST, make_page
     from mofo.gallery.views import Views
     from mofo.types import MofoError
 

@@ -14,7 +14,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mofo.data.checking.check import CheckReport
+    from mofo.datasets.check import CheckReport
 
 EPILOG = """\
 DIR has quarantine.csv (what is of no use), check.json (everything), check.png (a page with
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check; 0 if everything can be used, 1 if not."""
-    from mofo.data.checking.check import check
+    from mofo.datasets.check import check
     from mofo.report.check_sheet import save_check_sheet
     from mofo.types import SettingsError
 

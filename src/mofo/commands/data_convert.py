@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mofo.data.catalog_file import Looks
-    from mofo.data.tally import Tally
-    from mofo.video.catalog import Catalog
-    from mofo.video.files import Found
+    from mofo.datasets.catalog import Catalog
+    from mofo.datasets.catalog_file import Looks
+    from mofo.datasets.folders import Found
+    from mofo.datasets.tally import Tally
 
 EPILOG = """\
 The format is recognised by the names and first lines of files; --format, or ssv2:PATH as SOURCE,
@@ -33,7 +33,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``mofo data convert`` takes."""
-    from mofo.video.formats.registry import FORMATS
+    from mofo.datasets.formats.formats import FORMATS
 
     parser.epilog = EPILOG
     add = parser.add_argument
@@ -49,10 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; 0 when the file is written, 1 when it is but some videos cannot be used."""
-    from mofo.data.tally import Tally
+    from mofo.datasets.catalog import read_catalog
+    from mofo.datasets.row_stream import video_stream
+    from mofo.datasets.tally import Tally
     from mofo.types import SettingsError
-    from mofo.video.catalog import read_catalog
-    from mofo.video.stream import video_stream
 
     target = Path(args.to)
     if target.suffix.lower() not in (".parquet", ".csv"):
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 def _write(
     target: Path, rows: Tally, about: Catalog | Found, looks: dict[str, Looks] | None
 ) -> None:
-    from mofo.data.catalog_file import write_catalog, write_table
+    from mofo.datasets.catalog_file import write_catalog, write_table
 
     if target.suffix.lower() == ".csv":
         write_table(target, rows, looks=looks)
@@ -96,8 +96,8 @@ def _write(
 
 
 def _is_told(source: str) -> bool:
-    from mofo.video.catalog import EXCLUDE
-    from mofo.video.formats.registry import split_name
+    from mofo.datasets.catalog import EXCLUDE
+    from mofo.datasets.formats.formats import split_name
 
     return source.startswith(EXCLUDE) or split_name(source)[0] is not None
 
@@ -107,8 +107,8 @@ def _probe(
 ) -> tuple[dict[str, Looks], list[tuple[str, str]]]:
     from tqdm import tqdm
 
-    from mofo.data.probe import probe
-    from mofo.motion.cpus import usable_cpus
+    from mofo.datasets.file_shapes import probe
+    from mofo.system.cpus import usable_cpus
     from mofo.types import VideoError
 
     paths = list(dict.fromkeys(video.path for video in catalog))

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Generate; 0 when the set is complete."""
     from tqdm import tqdm
 
-    from mofo.data.actions.writing import ActionSetSettings, write_action_set
+    from mofo.synth.actions.dataset_writer import ActionSetSettings, write_action_set
 
     settings = ActionSetSettings(
         level=args.level,

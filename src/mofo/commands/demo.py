@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     # Libraries crash where Ctrl-C meets them half imported: it waits until they are there.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     try:
-        from mofo.demo.run import demo
+        from mofo.demo.demo import demo
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

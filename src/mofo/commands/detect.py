@@ -26,7 +26,7 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``mofo detect`` takes."""
-    from mofo.motion.settings import FLOWS, PRESETS
+    from mofo.motion.detect_settings import FLOWS, PRESETS
 
     parser.epilog = EPILOG
     add = parser.add_argument
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Detect; 0 when every video is done, 1 when any failed."""
     from mofo.motion.detect import detect_many
-    from mofo.motion.settings import DetectSettings
+    from mofo.motion.detect_settings import DetectSettings
 
     report = detect_many(
         args.sources,

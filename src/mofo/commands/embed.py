@@ -54,7 +54,7 @@ def add_work(add: object) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write; 0 when every video could be read, 1 when some were left out."""
-    from mofo.evaluation.embedding import write_embedding
+    from mofo.evaluation.embed import write_embedding
 
     report = write_embedding(
         args.checkpoint,

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Test; 0 also where a few videos could not be read, see --max-unreadable."""
-    from mofo.data.view_clips import parse_views
+    from mofo.clips.view_clips import parse_views
     from mofo.evaluation.evaluate import evaluate, is_main
 
     results = evaluate(

@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     if args.keys:
         print(explain_keys(FinetuneSettings))
         return 0
-    from mofo.training.finetune import finetune
-    from mofo.training.settings import AREAS_ON_THE_FLY
+    from mofo.training.finetune_task import finetune
+    from mofo.training.pretrain_settings import AREAS_ON_THE_FLY
 
     init = json.dumps(args.init) if args.init is not None else None  # a path as it is
     short = {"model.init": init, "model.freeze": args.freeze}

@@ -15,10 +15,10 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mofo.datasets.catalog import Video
+    from mofo.evaluation.predict import Prediction, Recogniser
     from mofo.evaluation.provenance import AreaChoice
-    from mofo.prediction.recogniser import Prediction, Recogniser
     from mofo.types import VideoError
-    from mofo.video.catalog import Video
 
 EPILOG = """\
 Without --window a video is judged as a whole: by --views stretches of time x crops. With it, each
@@ -52,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict; 0 when every video is done, 1 when any failed."""
-    from mofo.data.view_clips import parse_views
+    from mofo.clips.view_clips import parse_views
+    from mofo.evaluation.predict import WINDOW_VIEWS, load
     from mofo.evaluation.views import SPATIAL, TEMPORAL
-    from mofo.prediction.recogniser import WINDOW_VIEWS, load
     from mofo.types import SettingsError
 
     if args.hop is not None and args.window is None:
@@ -121,8 +121,8 @@ def _all(
 
 def _listed(sources: list[str]) -> tuple[tuple[Video, ...], list[tuple[str, str]]]:
     """The videos of all sources that are there."""
+    from mofo.datasets.catalog import read_catalog
     from mofo.types import MofoError
-    from mofo.video.catalog import read_catalog
 
     there, failures = [], []
     for source in sources:

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
         print("\n".join(replay(args.replay)))
         return 0
-    from mofo.training.pretrain import pretrain
+    from mofo.training.pretrain_task import pretrain
     from mofo.training.recipe import load_settings
 
     report = pretrain(load_settings(args.config, args.settings), progress=not args.quiet)

@@ -71,7 +71,7 @@ def _add(kind: str, parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Probe; 0 when every video could be read, 1 when some were left out."""
     from mofo.evaluation.attentive_probe import AttentiveSettings
-    from mofo.evaluation.probing import probe
+    from mofo.evaluation.probe import probe
     from mofo.types import SettingsError, TokenGrid
 
     checkpoint, sources, config = None, args.sources, None

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page; 0 when it is there."""
-    from mofo.report.page.page import report
+    from mofo.report.page.build import report
 
     made = report(args.runs, args.out, title=args.title, clips=args.clips, progress=not args.quiet)
     for problem in made.problems:

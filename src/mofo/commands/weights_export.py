@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _metrics(path: str) -> dict[str, Any]:
-    from mofo.weights.card import metrics_of
-    from mofo.weights.files import read_json
-    from mofo.weights.report import WeightsError
+    from mofo.weights.import_report import WeightsError
+    from mofo.weights.model_card import metrics_of
+    from mofo.weights.tensor_files import read_json
 
     found = metrics_of(read_json(Path(path)))
     if found is None:

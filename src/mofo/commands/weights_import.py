@@ -62,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import; 0 when the checkpoint is written."""
+    from mofo.weights.import_report import WeightsError
     from mofo.weights.importing import import_weights
-    from mofo.weights.report import WeightsError
 
     try:
         done = import_weights(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mofo.demo.clips import ClipSet
+from mofo.demo.labelled_stage import ClipSet
 from mofo.demo.scale import DemoScale
 from mofo.demo.stage import Found, Stage
-from mofo.demo.training import BASELINE, MOFO, finetuned
+from mofo.demo.training_stage import BASELINE, MOFO, finetuned
 from mofo.evaluation.evaluate import evaluate
 from mofo.evaluation.recognition import compare
 from mofo.report.recognised import write_evaluation

@@ -19,10 +19,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mofo.motion.cpus import usable_cpus
-from mofo.motion.pool import death, importing_main, stops_held
-from mofo.motion.worker import end_with_parent
-from mofo.training.settings import Settings
+from mofo.motion.detect_worker import end_with_parent
+from mofo.system.cpus import usable_cpus
+from mofo.system.pool import death, importing_main, stops_held
+from mofo.training.pretrain_settings import Settings
 from mofo.types import MofoError
 
 _BEAT, _LINE_EVERY = 1.0, 30.0  # seconds
@@ -232,11 +232,11 @@ def _train(pipe: Connection, kind: str, settings: Any, threads: int) -> None:
     tqdm.set_lock(threading.RLock())
     try:
         if kind == "pretrain":
-            from mofo.training.pretrain import pretrain
+            from mofo.training.pretrain_task import pretrain
 
             report = pretrain(settings)
         else:
-            from mofo.training.finetune import finetune
+            from mofo.training.finetune_task import finetune
 
             report = finetune(settings)
     except MofoError as error:

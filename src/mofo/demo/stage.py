@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from mofo.motion.parts import replaced
-from mofo.motion.progress import clock
+from mofo.system.progress import clock
 from mofo.types import MofoError
 
 NOTES = "notes"

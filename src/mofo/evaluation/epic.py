@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mofo.datasets.catalog import Catalog, Video
+from mofo.datasets.formats.epic_kitchens import TAIL, UNSEEN, person
 from mofo.evaluation.epic_submission import NOUNS, VERBS, write_epic_submission
 from mofo.evaluation.intervals import Sample
 from mofo.evaluation.results import Recognition
 from mofo.evaluation.truth import ACTION, NOUN, VERB, Truth, action_parts
 from mofo.evaluation.views import EvaluationError
-from mofo.video.catalog import Catalog, Video
-from mofo.video.formats.epic import TAIL, UNSEEN, person
 
 _LEAST = 1e-12  # a probability whose logarithm is still a number
 

@@ -13,7 +13,9 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from mofo.data.view_clips import ViewDataset, ViewSettings
+from mofo.clips.view_clips import ViewDataset, ViewSettings
+from mofo.datasets.catalog import Catalog, Video, read_catalog
+from mofo.datasets.rows import where
 from mofo.evaluation.epic import check_submission, judge_apart, parts_apart, submit
 from mofo.evaluation.intervals import DRAWS, Sample
 from mofo.evaluation.provenance import choose_areas
@@ -21,12 +23,10 @@ from mofo.evaluation.results import Results
 from mofo.evaluation.scoring import Scorer, ViewScores, joined, score_views
 from mofo.evaluation.truth import ACTION, Truth
 from mofo.evaluation.views import SPATIAL, TEMPORAL, EvaluationError, average_views
-from mofo.motion.cpus import usable_cpus
-from mofo.training.saved import SavedClassifier, open_classifier
+from mofo.system.cpus import usable_cpus
+from mofo.training.saved_models import SavedClassifier, open_classifier
 from mofo.training.unreadable import TooManyUnreadableError
 from mofo.types import MofoError
-from mofo.video.catalog import Catalog, Video, read_catalog
-from mofo.video.row_table import where
 
 VALIDATION = "validation"
 ALL = "all"

@@ -20,12 +20,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from mofo.datasets.catalog import Video
 from mofo.evaluation.views import EvaluationError
 from mofo.motion.parts import replaced
 from mofo.motion.store import AreaStore
 from mofo.motion.tables import pairs
 from mofo.types import SettingsError
-from mofo.video.catalog import Video
 
 _ABOUT = "about.json"
 _PART_BYTES = 64 << 20

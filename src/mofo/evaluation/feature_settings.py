@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from accelerate import Accelerator
 
-from mofo.data.clips import SAMPLINGS
+from mofo.clips.dataset import SAMPLINGS
 from mofo.evaluation.frozen import FrozenEncoder
 from mofo.training.engine import engine
-from mofo.training.settings import RunSettings
+from mofo.training.pretrain_settings import RunSettings
 from mofo.types import SettingsError
 
 POOLS = ("mean", "inside", "both", "tokens")

@@ -14,22 +14,22 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-from mofo.data.batch import ClipBatch
-from mofo.data.loader import batches
-from mofo.data.token_area import token_area
-from mofo.data.view_clips import ViewBatch, ViewDataset, ViewSettings, collate_views
+from mofo.clips.batch import ClipBatch
+from mofo.clips.loader import batches
+from mofo.clips.token_area import token_area
+from mofo.clips.view_clips import ViewBatch, ViewDataset, ViewSettings, collate_views
+from mofo.datasets.catalog import Video
 from mofo.evaluation.area_coordinates import area_coordinates
 from mofo.evaluation.feature_cache import FeatureCache, Part, store_digest, videos_digest
 from mofo.evaluation.feature_settings import BOXES, FeatureSettings, Work
 from mofo.evaluation.frozen import FrozenEncoder
 from mofo.evaluation.views import EvaluationError
-from mofo.models.saved import plain_model
-from mofo.motion.cpus import usable_cpus
+from mofo.models.saved_settings import plain_model
 from mofo.motion.store import AreaStore
+from mofo.system.cpus import usable_cpus
 from mofo.training.engine import versions
-from mofo.training.settings import AREAS_ON_THE_FLY
+from mofo.training.pretrain_settings import AREAS_ON_THE_FLY
 from mofo.types import SettingsError, TokenGrid
-from mofo.video.catalog import Video
 
 _FORMAT = 1  # goes up when the same settings give other features
 _PACKAGES = ("mofo", "torch", "numpy", "av", "opencv-python-headless")

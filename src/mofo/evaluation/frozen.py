@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.models.vit import Encoder
 from mofo.training.checkpoint import CheckpointError, fit_weights
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.recipe import load_settings
-from mofo.training.saved import FINETUNE, Sampling, encoder_weights
+from mofo.training.saved_models import FINETUNE, Sampling, encoder_weights
 from mofo.types import SettingsError
 
 _ENCODER, _NORM = "encoder.", "norm."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mofo.evaluation.areas import Interval
+from mofo.evaluation.area_scores import Interval
 from mofo.evaluation.measures import Measure
 from mofo.evaluation.views import EvaluationError
 from mofo.types import SettingsError

@@ -6,9 +6,9 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from mofo.data.view_clips import PROVENANCES
+from mofo.clips.view_clips import PROVENANCES
 from mofo.motion.store import AreaStore
-from mofo.training.saved import SavedClassifier
+from mofo.training.saved_models import SavedClassifier
 from mofo.types import SettingsError, StoreError
 
 FOUND = ("codec", "dis")  # ways of finding areas while reading

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mofo.evaluation.actions import part_scores, ranks_from_actions, ranks_from_heads
-from mofo.evaluation.areas import Interval
+from mofo.evaluation.action_pairs import part_scores, ranks_from_actions, ranks_from_heads
+from mofo.evaluation.area_scores import Interval
 from mofo.evaluation.intervals import DRAWS, Sample, difference
 from mofo.evaluation.measures import (
     Measure,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from mofo.evaluation.areas import Interval
+from mofo.evaluation.area_scores import Interval
 from mofo.evaluation.views import EvaluationError
 from mofo.motion.parts import replaced
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mofo.data.batch import ClipBatch
-from mofo.data.loader import batches
-from mofo.data.view_clips import ViewDataset, collate_views
+from mofo.clips.batch import ClipBatch
+from mofo.clips.loader import batches
+from mofo.clips.view_clips import ViewDataset, collate_views
 from mofo.models.classifier import Classifier
 from mofo.models.fusion import inside_bound
 from mofo.types import SettingsError

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mofo.evaluation.areas import Interval, bootstrap
+from mofo.evaluation.area_scores import Interval, bootstrap
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mofo.data.labels import LabelError, LabelTable
-from mofo.evaluation.actions import part_scores
+from mofo.clips.labels import LabelError, LabelTable
+from mofo.datasets.catalog import Video
+from mofo.evaluation.action_pairs import part_scores
 from mofo.evaluation.intervals import Sample
 from mofo.evaluation.recognition import (
     recognise,
@@ -16,7 +17,6 @@ from mofo.evaluation.recognition import (
     recognise_several,
 )
 from mofo.evaluation.results import Recognition
-from mofo.video.catalog import Video
 
 VERB, NOUN, ACTION = "verb", "noun", "action"
 

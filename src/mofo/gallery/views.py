@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mofo.evaluation.predict import load
 from mofo.motion.analyse import analyse
-from mofo.motion.settings import DetectSettings
-from mofo.prediction.recogniser import load
+from mofo.motion.detect_settings import DetectSettings
 from mofo.report.annotated import write_annotated
-from mofo.report.figures import write_overlay
 from mofo.report.mask_figure import show_masks
+from mofo.report.overlays import write_overlay
 from mofo.report.reconstruction import show_reconstruction
 from mofo.report.stages import write_stages
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mofo.masking.mask_settings import MaskSettings, decoded_count
 from mofo.masking.select import smallest
-from mofo.masking.settings import MaskSettings, decoded_count
 from mofo.types import TokenGrid
 
 

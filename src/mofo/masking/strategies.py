@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mofo.masking.mask_settings import MILLION, MaskSettings, hidden_positions, millionths
 from mofo.masking.select import smallest
-from mofo.masking.settings import MILLION, MaskSettings, hidden_positions, millionths
 from mofo.types import TokenGrid
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mofo.data.token_area import SPANS, token_area
+from mofo.clips.token_area import SPANS, token_area
 from mofo.models.fusion import (
     InsideBound,
     Pooling,
@@ -23,7 +23,7 @@ from mofo.models.fusion import (
     make_fusion,
 )
 from mofo.models.heads import Heads, check_classes
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.models.vit import Encoder, init_weights
 from mofo.types import SettingsError
 

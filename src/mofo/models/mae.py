@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mofo.models.linears import blank_linear, norm_linear
+from mofo.models.model_settings import CHANNELS, ModelSettings
 from mofo.models.patches import (
     PatchStatistics,
     check_frames,
@@ -23,7 +24,6 @@ from mofo.models.patches import (
     take_patches,
 )
 from mofo.models.positions import PositionTable
-from mofo.models.settings import CHANNELS, ModelSettings
 from mofo.models.vit import Blocks, Encoder, init_weights
 from mofo.types import SettingsError
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mofo.models.settings import CHANNELS
+from mofo.models.model_settings import CHANNELS
 from mofo.types import SettingsError, TokenGrid
 
 

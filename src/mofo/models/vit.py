@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mofo.models.linears import blank_linear, linear, norm_linear, norm_linears
+from mofo.models.model_settings import CHANNELS, ModelSettings
 from mofo.models.patches import check_frames, full_scale, take_patches
 from mofo.models.pooling import Sizes, pooled, pooled_gelu
 from mofo.models.positions import PositionTable
-from mofo.models.settings import CHANNELS, ModelSettings
 from mofo.types import TokenGrid
 
 _MLP = 4  # width of the hidden layer, in widths of the token

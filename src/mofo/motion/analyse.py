@@ -11,11 +11,11 @@ import numpy as np
 
 from mofo.motion.codec import VectorField, has_vectors
 from mofo.motion.codec_movers import CodecMoverFinder
+from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.flow import LEAST_SIDE, flow_backend, with_flow
 from mofo.motion.motion_map import motion_maps
 from mofo.motion.movers import FrameMovers, MoverFinder, MoverSettings
-from mofo.motion.paper_area import frame_box, settled_boxes
-from mofo.motion.settings import DetectSettings
+from mofo.motion.paper import frame_box, settled_boxes
 from mofo.motion.texture import flow_confidence
 from mofo.motion.tracks import lasting_movers
 from mofo.motion.watch import Watch

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from mofo.motion.lock import store_lock
+from mofo.motion.detect_plan import failures_file, write_failures
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import replaced, write_part
-from mofo.motion.plan import failures_file, write_failures
 from mofo.motion.records import storable
 from mofo.motion.store import AreaStore
+from mofo.system.lock import store_lock
 from mofo.types import MofoError, MotionArea, StoreError, VideoError, hull
 
 SIDES = ("x1", "y1", "x2", "y2")
@@ -167,7 +167,7 @@ def import_boxes(file: str | Path, sources: Sequence[str | Path], out: str | Pat
         MofoError: the JSON is not as it should be, or a source does not exist.
         StoreError: ``out`` holds a detection.
     """
-    from mofo.video.catalog import read_catalog
+    from mofo.datasets.catalog import read_catalog
 
     boxes = read_boxes(file)
     catalog = read_catalog([str(source) for source in sources])

@@ -12,10 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mofo.motion.cpus import usable_cpus
-from mofo.motion.lock import store_lock
-from mofo.motion.merge import Holdings, merge, scan, would_lose
-from mofo.motion.plan import (
+from mofo.motion.detect_plan import (
     WHOLE,
     Plan,
     Shard,
@@ -24,11 +21,14 @@ from mofo.motion.plan import (
     read_failures,
     write_failures,
 )
-from mofo.motion.pool import LocalPool, importing_main
-from mofo.motion.progress import Progress
-from mofo.motion.settings import DetectSettings
+from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.detect_worker import Outcome, Task, do
+from mofo.motion.merge import Holdings, merge, scan, would_lose
 from mofo.motion.tables import Pair
-from mofo.motion.worker import Outcome, Task, do
+from mofo.system.cpus import usable_cpus
+from mofo.system.lock import store_lock
+from mofo.system.pool import LocalPool, importing_main
+from mofo.system.progress import Progress
 from mofo.types import MofoError, MotionArea, StoreError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def detect_many(
         StoreError: ``out`` holds something else, or another process is writing to it.
         KeyboardInterrupt: stopped by Ctrl-C; what is finished is in the store.
     """
-    from mofo.video.catalog import read_catalog
+    from mofo.datasets.catalog import read_catalog
 
     if importing_main():
         sys.exit(1)  # a script without a guard is run again by each worker: see LocalPool
@@ -296,7 +296,7 @@ def _tasks(plan: Plan, here: Holdings, settings: DetectSettings, overlay: bool) 
 def _engine(name: str, workers: int | None, works: int, stall: float | None) -> Engine:
     count = min(usable_cpus() if workers is None else workers, works)
     if name == "ray":
-        from mofo.motion.ray_pool import RayPool
+        from mofo.system.ray_pool import RayPool
 
         return RayPool(max(1, count))
     if count == 0:

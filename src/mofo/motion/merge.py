@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.parts import (
     PARTS,
     DamagedError,
@@ -27,7 +28,6 @@ from mofo.motion.parts import (
     replaced,
 )
 from mofo.motion.records import AREAS, VIDEOS, Meta, changes, from_rows, join_versions
-from mofo.motion.settings import DetectSettings
 from mofo.motion.tables import AreasFile, Pair, TableWriter, pairs
 from mofo.types import MotionArea, StoreError
 

@@ -22,8 +22,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.records import AREAS, Meta, storable, to_rows, versions, video_row
-from mofo.motion.settings import DetectSettings
 from mofo.types import MotionArea, StoreError
 
 PARTS = "parts"

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.parts import part_files
 from mofo.motion.records import Meta, changes, from_rows, join_versions, storable
-from mofo.motion.settings import DetectSettings
 from mofo.motion.tables import AreasFile, Pair, pairs
 from mofo.types import MotionArea, StoreError
 

@@ -11,8 +11,8 @@ class _Package(types.ModuleType):
     """A package that can be called: the verb and the stage of the chain share their name."""
 
     def __call__(self, *folders: Any, **options: Any) -> Any:
-        """See ``mofo.report.page.page.report``."""
-        from mofo.report.page.page import report as write
+        """See ``mofo.report.page.build.report``."""
+        from mofo.report.page.build import report as write
 
         return write(*folders, **options)
 

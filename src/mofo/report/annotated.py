@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mofo.prediction.recogniser import Guess, Prediction
-from mofo.report.figures import draw_area
+from mofo.evaluation.predict import Guess, Prediction
 from mofo.report.lettering import INK, PAPER, QUIET, text_block
+from mofo.report.overlays import draw_area
 from mofo.report.sheet import make_folder
 from mofo.types import MotionArea, VideoError
 from mofo.video.reader import VideoInfo, VideoReader

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mofo.data.batch import ClipBatch, collate
-from mofo.data.view_clips import ViewDataset, ViewSettings
+from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.view_clips import ViewDataset, ViewSettings
+from mofo.datasets.catalog import Video
+from mofo.datasets.video import why_unusable
 from mofo.evaluation.provenance import choose_areas
 from mofo.models.classifier import Classifier
-from mofo.report.figures import draw_box
 from mofo.report.lettering import INK, QUIET, text_block
+from mofo.report.overlays import draw_box
 from mofo.report.sheet import (
     GAP,
     INNER,
@@ -28,10 +30,8 @@ from mofo.report.sheet import (
     save_png,
     stacked,
 )
-from mofo.training.saved import SavedClassifier, open_classifier
+from mofo.training.saved_models import SavedClassifier, open_classifier
 from mofo.types import SettingsError, TokenGrid, VideoError
-from mofo.video.catalog import Video
-from mofo.video.video import why_unusable
 from mofo.video.writer import VideoWriter
 
 _FPS = 8.0  # slower than life, for looking

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from mofo.data.batch import ClipBatch
-from mofo.report.figures import draw_box
+from mofo.clips.batch import ClipBatch
 from mofo.report.lettering import QUIET, text_block
-from mofo.report.masks import draw_mask
+from mofo.report.mask_pictures import draw_mask
+from mofo.report.overlays import draw_box
 from mofo.report.sheet import GAP, INNER, beside, make_folder, page, save_png, stacked
 from mofo.training.finetune_step import FinetunePass
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mofo.data.checking.check import CheckReport
-from mofo.motion.progress import clock
+from mofo.datasets.check import CheckReport
 from mofo.report.lettering import INK, QUIET, text_block
 from mofo.report.sheet import GAP, INNER, beside, page, save_png, stacked
+from mofo.system.progress import clock
 
 _COLUMNS = 8
 _TILE = (INNER - (_COLUMNS - 1) * GAP) // _COLUMNS

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from mofo.data.batch import ClipBatch, collate
-from mofo.data.clips import AREAS, ClipDataset, ClipSettings
+from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.dataset import AREAS, ClipDataset, ClipSettings
+from mofo.datasets.catalog import Video, read_catalog
 from mofo.motion.store import AreaStore
 from mofo.types import ClipSample, MofoError, SettingsError, StoreError, TokenGrid
-from mofo.video.catalog import Video, read_catalog
 from mofo.video.reader import VideoReader
 
 _FALLBACK = "dis"

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mofo.data.batch import ClipBatch
-from mofo.data.token_area import token_area
+from mofo.clips.batch import ClipBatch
+from mofo.clips.token_area import token_area
 from mofo.masking import STRATEGIES, MaskSettings, hidden_count, make_mask, mask_shares
 from mofo.report.chosen_clips import choose_clips
-from mofo.report.figures import draw_box
 from mofo.report.lettering import QUIET, text_block
-from mofo.report.masks import draw_mask
+from mofo.report.mask_pictures import draw_mask
+from mofo.report.overlays import draw_box
 from mofo.report.sheet import (
     GAP,
     INNER,

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mofo.data.batch import ClipBatch
+from mofo.clips.batch import ClipBatch
 from mofo.models.mae import MaskedAutoencoder, with_statistics
 from mofo.models.patches import patch_statistics, put_patches, take_patches
 from mofo.training.step import PretrainPass

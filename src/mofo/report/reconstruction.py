@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import torch
 
-from mofo.data.batch import ClipBatch
+from mofo.clips.batch import ClipBatch
 from mofo.models.mae import MaskedAutoencoder
 from mofo.report.chosen_clips import choose_clips
 from mofo.report.reconstructed import Reconstruction, check_leak, reconstruct
 from mofo.report.reconstruction_figure import draw_frame, draw_moments
 from mofo.report.sheet import make_folder, picture_kind, save_png
 from mofo.training.checkpoint import Checkpoint
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.recipe import settings_from
-from mofo.training.saved import open_autoencoder
-from mofo.training.settings import PretrainSettings
+from mofo.training.saved_models import open_autoencoder
 from mofo.training.step import PretrainPass
 from mofo.video.writer import VideoWriter
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mofo.report.figures import draw_box
 from mofo.report.lettering import ALARM, INK, QUIET, text_block
-from mofo.report.masks import draw_mask
+from mofo.report.mask_pictures import draw_mask
+from mofo.report.overlays import draw_box
 from mofo.report.reconstructed import Reconstruction
 from mofo.report.sheet import GAP, INNER, beside, framed, page, stacked
 from mofo.types import TokenGrid

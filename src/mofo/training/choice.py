@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mofo.data.labels import LabelTable
+from mofo.clips.labels import LabelTable
 
 _FEW = 0xFE3  # keeps this generator apart from those of the samples
 

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration
 
-from mofo.training.settings import RunSettings
+from mofo.training.pretrain_settings import RunSettings
 from mofo.types import SettingsError
 
 _PACKAGES = ("mofo", "torch", "numpy", "av", "opencv-python-headless", "accelerate")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mofo.data.clips import SAMPLINGS
-from mofo.data.token_area import SPANS
+from mofo.clips.dataset import SAMPLINGS
+from mofo.clips.token_area import SPANS
+from mofo.datasets.video import LABEL
 from mofo.models.fusion import FUSIONS
 from mofo.models.heads import LABELS
-from mofo.training.augment.settings import AugmentSettings
-from mofo.training.settings import OptimSettings, RunSettings, check_section
+from mofo.training.augment.augment_settings import AugmentSettings
+from mofo.training.pretrain_settings import OptimSettings, RunSettings, check_section
 from mofo.types import TokenGrid
-from mofo.video.video import LABEL
 
 
 @dataclass(frozen=True, kw_only=True)

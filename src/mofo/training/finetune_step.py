@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mofo.data.batch import ClipBatch, collate
-from mofo.data.labels import LabelTable
-from mofo.data.token_area import token_area
+from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.labels import LabelTable
+from mofo.clips.token_area import token_area
 from mofo.models.classifier import ClassifierSettings
 from mofo.models.fusion import inside_bound
 from mofo.models.heads import label_loss
-from mofo.training.augment.augment import Augmentation, Augmented, Plan
-from mofo.training.augment.settings import AugmentSettings
+from mofo.training.augment.augment_settings import AugmentSettings
+from mofo.training.augment.augmentation import Augmentation, Augmented, Plan
 from mofo.training.finetune_settings import LabelLossSettings
 from mofo.training.step import PassResult
 from mofo.types import ClipSample

@@ -14,12 +14,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from mofo.data.batch import ClipBatch
+from mofo.clips.batch import ClipBatch
+from mofo.system.signals import StopRequest
 from mofo.training.optim import set_rate
+from mofo.training.pretrain_settings import RunSettings
 from mofo.training.schedule import Schedule
-from mofo.training.settings import RunSettings
 from mofo.training.step import PassResult
-from mofo.training.stop import StopRequest
 
 _ASK_EVERY = 10  # steps after which several processes agree on whether to stop
 

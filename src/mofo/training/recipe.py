@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from mofo.training.settings import PretrainSettings
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.types import SettingsError
 
 _STRICT = ConfigDict(extra="forbid")

@@ -13,15 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mofo.data.batch import ClipBatch
+from mofo.clips.batch import ClipBatch
 from mofo.models.classifier import Classifier
 from mofo.models.mae import MaskedAutoencoder
-from mofo.models.saved import classifier_settings
+from mofo.models.saved_settings import classifier_settings
 from mofo.training.checkpoint import CheckpointError, fit_weights
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.finetune_step import FinetunePass, targets_of
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.recipe import plain, settings_from
-from mofo.training.settings import PretrainSettings
 from mofo.training.step import PretrainPass
 from mofo.training.task import OnePass
 from mofo.types import MofoError

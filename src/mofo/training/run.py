@@ -16,22 +16,22 @@ from accelerate.utils import DistributedType, gather_object
 from torch import nn
 from tqdm import tqdm
 
-from mofo.data.batch import ClipBatch
-from mofo.data.loader import batches
-from mofo.motion.cpus import usable_cpus
+from mofo.clips.batch import ClipBatch
+from mofo.clips.loader import batches
+from mofo.system.cpus import usable_cpus
+from mofo.system.signals import StopRequest
 from mofo.training.average import WeightAverage
 from mofo.training.checkpoint import Checkpoint, CheckpointFolder, fit_weights
 from mofo.training.engine import engine, versions
-from mofo.training.journal import Journal
 from mofo.training.loop import Loop, NotANumber, StepLine
+from mofo.training.metrics_log import Journal
 from mofo.training.order import Division
+from mofo.training.pretrain_settings import Settings
 from mofo.training.recipe import plain, write_settings
 from mofo.training.replay import NotFiniteError, capture
 from mofo.training.same_run import about_videos, check_same_run
 from mofo.training.schedule import Schedule
-from mofo.training.settings import Settings
 from mofo.training.state import model_tensors, optimiser_tensors, restore
-from mofo.training.stop import StopRequest
 from mofo.training.task import RunReport, Task
 from mofo.training.unreadable import Unreadable
 from mofo.types import MofoError, SettingsError

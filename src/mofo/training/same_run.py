@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mofo.training.checkpoint import Checkpoint
+from mofo.training.pretrain_settings import AREAS_ON_THE_FLY
 from mofo.training.recipe import plain, settings_from
-from mofo.training.settings import AREAS_ON_THE_FLY
 from mofo.training.task import Task
 from mofo.types import SettingsError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mofo.training.settings import OptimSettings
+from mofo.training.pretrain_settings import OptimSettings
 
 
 @dataclass(frozen=True, kw_only=True)

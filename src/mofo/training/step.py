@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from mofo.data.batch import ClipBatch
-from mofo.data.token_area import token_area
+from mofo.clips.batch import ClipBatch
+from mofo.clips.token_area import token_area
 from mofo.masking import (
     decoded_count,
     hidden_count,
@@ -16,7 +16,7 @@ from mofo.masking import (
     running_cell_mask,
 )
 from mofo.models.mae import area_weight
-from mofo.training.settings import PretrainSettings
+from mofo.training.pretrain_settings import PretrainSettings
 
 
 class PassResult(NamedTuple):

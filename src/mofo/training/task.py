@@ -12,8 +12,8 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import Sampler
 
-from mofo.data.batch import ClipBatch
-from mofo.data.clips import ClipDataset
+from mofo.clips.batch import ClipBatch
+from mofo.clips.dataset import ClipDataset
 from mofo.training.order import Division
 from mofo.training.step import PassResult
 from mofo.types import ClipSample

@@ -9,9 +9,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 
-from mofo.data.batch import ClipBatch
-from mofo.data.clips import ClipDataset
-from mofo.data.loader import clip_batches
+from mofo.clips.batch import ClipBatch
+from mofo.clips.dataset import ClipDataset
+from mofo.clips.loader import clip_batches
 from mofo.models.classifier import ClassifierSettings
 from mofo.models.heads import label_loss
 from mofo.training.finetune_step import Targets, hits, score

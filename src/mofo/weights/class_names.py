@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mofo.weights.files import read_json
-from mofo.weights.report import WeightsError
+from mofo.weights.import_report import WeightsError
+from mofo.weights.tensor_files import read_json
 
 _NUMBER = ("id", "index", "class", "number")
 _NAME = ("name", "key", "label", "class_name")

@@ -10,9 +10,9 @@ from typing import Any
 from mofo.models.classifier import Classifier
 from mofo.models.mae import MaskedAutoencoder
 from mofo.training.checkpoint import Checkpoint, open_checkpoint
-from mofo.training.saved import FINETUNE, open_autoencoder, open_classifier
+from mofo.training.saved_models import FINETUNE, open_autoencoder, open_classifier
 from mofo.types import SettingsError
-from mofo.weights.report import WeightsError
+from mofo.weights.import_report import WeightsError
 
 FORMATS = ("hf", "onnx", "torch")
 

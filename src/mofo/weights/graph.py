@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from mofo.models.classifier import Classifier
 from mofo.motion.parts import replaced
 from mofo.types import SettingsError
+from mofo.weights.import_report import WeightsError
 from mofo.weights.quiet import quiet
-from mofo.weights.report import WeightsError
 
 if TYPE_CHECKING:
     from mofo.weights.exporting import Exportable

@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mofo.models.classifier import Classifier
-from mofo.models.hf_classifier import classifier_to_hf
-from mofo.models.hf_names import config_to_hf, to_hf
 from mofo.models.vit import MEAN, STD
 from mofo.types import TokenGrid
-from mofo.weights.card import model_card
+from mofo.weights.hf_classifier import classifier_to_hf
+from mofo.weights.hf_names import config_to_hf, to_hf
+from mofo.weights.import_report import WeightsError
+from mofo.weights.model_card import model_card
 from mofo.weights.quiet import quiet
-from mofo.weights.report import WeightsError
 
 if TYPE_CHECKING:
     from mofo.weights.exporting import Exportable

@@ -13,20 +13,25 @@ from torch import Tensor
 
 from mofo.masking import MaskSettings
 from mofo.models.classifier import Classifier, ClassifierSettings
-from mofo.models.key_rules import POSITIONS, translate
 from mofo.models.mae import MaskedAutoencoder
-from mofo.models.saved import plain_classifier, plain_model
-from mofo.models.settings import SIZES, ModelSettings
+from mofo.models.model_settings import SIZES, ModelSettings
+from mofo.models.saved_settings import plain_classifier, plain_model
 from mofo.training.checkpoint import write_checkpoint
 from mofo.training.engine import versions
+from mofo.training.pretrain_settings import (
+    DataSettings,
+    LossSettings,
+    ModelChoice,
+    PretrainSettings,
+)
+from mofo.training.pretrain_settings import RunSettings as Run
 from mofo.training.recipe import plain
-from mofo.training.settings import DataSettings, LossSettings, ModelChoice, PretrainSettings
-from mofo.training.settings import RunSettings as Run
 from mofo.types import SettingsError, TokenGrid
 from mofo.weights.class_names import read_class_names
-from mofo.weights.files import open_weights
-from mofo.weights.plan import Asked, Plan, make_plan
-from mofo.weights.report import MATCHED, RESHAPED, KeyReport, WeightsError, key_report
+from mofo.weights.import_plan import Asked, Plan, make_plan
+from mofo.weights.import_report import MATCHED, RESHAPED, KeyReport, WeightsError, key_report
+from mofo.weights.key_rules import POSITIONS, translate
+from mofo.weights.tensor_files import open_weights
 
 _CUSTOM = "imported"  # in place of a size's name: the sizes stand beside it
 _SEGMENTS = ("ssv2", "something")

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mofo.models.key_rules import translate
-from mofo.models.saved import classifier_settings
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
+from mofo.models.saved_settings import classifier_settings
 from mofo.training.checkpoint import CheckpointError, open_checkpoint
-from mofo.training.saved import FINETUNE, PRETRAIN, pretrained_settings
+from mofo.training.saved_models import FINETUNE, PRETRAIN, pretrained_settings
 from mofo.types import SettingsError
-from mofo.weights.files import CONFIG, open_weights
+from mofo.weights.import_plan import Asked, make_plan
+from mofo.weights.import_report import WeightsError, key_report
 from mofo.weights.importing import size_name
-from mofo.weights.plan import Asked, make_plan
-from mofo.weights.report import WeightsError, key_report
+from mofo.weights.key_rules import translate
+from mofo.weights.tensor_files import CONFIG, open_weights
 
 
 class Found(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mofo.models.key_rules import Rule, linear_rules, mlp_rules, norm_rules
-from mofo.weights.report import WeightsError
+from mofo.weights.import_report import WeightsError
+from mofo.weights.key_rules import Rule, linear_rules, mlp_rules, norm_rules
 
 BLOCK = "local_MCA.0"
 HEADS = 3

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mofo.models.key_rules import Layout
+from mofo.models.model_settings import CHANNELS, SIZES, ModelSettings
 from mofo.models.positions import sincos_table
-from mofo.models.settings import CHANNELS, SIZES, ModelSettings
 from mofo.types import SettingsError, TokenGrid
-from mofo.weights.report import WeightsError
+from mofo.weights.import_report import WeightsError
+from mofo.weights.key_rules import Layout
 
 OFFICIAL_LAYOUT = Layout(
     kernel="encoder.patch_embed.proj",

@@ -1,18 +1,12 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-# For the modules beside this one, however pytest is started.
-sys.path[:0] = [str(Path(__file__).parent)]
 
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory):
     """What a demo leaves behind, small, with names that would break a careless page."""
-    from made import make_tree
+    from helpers.made import make_tree
 
     return make_tree(tmp_path_factory.mktemp("tree"))
 
@@ -20,6 +14,6 @@ def tree(tmp_path_factory):
 @pytest.fixture(scope="session")
 def page(tree, tmp_path_factory):
     """The page of the whole tree."""
-    from mofo.report.page.page import report
+    from mofo.report.page.build import report
 
     return report(tree, tmp_path_factory.mktemp("page") / "report.html", clips=3).path

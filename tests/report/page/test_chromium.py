@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from browser import CHROMIUM, Browser
+
+from helpers.browser import CHROMIUM, Browser
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from made import NASTY, make_pretraining, read_page, write_lines
 
+from helpers.made import NASTY, make_pretraining, read_page, write_lines
 from mofo.cli import main
 from mofo.evaluation.intervals import Sample
 from mofo.evaluation.recognition import recognise
 from mofo.evaluation.results import Results, read_results, write_results
-from mofo.report.page.page import report
+from mofo.report.page.build import report
 from mofo.types import MofoError, SettingsError
 
 SECTIONS = (
@@ -255,8 +255,8 @@ def test_impossible_wishes(tree, tmp_path):
 
 def test_the_package_is_the_function(tree, tmp_path):
     import mofo.report
-    import mofo.report.figures  # the package stays what it is
+    import mofo.report.overlays  # the package stays what it is
 
     made = mofo.report(tree / "evaluation", tmp_path / "page.html", clips=0)
     assert made.sections == ("overview", "accuracy", "unreadable", "again")
-    assert mofo.report.figures.draw_area
+    assert mofo.report.overlays.draw_area

@@ -7,7 +7,7 @@ import pytest
 
 from mofo.evaluation.results import VideoRow
 from mofo.report.page.charts import Curve, Dot, interval_chart, line_chart
-from mofo.report.page.clips import ClipMaker
+from mofo.report.page.media import ClipMaker
 from mofo.report.page.moving import best_stretch
 from mofo.report.page.sections.predictions import _examples
 from mofo.report.page.timeline import timeline

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from batches import OFF, PIXELS, flickering, grown, moving, one_hot, textured
 
-from mofo.data.token_area import token_area
+from helpers.batches import OFF, PIXELS, flickering, grown, moving, one_hot, textured
+from mofo.clips.token_area import token_area
 from mofo.training.augment import Augmentation, AugmentSettings, mixing, randaugment
 from mofo.training.augment.mixing import LEAST_WEIGHT
 from mofo.types import TokenGrid
@@ -131,7 +131,7 @@ def test_the_check_sees_areas_that_are_not_mixed(monkeypatch, case):
     def only_frames(frames, area, mixes):
         return right(frames, area, mixes)[0], area
 
-    monkeypatch.setattr("mofo.training.augment.augment.mix", only_frames)
+    monkeypatch.setattr("mofo.training.augment.augmentation.mix", only_frames)
     assert far_off(CASES[case], 0) > 500
 
 

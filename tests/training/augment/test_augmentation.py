@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from batches import OFF, batch_of, one_hot, rows, textured
 
-from mofo.data.token_area import token_area
+from helpers.batches import OFF, batch_of, one_hot, rows, textured
+from mofo.clips.token_area import token_area
 from mofo.models.classifier import Classifier, ClassifierSettings
-from mofo.models.settings import ModelSettings
+from mofo.models.model_settings import ModelSettings
 from mofo.training.augment import Augmentation, AugmentSettings
 from mofo.types import SettingsError, TokenGrid
 

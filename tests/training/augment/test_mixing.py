@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from batches import one_hot
 
+from helpers.batches import one_hot
 from mofo.training.augment import AugmentSettings
 from mofo.training.augment.mixing import LEAST_WEIGHT, Mix, draw_mix, mix, mix_targets
 

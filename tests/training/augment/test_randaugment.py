@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from batches import textured
 
+from helpers.batches import textured
 from mofo.training.augment import AugmentSettings, operations
 from mofo.training.augment.randaugment import Operation, draw_operations, randaugment
 from mofo.types import TokenGrid

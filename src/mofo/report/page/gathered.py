@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from mofo.evaluation.results import Results, read_results
-from mofo.motion.plan import read_failures
+from mofo.motion.detect_plan import read_failures
 from mofo.motion.store import AreaStore
 from mofo.training.checkpoint import CheckpointError, open_checkpoint
 from mofo.types import MofoError

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from mofo.motion.analyse import analyse
-from mofo.motion.settings import DetectSettings
+from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.watch import Watch
-from mofo.report.figures import draw_area, fit_size, frame_rate
-from mofo.report.page.clips import Clip, ClipMaker
+from mofo.report.overlays import draw_area, fit_size, frame_rate
+from mofo.report.page.media import Clip, ClipMaker
 from mofo.report.stages import map_picture
 from mofo.types import MotionArea
 from mofo.video.reader import Frame, VideoReader

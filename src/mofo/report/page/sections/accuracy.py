@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mofo.evaluation.areas import Interval
+from mofo.evaluation.area_scores import Interval
 from mofo.evaluation.recognition import compare
 from mofo.evaluation.results import ClassRow, Recognition
 from mofo.evaluation.views import EvaluationError

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from mofo.report.chosen_clips import choose_clips
-from mofo.report.page.clips import Clip, ClipMaker
 from mofo.report.page.gathered import PRETRAIN, Gathered, TrainingRun
+from mofo.report.page.media import Clip, ClipMaker
 from mofo.report.page.sections.section import Section
 from mofo.report.page.words import percent
 from mofo.report.reconstructed import Reconstruction, reconstruct
 from mofo.report.reconstruction_figure import frame_tiles
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.recipe import settings_from
-from mofo.training.saved import open_autoencoder
-from mofo.training.settings import PretrainSettings
+from mofo.training.saved_models import open_autoencoder
 from mofo.training.step import PretrainPass
 from mofo.types import MofoError
 

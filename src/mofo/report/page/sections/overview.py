@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mofo.evaluation.results import Recognition
-from mofo.masking.settings import MaskSettings, hidden_positions
-from mofo.models.settings import ModelSettings
+from mofo.masking.mask_settings import MaskSettings, hidden_positions
+from mofo.models.model_settings import ModelSettings
 from mofo.report.page.gathered import (
     FINETUNE,
     PRETRAIN,
@@ -29,8 +29,8 @@ from mofo.report.page.words import (
     views_text,
 )
 from mofo.training.finetune_settings import FinetuneSettings
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.recipe import explain_keys
-from mofo.training.settings import PretrainSettings
 from mofo.types import MofoError, SettingsError, TokenGrid
 
 _KINDS = {

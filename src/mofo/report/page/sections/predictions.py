@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from mofo.data.batch import collate
-from mofo.data.view_clips import ViewDataset, ViewSettings
+from mofo.clips.batch import collate
+from mofo.clips.view_clips import ViewDataset, ViewSettings
+from mofo.datasets.catalog import Video, read_catalog
 from mofo.evaluation.provenance import USING_AREAS, AreaChoice, choose_areas
 from mofo.evaluation.results import Recognition, VideoRow
 from mofo.motion.store import AreaStore
 from mofo.report.attention import Looked, frame_tiles, look
-from mofo.report.figures import draw_box
-from mofo.report.page.clips import Clip, ClipMaker
+from mofo.report.overlays import draw_box
 from mofo.report.page.gathered import FINETUNE, Gathered, Test
+from mofo.report.page.media import Clip, ClipMaker
 from mofo.report.page.sections.section import Section
 from mofo.report.sheet import GAP
-from mofo.training.saved import SavedClassifier, open_classifier
+from mofo.training.saved_models import SavedClassifier, open_classifier
 from mofo.types import ClipSample, MofoError, StoreError, TokenGrid
-from mofo.video.catalog import Video, read_catalog
 
 _FPS = 8.0  # slower than life, for looking
 _TILE, _SIDE, _PAPER = 168, 160, 128  # pixels, and the grey between pictures

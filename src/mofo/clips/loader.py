@@ -1,0 +1,110 @@
+"""The loader: worker processes that turn keys into batches, in the order that they are given."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from multiprocessing import forkserver
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.dataset import ClipDataset
+from mofo.types import MofoError
+
+
+def clip_batches(
+    dataset: ClipDataset, order: Sampler[Any], *, workers: int, pin: bool
+) -> Generator[ClipBatch]:
+    """Batches of clips.
+
+    Args:
+        dataset: gives clips for keys.
+        order: lists of keys, one list a batch.
+        workers: processes that read; 0: this one does. A script that is not imported needs
+            ``if __name__ == "__main__":`` around what it does, since they are not forked.
+        pin: put batches into page-locked memory, for a GPU.
+
+    Raises:
+        MofoError: as the dataset raises it, from whichever process.
+    """
+    yield from batches(dataset, order, collate, workers=workers, pin=pin)
+
+
+def batches(
+    dataset: Any, order: Any, together: Callable[[Any], Any], *, workers: int, pin: bool
+) -> Generator[Any]:
+    """Batches of anything that a dataset gives for lists of keys; see ``clip_batches``.
+
+    Args:
+        dataset: its ``__getitems__`` gives a list for a list of keys.
+        order: lists of keys.
+        together: makes a batch of such a list; a function of a module, for the workers.
+        workers, pin: as there.
+
+    Raises:
+        MofoError: as the dataset raises it, from whichever process.
+    """
+    loader: Any = DataLoader(
+        _Guarded(dataset),
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=partial(_collate, together),
+        pin_memory=pin,
+        worker_init_fn=_begin if workers else None,
+        multiprocessing_context=_context() if workers else None,
+        generator=torch.Generator(),  # else it draws the workers' seed from torch's global one
+    )
+    for batch in loader:
+        if isinstance(batch, MofoError):
+            raise batch
+        yield batch
+
+
+class _Guarded(Dataset[Any]):
+    """Hands errors over as results: a DataLoader would make a page of traceback of one line."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> Any:
+        try:
+            return self._dataset.__getitems__(keys)
+        except MofoError as error:
+            return error
+
+
+def _collate(together: Callable[[Any], Any], samples: Any) -> Any:
+    return samples if isinstance(samples, MofoError) else together(samples)
+
+
+def _context() -> Any:
+    # Plain fork copies OpenCV's and OpenMP's threads in whatever state they are: workers may hang.
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imports once for all workers
+    # The end of a job's time reaches the server, too, and workers end when it does. What it ignores
+    # when it starts, it goes on ignoring.
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    return context
+
+
+def _begin(worker: int) -> None:
+    # There are as many workers as processors; threads on top would only get in each other's way.
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    # Ctrl-C and a job's end go to all processes, but the training decides when it stops.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

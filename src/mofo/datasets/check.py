@@ -1,0 +1,274 @@
+"""``mofo data check``: look at every file of a data set, and say what is wrong with it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mofo.datasets.catalog import Catalog, read_catalog
+from mofo.datasets.check_journal import Journal
+from mofo.datasets.inspect_file import QUARANTINED, STOPPED, Fault, FileTask, Look, look
+from mofo.datasets.label_faults import LabelFault, class_counts, label_faults
+from mofo.datasets.quarantine import COLUMNS
+from mofo.motion.parts import replaced
+from mofo.system.cpus import usable_cpus
+from mofo.system.pool import LocalPool, importing_main
+from mofo.system.progress import Progress
+from mofo.types import MofoError
+
+_PICTURES = 40
+_STALL = 300.0  # seconds without a frame until a file is given up
+_LENGTHS = (1, 2, 5, 10, 20, 60, 300, 3600)  # seconds
+Problem = tuple[str, str, Fault]
+"""Kind, file, fault."""
+
+
+@dataclass
+class CheckReport:
+    """What was found; all paths are those of the catalog.
+
+    Attributes:
+        catalog: what was looked at.
+        out: the folder that has it in writing.
+        faults: ``(path, fault)`` of files and stretches.
+        labels: what is wrong with labels.
+        duplicates: files with the same content, two and more each.
+        sizes, lengths, codecs: number of files by "320x240", by "2-5 s" and by codec.
+        frames, seconds: in all files together.
+        looked, skipped: files that were opened now, and those known from an earlier run.
+        pictures: ``(path, JPEG in base64)`` of some files, evenly from all.
+    """
+
+    catalog: Catalog
+    out: Path
+    faults: list[tuple[str, Fault]] = field(default_factory=list)
+    labels: list[LabelFault] = field(default_factory=list)
+    duplicates: list[list[str]] = field(default_factory=list)
+    sizes: Counter[str] = field(default_factory=Counter)
+    lengths: Counter[str] = field(default_factory=Counter)
+    codecs: Counter[str] = field(default_factory=Counter)
+    frames: int = 0
+    seconds: float = 0.0
+    looked: int = 0
+    skipped: int = 0
+    pictures: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def quarantined(self) -> list[tuple[str, Fault]]:
+        """Files and stretches that are of no use."""
+        return [(path, fault) for path, fault in self.faults if fault.kind in QUARANTINED]
+
+    def problems(self) -> list[dict[str, Any]]:
+        """Everything that is wrong, as rows with kind, what and reason."""
+        rows = [
+            {"kind": "not there", "what": name, "reason": reason}
+            for name, reason in self.catalog.problems
+        ]
+        for path, fault in self.faults:
+            row: dict[str, Any] = {"kind": fault.kind, "what": path, "reason": fault.reason}
+            if (fault.start, fault.end) != (None, None):
+                row |= {"start": fault.start, "end": fault.end}
+            rows.append(row)
+        rows += [fault._asdict() for fault in self.labels]
+        splits = _splits(self.catalog)
+        for group in self.duplicates:
+            several = {split for path in group for split in splits[path]}
+            kind = "same in two splits" if len(several) > 1 else "same content"
+            reason = f"same content as {', '.join(group[1:4])}" + (
+                f" and {len(group) - 4} more" if len(group) > 4 else ""
+            )
+            if len(several) > 1:
+                reason += f"; in {' and '.join(sorted(several))}"
+            rows.append({"kind": kind, "what": group[0], "reason": reason})
+        return rows
+
+
+def check(
+    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    full: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
+) -> CheckReport:
+    """Look at all files and labels of a data set; goes on where an earlier run stopped.
+
+    Writes into the folder ``out``: ``check.json`` (all that is in the report), ``quarantine.csv``
+    (what is of no use: give it to other verbs as the source ``exclude:FILE``) and ``looked.jsonl``
+    (a line for each file, by which a later run knows it).
+
+    Args:
+        sources: see ``read_catalog``.
+        out: folder.
+        full: decode all frames, not just the first, the middle and the last one.
+        workers: processes; None for all processors that this process may use; 0 works in the
+            calling process, where a crash inside a decoder ends everything.
+        progress: show progress on stderr.
+
+    Raises:
+        MofoError: a source cannot be read at all, or ``out`` is no folder.
+        KeyboardInterrupt: stopped by Ctrl-C; what was looked at is kept.
+    """
+    if importing_main():
+        sys.exit(1)  # a script without a guard is run again by each worker: see LocalPool
+    if workers is not None and workers < 0:
+        raise MofoError(f"workers is {workers}: 0 (this process) is the least")
+    several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    folder = Path(out).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise MofoError(f"{folder}: is a file: give --out a folder")
+    catalog = read_catalog([os.fspath(source) for source in several])
+    folder.mkdir(parents=True, exist_ok=True)
+    report = CheckReport(catalog, folder)
+    _look_at_all(report, full, workers, progress)
+    report.labels = label_faults(catalog)
+    _write(report, [os.fspath(source) for source in several], full)
+    return report
+
+
+def _look_at_all(report: CheckReport, full: bool, workers: int | None, show: bool) -> None:
+    tasks = _tasks(report.catalog, full)
+    sizes: dict[str, list[str]] = defaultdict(list)
+    with Journal(report.out / "looked.jsonl") as journal:
+        todo = []
+        for task in tasks:
+            known = journal.known(task)
+            if known is None:
+                todo.append(task)
+            else:
+                report.skipped += 1
+                _take(report, known, sizes)
+        count = min(usable_cpus() if workers is None else workers, len(todo))
+        bar = Progress(len(todo), show=show, name="check")
+        by_key = {task.key: task for task in todo}
+        try:
+            for outcome, running in _outcomes(iter(todo), count):
+                if outcome is not None:
+                    # A worker that died has no more to say than that.
+                    seen = outcome if isinstance(outcome, Look) else _stopped(outcome)
+                    journal.add(by_key[seen.key], seen)
+                    report.looked += 1
+                    _take(report, seen, sizes)
+                    bar.finished(seen.frames)
+                bar.beat(running)
+        except KeyboardInterrupt:
+            left = len(todo) - report.looked
+            raise KeyboardInterrupt(
+                f"stopped: {left} of {len(tasks)} files are left; run the same command to go on"
+            ) from None
+        finally:
+            bar.close()
+    order = {task.key: number for number, task in enumerate(tasks)}
+    report.faults.sort(key=lambda pair: order[pair[0]])
+    report.pictures.sort(key=lambda pair: order[pair[0]])
+    groups = (sorted(paths, key=order.__getitem__) for paths in sizes.values() if len(paths) > 1)
+    report.duplicates = sorted(groups, key=lambda paths: order[paths[0]])
+
+
+def _outcomes(tasks: Iterator[FileTask], workers: int) -> Iterator[tuple[Any, int]]:
+    """What becomes of the tasks, None now and then; and frames of files under way."""
+    if workers == 0:
+        yield from ((look(task), 0) for task in tasks)
+        return
+    pool = LocalPool(workers, _STALL, look)
+    some: Any = tasks
+    outcomes = pool.run(some)
+    try:
+        for outcome in outcomes:
+            yield outcome, pool.frames
+    finally:
+        outcomes.close()  # type: ignore[attr-defined]
+
+
+def _stopped(outcome: Any) -> Look:
+    return Look(outcome.key, faults=(Fault(STOPPED, outcome.failure),))
+
+
+def _tasks(catalog: Catalog, full: bool) -> list[FileTask]:
+    """One for each file; only those of equal size can have the same content."""
+    stretches: dict[str, dict[tuple[float | None, float | None], None]] = {}
+    for video in catalog:
+        wanted = stretches.setdefault(video.path, {})
+        if video.start is not None or video.end is not None:
+            wanted[video.start, video.end] = None
+    sizes = {path: Path(path).stat().st_size if Path(path).exists() else -1 for path in stretches}
+    counts = Counter(sizes.values())
+    every = max(1, -(-len(stretches) // _PICTURES))
+    return [
+        FileTask(path, path, tuple(wanted), full, counts[sizes[path]] > 1, number % every == 0)
+        for number, (path, wanted) in enumerate(stretches.items())
+    ]
+
+
+def _take(report: CheckReport, seen: Look, same: dict[str, list[str]]) -> None:
+    report.faults += [(seen.key, fault) for fault in seen.faults]
+    if seen.digest:
+        same[seen.digest].append(seen.key)
+    if seen.picture:
+        report.pictures.append((seen.key, seen.picture))
+    if seen.count:
+        report.sizes[f"{seen.width}x{seen.height}"] += 1
+        report.lengths[_length(seen.seconds)] += 1
+        report.codecs[seen.codec] += 1
+        report.frames += seen.count
+        report.seconds += seen.seconds
+
+
+def _length(seconds: float) -> str:
+    below = 0
+    for limit in _LENGTHS:
+        if seconds < limit:
+            return f"{below}-{limit} s"
+        below = limit
+    return f"over {below} s"
+
+
+def _splits(catalog: Catalog) -> dict[str, set[str]]:
+    splits: dict[str, set[str]] = defaultdict(set)
+    for video in catalog:
+        if video.split:
+            splits[video.path].add(video.split)
+    return splits
+
+
+def _write(report: CheckReport, sources: list[str], full: bool) -> None:
+    with (
+        replaced(report.out / "quarantine.csv", flush=True) as part,
+        part.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for path, fault in report.quarantined:
+            writer.writerow([path, fault.start, fault.end, fault.reason])
+    problems = report.problems()
+    lengths = sorted(report.lengths.items(), key=lambda pair: _rank(pair[0]))
+    document = {
+        "sources": sources,
+        "full": full,
+        "rows": len(report.catalog),
+        "files": report.looked + report.skipped,
+        "frames": report.frames,
+        "seconds": round(report.seconds, 3),
+        "problems": dict(Counter(str(row["kind"]) for row in problems)),
+        "quarantined": len(report.quarantined),
+        "excluded": len(report.catalog.excluded),
+        "classes": class_counts(report.catalog),
+        "sizes": dict(report.sizes.most_common()),
+        "lengths": dict(lengths),
+        "codecs": dict(report.codecs.most_common()),
+        "duplicates": report.duplicates,
+        "list": problems,
+    }
+    with replaced(report.out / "check.json", flush=True) as part:
+        part.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _rank(length: str) -> float:
+    return float("inf") if length.startswith("over") else float(length.split("-")[0])

@@ -1,0 +1,137 @@
+"""Plain lists, as VideoMAE, VideoMAE V2, UniFormer and MMAction2 take them: no header.
+
+A line is a path and what follows it, with blanks, tabs or commas between::
+
+    videos/a.mp4 3              path, number of the class
+    videos/b.mp4,3              the same
+    videos/c.mp4 250 3          path, number of frames, class
+    videos/d.mp4 0 -1           for pre-training: from frame 0 to the end, no class
+    videos/e.mp4 brush hair     path, name of the class
+
+Paths are relative to the list, or to the folder that is given for the videos. A folder that holds
+``train.csv`` and ``val.csv`` of this kind is read as a whole. Numbers of frames are not needed and
+not used. Lists of folders of pictures (such as VideoMAE's for Something-Something) name no videos.
+"""
+
+# os.path is several times faster than Path, which counts with a million files.
+# ruff: noqa: PTH111, PTH118
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mofo.datasets.folders import EXTENSIONS, Found, Problems, Root
+from mofo.datasets.formats.documents import each_line
+from mofo.datasets.formats.source import Source, first_line
+from mofo.datasets.table import SPLITS
+from mofo.datasets.video import LABEL, Video
+from mofo.types import MofoError
+
+_ENDINGS = "|".join(sorted(ending[1:] for ending in EXTENSIONS))
+# As long a path as possible, so that "a.mp4/b.mp4 3" is whole; it may have blanks in it.
+_LINE = re.compile(rf"(.+\.(?:{_ENDINGS}))(?:[\s,;]+(.*))?", re.IGNORECASE)
+_BARE = re.compile(r"(\S+?)[\s,;]+(-?\d+(?:[\s,;]+-?\d+)*)")
+# The row of a table that has lost its first line: "a.mp4,left,train".
+_ROW = re.compile(rf"[^,]+,.*,[\s\"]*(?:{'|'.join(SPLITS)})[\s\"]*", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,5}")  # of a class; longer ones are ids of something else
+
+
+def recognises(source: Source) -> bool:
+    """A text file whose first line is such a line, or a folder with a list for each split."""
+    if source.is_folder:
+        return any("train" in path.stem.lower() for path in _lists(source))
+    return source.path.suffix.lower() in (".txt", ".csv", ".list") and _is_list(source.first_line)
+
+
+def read(source: Source) -> Found:
+    """The videos of a list, or of the lists of a folder.
+
+    Raises:
+        MofoError: a list cannot be read.
+    """
+    found, rows = read_rows(source)
+    for video in rows(source.problems):
+        found.add(video.path, source.problems, video)
+    return found
+
+
+def read_rows(source: Source) -> tuple[Found, Callable[[Problems], Iterator[Video]]]:
+    """What all lines have in common, and something that reads them one by one.
+
+    Raises:
+        MofoError: a list cannot be read.
+    """
+    base = str(source.folder if source.videos is None else source.videos)
+    lists = _lists(source) if source.is_folder else [source.path]
+    labels: set[str] = set()
+    root = Root(base)
+    for video in _rows(lists, base, []):
+        labels |= {name for _, name in video.labels}
+        root.add(video.path)
+    found = Found(root.path)
+    numbers = {int(label) for label in labels if _NUMBER.fullmatch(label)}
+    # Names in the order of their numbers, those included that have no video in this list.
+    if numbers and len(numbers) == len(labels):
+        found.classes = {LABEL: tuple(map(str, range(max(numbers) + 1)))}
+
+    def rows(problems: Problems) -> Iterator[Video]:
+        for video in _rows(lists, base, problems):
+            yield replace(video, key=found.key(video.path))
+
+    return found, rows
+
+
+def _rows(lists: Sequence[Path], base: str, problems: Problems) -> Iterator[Video]:
+    """The lines; keys are still empty."""
+    told: dict[str | None, tuple[tuple[str, str], ...]] = {None: ()}
+    for path in lists:
+        split = split_of(path)
+        for count, (number, line) in enumerate(each_line(path)):
+            if not count and _ROW.fullmatch(line):
+                raise MofoError(
+                    f"{path}: line {number} seems to be path, label and split ({line[:60]!r}): "
+                    "put a line above it that names the columns, path,label,split"
+                )
+            match = _LINE.fullmatch(line) or _BARE.fullmatch(line)
+            if match is None:
+                where = f"{path}, line {number}"
+                problems.append((where, f"expected a path and a class: {line[:60]!r}"))
+                continue
+            file = os.path.normpath(os.path.join(base, os.path.expanduser(match[1].strip())))
+            label = _label(match[2] or "")
+            if label not in told:
+                told[label] = ((LABEL, str(label)),)
+            yield Video(file, "", told[label], split=split)
+
+
+def split_of(path: Path) -> str | None:
+    """The split that the name of a list tells, such as "validation" for ``k400_val_list.txt``."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    return next((SPLITS[word] for word in words if word in SPLITS), None)
+
+
+def _label(text: str) -> str | None:
+    """What follows the path: the class, if there is one."""
+    parts = re.split(r"[\s,;]+", text.strip())
+    if not all(re.fullmatch(r"-?\d+", part) for part in parts):
+        return text.strip(" \t,;\"'") or None
+    if parts[-1] == "-1":  # VideoMAE V2's "0 -1": first frame, and "all" for their number
+        return None
+    return parts[-1].lstrip("0") or "0"
+
+
+def _lists(source: Source) -> list[Path]:
+    """The lists of a folder that have a split in their names."""
+    paths = [path for path in source.files if path.suffix.lower() in (".csv", ".txt")]
+    return [path for path in paths if split_of(path) and _is_list(first_line(path))]
+
+
+def _is_list(line: str) -> bool:
+    match = _LINE.fullmatch(line)
+    if match:
+        return True
+    return bool(_BARE.fullmatch(line)) and "/" in line

@@ -1,0 +1,333 @@
+"""Embedding: features of videos as tables for other programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from mofo.datasets.catalog import Catalog, Video, read_catalog
+from mofo.evaluation.feature_settings import FeatureSettings, Work
+from mofo.evaluation.features import Features, extract, readable
+from mofo.evaluation.frozen import open_encoder
+from mofo.evaluation.views import EvaluationError
+from mofo.motion.parts import COMPRESSION, replaced
+from mofo.types import SettingsError
+
+_ABOUT = "_about.json"  # by the underscore readers of Parquet folders pass over it
+_META = b"mofo"
+_OWN = ("path", "key", "start", "end", "split", "group", "feature", "inside")
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Features in memory.
+
+    Attributes:
+        videos: V of them, in the order of the catalog.
+        feature: float32 (V, D), or float16 (V, N, D) of tokens.
+        inside_VN: bool, tokens inside the motion area; no columns where features are pooled.
+        failures: ``(path, reason)`` of the videos that cannot be read.
+        about: everything that the features depend on.
+    """
+
+    videos: tuple[Video, ...]
+    feature: np.ndarray
+    inside_VN: np.ndarray
+    failures: tuple[tuple[str, str], ...]
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedReport:
+    """What was written.
+
+    Attributes:
+        main: whether this is the process that speaks.
+        path: file or folder.
+        videos: rows in it.
+        shape: of one feature.
+        failures: ``(path, reason)`` of the videos that are left out.
+    """
+
+    main: bool
+    path: Path
+    videos: int
+    shape: tuple[int, ...]
+    failures: tuple[tuple[str, str], ...]
+
+
+def embed(
+    checkpoint: str | Path,
+    sources: str | Path | Sequence[str | Path],
+    *,
+    split: str | None = None,
+    cache: str | Path | None = None,
+    batch: int = 16,
+    workers: int = 4,
+    precision: str = "auto",
+    progress: bool = False,
+    **settings: Any,
+) -> Embedding:
+    """Features of videos, in memory.
+
+    Args:
+        checkpoint: of a pre-training or a fine-tuning, or a run.
+        sources: videos, see ``read_catalog``.
+        split: only videos of this split.
+        cache: folder that keeps features for the next time.
+        batch, workers, precision, progress: see ``Work``.
+        settings: ``layer``, ``pool``, ``clips``, ``sampling``, ``stride``, ``areas``, see
+            ``FeatureSettings``.
+
+    Raises:
+        CheckpointError, SettingsError, StoreError, MofoError: what is wrong, in one line.
+        EvaluationError: no video of the split, or none that can be read.
+    """
+    work = Work(batch=batch, workers=workers, precision=precision, progress=progress)
+    with _extracted(checkpoint, sources, split, cache, work, settings) as (_, features, failures):
+        blocks = list(features.blocks())
+        return Embedding(
+            features.videos,
+            np.concatenate([feature for _, feature, _ in blocks]),
+            np.concatenate([inside_RN for _, _, inside_RN in blocks]),
+            failures,
+            features.about,
+        )
+
+
+def write_embedding(
+    checkpoint: str | Path,
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    split: str | None = None,
+    cache: str | Path | None = None,
+    batch: int = 16,
+    workers: int = 4,
+    precision: str = "auto",
+    progress: bool = False,
+    **settings: Any,
+) -> EmbedReport:
+    """Features of videos, as a file.
+
+    Columns: path, key, start, end (seconds, of the stretch), split, group, one for each kind of
+    label, feature; with tokens also inside. Broken off, the same call goes on.
+
+    Args:
+        out: ``.parquet``: one file, tokens flattened (their shape is in the metadata); ``.npz``:
+            NumPy's, all in memory at once; anything else: a folder of Parquet files.
+        checkpoint, sources, split, cache, batch, workers, precision, progress, settings: see
+            ``embed``; without a cache, finished parts wait beside ``out`` until it is complete.
+
+    Raises:
+        SettingsError: ``out`` exists and is something else; the others as ``embed``.
+    """
+    out = Path(out)
+    writer = _writer(out)
+    _check_free(out)
+    beside = out.with_name(f".{out.name}.parts")
+    work = Work(batch=batch, workers=workers, precision=precision, progress=progress)
+    found = _extracted(checkpoint, sources, split, cache or beside, work, settings)
+    with found as (accelerator, features, failures):
+        if accelerator.is_main_process:
+            try:
+                out.parent.mkdir(parents=True, exist_ok=True)
+                writer(features, out)
+            except OSError as error:
+                raise SettingsError(f"{out}: cannot be written: {error.strerror}") from None
+            if cache is None:
+                shutil.rmtree(beside, ignore_errors=True)
+        accelerator.wait_for_everyone()
+        return EmbedReport(
+            main=accelerator.is_main_process,
+            path=out,
+            videos=len(features),
+            shape=features.shape,
+            failures=failures,
+        )
+
+
+def chosen(catalog: Catalog, split: str | None) -> tuple[Video, ...]:
+    """The videos of a split; all without one.
+
+    Raises:
+        EvaluationError: there are none: which splits there are.
+    """
+    if split is None:
+        videos = tuple(catalog.videos)
+    else:
+        videos = tuple(video for video in catalog if video.split == split)
+    if videos:
+        return videos
+    if not len(catalog):
+        name, reason = catalog.problems[0]
+        raise EvaluationError(f"{name}: {reason}; there is no other video")
+    names = [video.split for video in catalog if video.split]
+    there = ", ".join(f"{name} ({names.count(name)})" for name in dict.fromkeys(names))
+    raise EvaluationError(
+        f"no video of the split {split!r}: the sources have {there}"
+        if there
+        else f"no video of the split {split!r}: the sources do not say which video is of which "
+        "split; add a column split (train, validation, test)"
+    )
+
+
+@contextlib.contextmanager
+def cache_folder(cache: str | Path | None, accelerator: Accelerator) -> Iterator[Path]:
+    """The folder of a cache; without one a temporary one, the same in all processes."""
+    if cache is not None:
+        yield Path(cache)
+        return
+    place = [tempfile.mkdtemp(prefix="mofo-features-") if accelerator.is_main_process else ""]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(place)
+    try:
+        yield Path(place[0])
+    finally:
+        if accelerator.is_main_process:
+            shutil.rmtree(place[0], ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _extracted(
+    checkpoint: str | Path,
+    sources: str | Path | Sequence[str | Path],
+    split: str | None,
+    cache: str | Path | None,
+    work: Work,
+    settings: dict[str, Any],
+) -> Iterator[tuple[Accelerator, Features, tuple[tuple[str, str], ...]]]:
+    wanted = _settings(settings)
+    encoder = open_encoder(checkpoint)
+    catalog = read_catalog([sources] if isinstance(sources, str | Path) else list(sources))
+    videos = chosen(catalog, split)
+    accelerator = work.engine()
+    with cache_folder(cache, accelerator) as folder:
+        features = readable(extract(encoder, videos, wanted, cache=folder, work=work))
+        yield accelerator, features, (*catalog.problems, *features.failures)
+        accelerator.wait_for_everyone()  # before the folder goes
+
+
+def _settings(options: dict[str, Any]) -> FeatureSettings:
+    try:
+        return FeatureSettings(**options)
+    except TypeError as error:
+        raise SettingsError(f"features: {error}") from None
+
+
+def _writer(out: Path) -> Callable[[Features, Path], None]:
+    by_ending = {".parquet": _write_parquet, ".npz": _write_npz, "": _write_folder}
+    if out.suffix.lower() not in by_ending:
+        raise SettingsError(f"{out}: give FILE.parquet, FILE.npz, or a folder's name without a dot")
+    return by_ending[out.suffix.lower()]
+
+
+def _check_free(out: Path) -> None:
+    if out.is_dir() and out.suffix:
+        raise SettingsError(f"{out}: is a folder")
+    if out.is_file() and not out.suffix:
+        raise SettingsError(f"{out}: is a file, not a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / _ABOUT).is_file():
+        raise SettingsError(f"{out}: is a folder with other things in it: name an empty one")
+
+
+def _write_parquet(features: Features, out: Path) -> None:
+    with (
+        replaced(out, flush=True) as half,
+        pq.ParquetWriter(half, _schema(features), compression=COMPRESSION) as file,
+    ):
+        for table in _tables(features):
+            file.write_table(table)
+
+
+def _write_folder(features: Features, out: Path) -> None:
+    half = out.with_name(f".{out.name}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir()
+    for number, table in enumerate(_tables(features)):
+        pq.write_table(table, half / f"part-{number:05d}.parquet", compression=COMPRESSION)
+    (half / _ABOUT).write_text(json.dumps(features.about, indent=1), encoding="utf-8")
+    shutil.rmtree(out, ignore_errors=True)  # only ever an earlier one of ours
+    half.rename(out)
+
+
+def _write_npz(features: Features, out: Path) -> None:
+    blocks = list(features.blocks())
+    columns = _columns(features.videos, _heads(features.videos))
+    arrays: dict[str, Any] = {
+        name: np.array([np.nan if v is None else v for v in values], np.float64)
+        if name in ("start", "end")
+        else np.array([";".join(v) if isinstance(v, list) else v or "" for v in values], np.str_)
+        for name, values in columns.items()
+    }
+    arrays["feature"] = np.concatenate([feature for _, feature, _ in blocks])
+    if len(features.shape) == 2:
+        arrays["inside"] = np.concatenate([inside_RN for _, _, inside_RN in blocks])
+    arrays["about"] = np.array(json.dumps(features.about))
+    with replaced(out, flush=True) as half, half.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _tables(features: Features) -> Iterator[pa.Table]:
+    schema, heads = _schema(features), _heads(features.videos)
+    for videos, feature, inside_RN in features.blocks():
+        arrays: dict[str, Any] = dict(_columns(videos, heads))
+        kind = schema.field("feature").type
+        arrays["feature"] = pa.FixedSizeListArray.from_arrays(pa.array(feature.ravel()), type=kind)
+        if "inside" in schema.names:
+            kind = schema.field("inside").type
+            flat = pa.array(inside_RN.ravel())
+            arrays["inside"] = pa.FixedSizeListArray.from_arrays(flat, type=kind)
+        yield pa.table([pa.array(arrays[f.name], f.type) for f in schema], schema=schema)
+
+
+def _schema(features: Features) -> pa.Schema:
+    text, seconds = pa.string(), pa.float64()
+    heads = _heads(features.videos)
+    whole = len(features.shape) == 2
+    number = pa.float16() if whole else pa.float32()
+    fields = [
+        ("path", text), ("key", text), ("start", seconds), ("end", seconds), ("split", text),
+        ("group", text),
+        *((column, pa.list_(text) if several else text) for column, several in heads.values()),
+        ("feature", pa.list_(number, int(np.prod(features.shape)))),
+        *([("inside", pa.list_(pa.bool_(), features.shape[0]))] if whole else []),
+    ]  # fmt: skip
+    about = {**features.about, "shape": list(features.shape)}
+    return pa.schema(fields, metadata={_META: json.dumps(about)})
+
+
+def _heads(videos: Sequence[Video]) -> dict[str, tuple[str, bool]]:
+    """Kinds of labels: name of the column, and whether any video has several of that kind."""
+    found: dict[str, bool] = {}
+    for video in videos:
+        names = [head for head, _ in video.labels]
+        for head in names:
+            found[head] = found.get(head, False) or names.count(head) > 1
+    return {
+        head: (f"label_{head}" if head in _OWN else head, several)
+        for head, several in found.items()
+    }
+
+
+def _columns(videos: Sequence[Video], heads: dict[str, tuple[str, bool]]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {
+        name: [getattr(video, name) for video in videos]
+        for name in ("path", "key", "start", "end", "split", "group")
+    }
+    for head, (column, several) in heads.items():
+        rows = [[name for each, name in video.labels if each == head] for video in videos]
+        columns[column] = rows if several else [row[0] if row else None for row in rows]
+    return columns

@@ -1,0 +1,250 @@
+"""The local engine: worker processes that may die without taking the run along.
+
+Each worker has a pipe of its own, so it is always known which video a dead one was working on,
+and no lock is shared that a killed worker could hold for ever. (Pools of one queue for all workers
+lose track of a task whose worker dies in the moment of taking it.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from ctypes import c_int64
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import RawArray
+from typing import Any
+
+from mofo.motion.detect_worker import Outcome, Task, do, end_with_parent, one_thread
+from mofo.types import MofoError
+
+_BEAT = 0.5  # seconds between two looks at the workers
+_FALSE_STARTS = 3  # processes in a row that end before they could take a task
+_READY = "ready"
+
+
+class LocalPool:
+    """Runs tasks in ``workers`` processes, each of which takes one after the other.
+
+    Processes are spawned, not forked: a fork copies locks that other threads hold. Tasks are
+    fetched when a worker is free, so a million of them are never in memory.
+
+    Args:
+        workers: processes, at least 1.
+        stall: give a video up that makes no progress for so many seconds (it is counted every 32
+            frames); None waits for ever.
+        work: what is done with a task: a function of a module, so that processes can import it.
+    """
+
+    def __init__(
+        self, workers: int, stall: float | None = None, work: Callable[..., Outcome] = do
+    ) -> None:
+        # Frames done of the video that each worker has. Plain shared memory, one writer each.
+        shared = RawArray(c_int64, workers)
+        self._workers = [_Worker(number, shared, work) for number in range(workers)]
+        self._stall = stall
+        self._false_starts = 0
+
+    @property
+    def frames(self) -> int:
+        """Frames done so far of the videos that are being worked on."""
+        return sum(worker.frames() for worker in self._workers)
+
+    def run(self, tasks: Iterator[Task]) -> Iterator[Outcome | None]:
+        """Outcomes as they come, in no order; None now and then, so that the caller can look up.
+
+        Raises:
+            MofoError: no worker process can start.
+        """
+        again: deque[Task] = deque()
+        try:
+            while True:
+                for worker in self._workers:
+                    task = None
+                    if worker.task is None:
+                        task = again.popleft() if again else next(tasks, None)
+                    if task is not None:
+                        worker.give(task)
+                busy = [worker for worker in self._workers if worker.task is not None]
+                if not busy:
+                    return
+                wait([worker.sign() for worker in busy], timeout=_BEAT)
+                for worker in busy:
+                    yield from self._listen(worker, again)
+                yield None
+        finally:
+            for worker in self._workers:
+                worker.end()
+
+    def _listen(self, worker: _Worker, again: deque[Task]) -> Iterator[Outcome]:
+        task = worker.task
+        assert task is not None
+        try:
+            for message in worker.messages():
+                if isinstance(message, Outcome):
+                    worker.task = None
+                    yield message
+                    return
+                self._false_starts = 0
+        except (EOFError, OSError):
+            code = worker.end()
+            if worker.ready:
+                yield Outcome(task.key, failure=death(code))
+                return
+            self._false_starts += 1
+            if self._false_starts >= _FALSE_STARTS:
+                raise MofoError(
+                    f"the worker processes cannot start (exit code {code}): a script that calls "
+                    "detect_many needs `if __name__ == '__main__':` around the call, or workers=0"
+                ) from None
+            again.append(task)
+            return
+        if self._stall is not None and worker.stands_still() > self._stall:
+            worker.end()
+            yield Outcome(task.key, failure=f"gave up: no progress for {self._stall:g} seconds")
+
+
+class _Worker:
+    """One worker process at a time, started when there is something to do."""
+
+    def __init__(self, number: int, shared: Any, work: Callable[..., Outcome]) -> None:
+        self._number = number
+        self._work = work
+        self._shared = shared
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._seen = (0, 0.0)
+        self.task: Task | None = None
+        self.ready = False
+
+    def frames(self) -> int:
+        """Frames done of the video at work."""
+        return int(self._shared[self._number]) if self.task is not None else 0
+
+    def give(self, task: Task) -> None:
+        """Hand over the next video, to a new process if the old one died while it was idle."""
+        if self._process is not None and not self._process.is_alive():
+            self.end()
+        if self._pipe is None:
+            self._start()
+        assert self._pipe is not None
+        self.task = task
+        self._shared[self._number] = 0
+        self._seen = (0, time.monotonic())
+        # Broken if it died just now: listening to it will bring that to light.
+        with contextlib.suppress(OSError):
+            self._pipe.send(task)
+
+    def sign(self) -> Connection:
+        """What becomes readable when there is news, death included."""
+        assert self._pipe is not None
+        return self._pipe
+
+    def messages(self) -> Iterator[Any]:
+        """What the process has sent; EOFError when it is dead."""
+        assert self._pipe is not None
+        while self._pipe is not None and self._pipe.poll():
+            message = self._pipe.recv()
+            if message == _READY:
+                self.ready = True
+                # Importing the libraries is not the video's fault.
+                self._seen = (0, time.monotonic())
+            yield message
+
+    def stands_still(self) -> float:
+        """Seconds since the last new frame."""
+        now, frames = time.monotonic(), self.frames()
+        if not self.ready or frames != self._seen[0]:
+            self._seen = (frames, now)
+        return now - self._seen[1]
+
+    def end(self) -> int | None:
+        """Make sure the process is gone; return its exit code. Its task is forgotten.
+
+        Killed rather than asked: an idle one has nothing to lose, and what a busy one writes is
+        renamed into place or not there at all.
+        """
+        code = None
+        if self._process is not None:
+            self._process.join(0.2)  # the pipe closes a moment before the exit code is known
+            self._process.kill()
+            self._process.join()
+            code = self._process.exitcode
+            self._process.close()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = self._pipe = self.task = None
+        return code
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        process = context.Process(
+            target=_serve,
+            args=(theirs, self._shared, self._number, self._work),
+            name=f"mofo-worker-{self._number}",
+            daemon=True,
+        )
+        self.ready = False
+        with stops_held():
+            process.start()
+            self._process = process  # not before: who stops now waits for those that have begun
+        theirs.close()
+
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def stops_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the block ends; in processes started in it, until they ask.
+
+    Ctrl-C goes to all processes of a terminal. A new one must not see it before it can ignore it,
+    and inherits what is blocked here.
+    """
+    # Started together with the first process, multiprocessing's tracker would let both through.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(pipe: Connection, shared: Any, number: int, work: Callable[..., Outcome]) -> None:
+    """The life of a worker process."""
+    for stop in _STOPS:
+        # The parent decides when to stop: batch systems send SIGTERM to everyone.
+        signal.signal(stop, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+    end_with_parent()
+    one_thread()
+
+    def progress(frames: int) -> None:
+        shared[number] += frames
+
+    try:
+        pipe.send(_READY)
+        while True:
+            pipe.send(work(pipe.recv(), progress))
+    except (EOFError, BrokenPipeError):
+        os._exit(0)
+
+
+def death(exitcode: int | None) -> str:
+    """The one-line reason for a worker that ended by itself."""
+    known = {-9: ": out of memory?", -11: ": a crash in a decoder?", -6: ": a crash in a decoder?"}
+    if exitcode is None:
+        return "the worker process died"
+    return f"the worker process died (exit code {exitcode}{known.get(exitcode, '')})"
+
+
+def importing_main() -> bool:
+    """Whether this is a worker process that is only just importing the user's script."""
+    return getattr(multiprocessing.current_process(), "_inheriting", False)

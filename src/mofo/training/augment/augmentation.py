@@ -1,0 +1,141 @@
+"""All augmentation of a batch in order: RandAugment, erasing, mixing; frames and areas alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mofo.clips.batch import ClipBatch
+from mofo.clips.token_area import SPANS, token_area
+from mofo.training.augment.augment_settings import AugmentSettings
+from mofo.training.augment.erasing import Patch, draw_patch, erase
+from mofo.training.augment.mixing import Mix, draw_mix, mix, mix_targets
+from mofo.training.augment.randaugment import Operation, draw_operations, randaugment
+from mofo.training.augment.sample_noise import SampleNoise
+from mofo.types import SettingsError, TokenGrid
+
+
+class Plan(NamedTuple):
+    """What is to happen to each of the B clips of a batch; see the functions that draw it."""
+
+    operations: list[tuple[Operation | None, ...]]
+    patches: list[Patch | None]
+    mixes: list[Mix | None]
+
+
+class Augmented(NamedTuple):
+    """What training gets.
+
+    Attributes:
+        frames_BTHWC: uint8 RGB, as ``Classifier`` takes it: everything is rounded to 8 bits, and
+            the batch stays a quarter of what it would be in floats.
+        inside_BN: bool, tokens inside the motion area.
+        targets: float (B, classes) of each head.
+    """
+
+    frames_BTHWC: Tensor
+    inside_BN: Tensor
+    targets: dict[str, Tensor]
+
+
+class Augmentation:
+    """Augments a batch on the device that it is on.
+
+    The motion area is painted as pixels, goes the same way as the frames, and becomes tokens at the
+    end: a token is inside if any pixel of its patch is. Where nothing moves the frames, that is
+    exactly ``token_area``. What is erased from the frames stays in the area: the motion goes on
+    behind it, and the model is to learn to do without the part that it cannot see.
+
+    Every random number comes from a sample's own noise (``SampleNoise``), so a sample is the same
+    in any batch and process; only the partner it is mixed with is a matter of the batch.
+
+    Args:
+        settings: what is done, and how much of it.
+        grid: the clips' tokens.
+        per: one area for the "clip", or one for each "tubelet"; see ``token_area``.
+
+    Raises:
+        SettingsError: ``per`` is unknown.
+    """
+
+    def __init__(self, settings: AugmentSettings, grid: TokenGrid, per: str = "clip") -> None:
+        if per not in SPANS:
+            raise SettingsError(f"per {per!r} is unknown: choose from {', '.join(SPANS)}")
+        self.settings, self.grid, self.per = settings, grid, per
+        self._pixels = replace(grid, patch=1)
+
+    def plan(self, noise_BN: Tensor) -> Plan:
+        """Draws what is to happen to each clip, on the CPU.
+
+        Args:
+            noise_BN: of the batch. Best before the batch goes to a GPU: there, the call waits for
+                the GPU to have done everything it was given so far.
+        """
+        settings, noise = self.settings, SampleNoise(noise_BN)
+        size = self.grid.width, self.grid.height
+        mixes = [draw_mix(settings, *size, own) for own in noise.generators("mixing")]
+        if len(mixes) % 2:
+            mixes[len(mixes) // 2] = None  # its partner would be itself
+        return Plan(
+            [draw_operations(settings, own) for own in noise.generators("randaugment")],
+            [draw_patch(settings, *size, own) for own in noise.generators("erasing")],
+            mixes,
+        )
+
+    def __call__(
+        self, batch: ClipBatch, targets: dict[str, Tensor], plan: Plan | None = None
+    ) -> Augmented:
+        """The batch as training sees it. The given tensors are not changed.
+
+        Args:
+            batch: clips of the grid's size.
+            targets: float (B, classes) of each head; rows that sum to 1 still do so afterwards.
+            plan: of ``plan``; none: it is drawn now.
+
+        Raises:
+            ValueError: frames, areas, noise or targets of another shape or type.
+        """
+        self._check(batch, targets)
+        plan = self.plan(batch.noise_BN) if plan is None else plan
+        # In bfloat16, a product of matrices would miss by pixels.
+        with torch.no_grad(), torch.autocast(batch.frames_BTHWC.device.type, enabled=False):
+            return self._augmented(batch, targets, plan)
+
+    def _augmented(self, batch: ClipBatch, targets: dict[str, Tensor], plan: Plan) -> Augmented:
+        grid = self.grid
+        area_BsHW = token_area(batch.box_BT4, batch.valid_BT, self._pixels, per=self.per)
+        if self.per == "clip":
+            area_BsHW = area_BsHW[:, :1]  # the same in all time slots
+        frames_BTHWC, area_BsHW = randaugment(batch.frames_BTHWC, area_BsHW, plan.operations)
+        frames_BTHWC = erase(frames_BTHWC, plan.patches)
+        if any(how is not None for how in plan.mixes):
+            frames_BTHWC, area_BsHW = mix(frames_BTHWC, area_BsHW, plan.mixes)
+            targets = mix_targets(targets, plan.mixes)
+        area_Bshpwp = area_BsHW.unflatten(3, (grid.w, -1)).unflatten(2, (grid.h, -1))
+        inside_Bshw = area_Bshpwp.any(5).any(3)
+        inside_BN = inside_Bshw.expand(-1, grid.t, -1, -1).flatten(1)
+        return Augmented(frames_BTHWC, inside_BN, targets)
+
+    def _check(self, batch: ClipBatch, targets: dict[str, Tensor]) -> None:
+        grid, frames = self.grid, batch.frames_BTHWC
+        clips = len(frames)
+        expected = (clips, grid.frames, grid.height, grid.width, 3)
+        if frames.shape != expected or frames.dtype != torch.uint8:
+            raise ValueError(
+                f"augmentation: frames are {frames.dtype} {tuple(frames.shape)} instead of uint8 "
+                f"{expected}"
+            )
+        if batch.noise_BN.shape != (clips, grid.tokens):
+            raise ValueError(
+                f"augmentation: noise is {tuple(batch.noise_BN.shape)} instead of "
+                f"{(clips, grid.tokens)}"
+            )
+        for head, target in targets.items():
+            if target.ndim != 2 or len(target) != clips or not target.is_floating_point():
+                raise ValueError(
+                    f"augmentation: targets of head {head!r} are {target.dtype} "
+                    f"{tuple(target.shape)} instead of float ({clips}, classes)"
+                )

@@ -1,0 +1,167 @@
+"""Tensors of files made by other programs; nothing in a file is ever run.
+
+A ``.pth`` is a pickle, which can run any code when it is opened as it is. Here only tensors,
+numbers, texts and containers come out of it, and ``argparse.Namespace``, in which the VideoMAE
+programs keep their options: a class without any behaviour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from mofo.weights.import_report import WeightsError
+
+CONFIG = "config.json"
+_INSIDE = ("model", "module", "state_dict", "model_state_dict")
+_SHARDS = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_WHOLE = ("model.safetensors", "pytorch_model.bin")
+
+
+class Opened(NamedTuple):
+    """Content of a file or folder.
+
+    Attributes:
+        tensors: float32 where they are floats, on the CPU.
+        config: of a Hugging Face folder; None for a file.
+        args: options of the program that wrote a ``.pth``, as far as it kept them.
+    """
+
+    tensors: dict[str, Tensor]
+    config: dict[str, Any] | None
+    args: dict[str, Any]
+
+
+def open_weights(path: str | Path) -> Opened:
+    """Opens a ``.pth``, ``.bin``, ``.pt`` or ``.safetensors`` file or a Hugging Face folder.
+
+    Raises:
+        WeightsError: one line: no such file, damaged, no weights in it, or a pickle with more in it
+            than data.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _open_folder(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file or folder")
+    content = read_tensors(path)
+    args = content.get("args")
+    options = vars(args) if isinstance(args, argparse.Namespace) else args
+    tensors = _dig(content, path)
+    return Opened(_settled(tensors), None, options if isinstance(options, dict) else {})
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """The content of one file: tensors by name, perhaps with other data around them."""
+    if path.suffix == ".safetensors":
+        try:
+            return dict(load_file(path))
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"{path}: cannot be read: {_first_line(error)}") from None
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(_refused(path, str(error))) from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{path}: is no file of torch, or cut short: {_first_line(error)}"
+        ) from None
+    except (AttributeError, IndexError, UnicodeDecodeError, AssertionError) as error:
+        raise WeightsError(f"{path}: is damaged: {_first_line(error)}") from None
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path}: holds {type(content).__name__}, no tensors by name")
+    return dict(content)
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file.
+
+    Raises:
+        WeightsError: it cannot be read or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise WeightsError(f"{path}: is no JSON: {_first_line(error)}") from None
+
+
+def _open_folder(path: Path) -> Opened:
+    if not (path / CONFIG).is_file():
+        raise WeightsError(
+            f"{path}: has no {CONFIG}, so it is no folder of Hugging Face: name the file of weights"
+        )
+    config = read_json(path / CONFIG)
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path / CONFIG}: holds no settings")
+    tensors: dict[str, Any] = {}
+    index = next((path / name for name in _SHARDS if (path / name).is_file()), None)
+    if whole := next((path / name for name in _WHOLE if (path / name).is_file()), None):
+        tensors = read_tensors(whole)
+    elif index is not None:
+        content = read_json(index)
+        places = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(places, dict):
+            raise WeightsError(f"{index}: names no files")
+        for name in sorted(set(map(str, places.values()))):
+            # Only files of this folder: an index is not to lead anywhere else.
+            tensors |= read_tensors(path / Path(name).name)
+    else:
+        raise WeightsError(f"{path}: has neither {' nor '.join(_WHOLE)}")
+    return Opened(_settled(_dig(tensors, path)), config, {})
+
+
+def _dig(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """The tensors, which lie in the file itself or under one of some usual names."""
+    for name in _INSIDE:
+        inner = content.get(name)
+        if isinstance(inner, Mapping) and any(isinstance(t, Tensor) for t in inner.values()):
+            content = inner
+            break
+    tensors = {str(name): t for name, t in content.items() if isinstance(t, Tensor)}
+    if not tensors:
+        names = ", ".join(map(str, list(content)[:3])) or "nothing"
+        raise WeightsError(f"{path}: no tensors in it, but {names}")
+    return tensors
+
+
+def _settled(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Floats as float32, each tensor with its own memory."""
+    dense = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    return {
+        name: t if t.untyped_storage().nbytes() == t.nbytes else t.clone()
+        for name, t in dense.items()
+    }
+
+
+def _refused(path: Path, said: str) -> str:
+    if "Unsupported global" in said or "GLOBAL" in said or "Unsupported class" in said:
+        what = said.partition("GLOBAL ")[2].split()[:1]
+        name = what[0] if what else "code"
+        return (
+            f"{path}: refused, because it holds more than data ({name}), which could run anything: "
+            'if you trust it, write its tensors alone with python -c "import torch; torch.save('
+            "{'model': torch.load('IN', weights_only=False)['model']}, 'OUT')\""
+        )
+    # What torch says before that is advice to run whatever is in the file.
+    reason = said.rpartition("WeightsUnpickler error:")[2].strip() or "nothing in it can be read"
+    first = reason.splitlines()[0].strip()[:160]
+    return f"{path}: is no file of torch with tensors alone, or damaged: {first}"
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+    return (text.splitlines() or [type(error).__name__])[0][:160]

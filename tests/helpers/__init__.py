@@ -1,0 +1,1 @@
+"""What several tests need: clips, data sets, models and runs made for them."""
