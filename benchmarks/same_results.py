@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mofo.models.settings import ModelSettings
 from torch import Tensor, nn
 
 from mofo.masking import MaskSettings, make_mask, running_cell_mask
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.mae import MaskedAutoencoder
+from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
 
 TOLERANCE = 1e-5
