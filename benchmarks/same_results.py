@@ -14,18 +14,26 @@ import argparse
 import hashlib
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mofo.evaluation.embed import embed
+from mofo.evaluation.evaluate import evaluate
+from mofo.evaluation.predict import load
 from mofo.masking import MaskSettings, make_mask, running_cell_mask
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
+from mofo.models.saved_settings import plain_classifier
+from mofo.training.checkpoint import CheckpointFolder
 from mofo.types import TokenGrid
+from mofo.video.writer import VideoWriter
 
 TOLERANCE = 1e-5
 GRID = TokenGrid(8, 64, 96)
@@ -120,10 +128,94 @@ def classifiers() -> Any:
     return results
 
 
+def write_videos(folder: Path, videos: int = 7, frames: int = 24) -> Path:
+    """Videos of a bright square that moves over noise, and their table; labels go round."""
+    rng = np.random.default_rng(4)
+    rows = ["path,label"]
+    for number in range(videos):
+        ground_HWC = rng.integers(40, 140, (80, 120, 3), np.uint8)
+        with VideoWriter(folder / f"{number}.mp4", crf=8) as video:
+            for t in range(frames):
+                frame_HWC = ground_HWC.copy()
+                x, y = (8 + number * 9 + 2 * t) % 96, 10 + (number * 13 + t) % 46
+                frame_HWC[y : y + 22, x : x + 22] = (230, 220, 30 * number)
+                video.write(frame_HWC)
+        rows.append(f"{number}.mp4,class {number % 3}")
+    (folder / "list.csv").write_text("\n".join(rows) + "\n")
+    return folder / "list.csv"
+
+
+def write_model(folder: Path) -> Path:
+    """A run's folder with a classifier that has learned nothing, and tells clips apart."""
+    size = ModelSettings.named("nano", grid=GRID)
+    settings = ClassifierSettings(classes={"label": 3}, model=size, per="tubelet")
+    model = randomise(Classifier(settings))
+    with torch.no_grad():
+        model.head.linear["label"].weight.mul_(20)
+    facts = {
+        "kind": "finetune",
+        "classifier": plain_classifier(settings),
+        "classes": {"label": [f"class {number}" for number in range(3)]},
+        "sampling": {"sampling": "dense", "stride": 2, "areas": "dis"},
+        "settings": {},
+    }
+    CheckpointFolder(folder / "checkpoints", 1).save(1, model.state_dict(), {}, facts, 0.5)
+    return folder
+
+
+def features() -> Any:
+    """Features of videos; "codec" and "dis" change with the detection of motion."""
+    cases: dict[str, dict[str, Any]] = {
+        "mean": {},
+        "first layer": {"layer": 1},
+        "two clips": {"clips": 2, "sampling": "segments"},
+        "tokens": {"pool": "tokens"},
+        "inside, codec": {"pool": "inside", "areas": "codec"},
+        "both, dis": {"pool": "both", "areas": "dis"},
+    }
+    with tempfile.TemporaryDirectory() as name:
+        videos, model = write_videos(Path(name)), write_model(Path(name) / "run")
+        return {
+            case: numbers(torch.from_numpy(embed(model, videos, workers=0, **options).feature), 20)
+            for case, options in cases.items()
+        }
+
+
+def evaluation() -> Any:
+    """An evaluation with each provenance of motion; "dis" and those of others change with it."""
+    results = {}
+    with tempfile.TemporaryDirectory() as name:
+        videos, model = write_videos(Path(name)), write_model(Path(name) / "run")
+        for areas in ("none", "centre", "dis", "shuffled"):
+            content = evaluate(model, videos, split="all", areas=areas, views=(2, 3), workers=0)
+            head = content.heads["label"]
+            results[areas] = {
+                "measures": {name: [*map(float, value)] for name, value in head.measures.items()},
+                "confusion": [list(cell) for cell in head.confusion],
+                "videos": [[row.name, row.predicted, row.rank] for row in head.videos],
+            }
+    return results
+
+
+def logits() -> Any:
+    """Probabilities of a video's classes, from several views."""
+    with tempfile.TemporaryDirectory() as name:
+        videos, model = write_videos(Path(name)), write_model(Path(name) / "run")
+        results = {}
+        for areas in ("none", "centre", "dis"):
+            prediction = load(model).predict(videos.parent / "4.mp4", areas=areas)
+            classes = sorted(prediction.heads["label"], key=lambda score: score.name)
+            results[areas] = [float(f"{score.probability:.9g}") for score in classes]
+        return results
+
+
 SUBJECTS: dict[str, Callable[[], Any]] = {
     "masks": masks,
     "pretraining": pretraining,
     "classifiers": classifiers,
+    "features": features,
+    "evaluation": evaluation,
+    "logits": logits,
 }
 
 
