@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import errno
 import importlib
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (without the program's name) and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _main(words)
+        code = _with_plugins(words)
         sys.stdout.flush()  # a closed pipe is to show here, not at the interpreter's end
         return code
     except BrokenPipeError:
@@ -48,6 +49,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         # when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _with_plugins(words: list[str]) -> int:
+    """``--plugin NAME``, anywhere and as often as wanted, is not the verb's business."""
+    names = []
+    while (at := _index(words, "--plugin")) is not None:
+        word = words.pop(at)
+        name = word[len("--plugin=") :] if "=" in word else words.pop(at) if words[at:] else ""
+        if not name:
+            print("mofo: --plugin needs the name of a module or a .py file", file=sys.stderr)
+            return 2
+        names.append(name)
+    if not names:
+        return _main(words)
+    from mofo.registry import use_plugins
+    from mofo.types import SettingsError
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(use_plugins(names))
+        except SettingsError as error:
+            return _fail(words[0] if words else "", str(error), 2)
+        return _main(words)
+
+
+def _index(words: list[str], option: str) -> int | None:
+    fits = (at for at, word in enumerate(words) if word.partition("=")[0] == option)
+    return next(fits, None)
 
 
 def _main(words: list[str]) -> int:
@@ -134,7 +163,8 @@ def overview() -> str:
         "usage: mofo VERB ...\n\n"
         "Motion-focused self-supervised video learning.\n\n"
         f"verbs:\n{verbs}\n"
-        "`mofo VERB --help` explains a verb; `mofo --version` tells the version.\n\n"
+        "`mofo VERB --help` explains a verb; `mofo --version` tells the version.\n"
+        "`--plugin MODULE or FILE.py`, with any verb, adds kinds of your own.\n\n"
         "example:\n  mofo detect videos/ --out areas\n"
     )
 

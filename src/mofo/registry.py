@@ -7,18 +7,33 @@
 
     FUSIONS["mean"]   # the class; an unknown name is a SettingsError with the nearest known one
 
-Kinds can be registered from outside this package in the same way, before they are used.
+Kinds are registered from outside of this package in the same way, in a *plugin*: a module or a
+``.py`` file that every process of a run imports before it looks a kind up, worker processes too.
+
+    mofo detect videos/ --out areas --flow mine --plugin my_flow.py     (any verb)
+    MOFO_PLUGINS=my_flow.py:my_package.fusions mofo ...                 (separated as in PATH)
+
+Installed packages name their modules in the entry-point group ``mofo.plugins``. In Python, import
+the module; ``use_plugins`` makes worker processes do so, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import importlib
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from mofo.types import SettingsError
 
 T = TypeVar("T")
+
+PLUGINS_VARIABLE = "MOFO_PLUGINS"
+PLUGINS_GROUP = "mofo.plugins"
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -87,6 +102,88 @@ class Registry(Mapping[str, T], Generic[T]):
         load, self._load = self._load, None
         if load is not None:
             load()
+        load_plugins()
+
+
+def plugins() -> tuple[str, ...]:
+    """The plugins named so far, in order: modules, or absolute paths of ``.py`` files."""
+    names = os.environ.get(PLUGINS_VARIABLE, "").split(os.pathsep)
+    return tuple(dict.fromkeys(_absolute(name.strip()) for name in names if name.strip()))
+
+
+@contextlib.contextmanager
+def use_plugins(names: Iterable[str]) -> Iterator[None]:
+    """Imports plugins, and names them to all processes that are started inside the block.
+
+    Raises:
+        SettingsError: one cannot be imported.
+    """
+    before = os.environ.get(PLUGINS_VARIABLE)
+    several = dict.fromkeys([*plugins(), *map(_absolute, names)])
+    if several:
+        os.environ[PLUGINS_VARIABLE] = os.pathsep.join(several)
+    try:
+        if several:
+            load_plugins()
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(PLUGINS_VARIABLE, None)
+        else:
+            os.environ[PLUGINS_VARIABLE] = before
+
+
+def load_plugins(names: Iterable[str] = ()) -> None:
+    """Imports what the environment and installed packages name, each once.
+
+    Args:
+        names: further ones. A worker process gets those of its parent: what it inherited may be
+            the environment of an earlier time.
+
+    Raises:
+        SettingsError: one cannot be imported.
+    """
+    if PLUGINS_GROUP not in _imported:
+        from importlib.metadata import entry_points
+
+        _imported.add(PLUGINS_GROUP)
+        for entry in entry_points(group=PLUGINS_GROUP):
+            _import(entry.module)
+    for name in (*plugins(), *names):
+        _import(name)
+
+
+_imported: set[str] = set()  # plugins that this process has imported, or is importing
+
+
+def _import(name: str) -> None:
+    if name in _imported:
+        return
+    _imported.add(name)
+    file = Path(name) if name.endswith(".py") else None
+    try:
+        if file is None:
+            importlib.import_module(name)
+            return
+        main = getattr(sys.modules.get("__main__"), "__file__", None)
+        if main is not None and Path(main).absolute() == file:
+            return  # a script that names itself
+        if not file.is_file():
+            raise FileNotFoundError("no such file")
+        # By its name rather than its path: what it defines can then be sent to other processes.
+        if str(file.parent) not in sys.path:
+            sys.path.append(str(file.parent))
+        module = importlib.import_module(file.stem)
+        if Path(module.__file__ or "").absolute() != file:
+            raise ImportError(f"{file.stem!r} is the name of another module: rename the file")
+    except Exception as error:
+        _imported.discard(name)
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SettingsError(f"plugin {name}: cannot be imported ({said})") from error
+
+
+def _absolute(name: str) -> str:
+    return str(Path(name).absolute()) if name.endswith(".py") else name
 
 
 def choice(noun: str, name: str, names: Iterable[str]) -> str:

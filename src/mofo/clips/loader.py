@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.dataset import ClipDataset
+from mofo.registry import load_plugins, plugins
 from mofo.types import MofoError
 
 
@@ -57,7 +58,7 @@ def batches(
         num_workers=workers,
         collate_fn=partial(_collate, together),
         pin_memory=pin,
-        worker_init_fn=_begin if workers else None,
+        worker_init_fn=partial(_begin, plugins()) if workers else None,
         multiprocessing_context=_context() if workers else None,
         generator=torch.Generator(),  # else it draws the workers' seed from torch's global one
     )
@@ -101,7 +102,8 @@ def _context() -> Any:
     return context
 
 
-def _begin(worker: int) -> None:
+def _begin(plugin_names: Sequence[str], worker: int) -> None:
+    load_plugins(plugin_names)
     # There are as many workers as processors; threads on top would only get in each other's way.
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from ctypes import c_int64
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -22,6 +22,7 @@ from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
 from mofo.motion.detect_worker import Outcome, Task, do, end_with_parent, one_thread
+from mofo.registry import load_plugins, plugins
 from mofo.types import MofoError
 
 _BEAT = 0.5  # seconds between two looks at the workers
@@ -187,7 +188,7 @@ class _Worker:
         self._pipe, theirs = context.Pipe()
         process = context.Process(
             target=_serve,
-            args=(theirs, self._shared, self._number, self._work),
+            args=(theirs, self._shared, self._number, self._work, plugins()),
             name=f"mofo-worker-{self._number}",
             daemon=True,
         )
@@ -217,7 +218,13 @@ def stops_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(pipe: Connection, shared: Any, number: int, work: Callable[..., Outcome]) -> None:
+def _serve(
+    pipe: Connection,
+    shared: Any,
+    number: int,
+    work: Callable[..., Outcome],
+    plugin_names: Sequence[str],
+) -> None:
     """The life of a worker process."""
     for stop in _STOPS:
         # The parent decides when to stop: batch systems send SIGTERM to everyone.
@@ -225,6 +232,7 @@ def _serve(pipe: Connection, shared: Any, number: int, work: Callable[..., Outco
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     end_with_parent()
     one_thread()
+    load_plugins(plugin_names)
 
     def progress(frames: int) -> None:
         shared[number] += frames

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mofo.motion.detect_worker import Outcome, Task, do, one_thread
+from mofo.registry import load_plugins, plugins
 from mofo.types import MofoError
 
 
@@ -38,7 +39,7 @@ class RayPool:
         try:
             while True:
                 while len(flying) < 2 * self._workers and (task := next(tasks, None)):
-                    flying[remote.remote(task)] = task
+                    flying[remote.remote(task, plugins())] = task
                 if not flying:
                     break
                 finished, _ = ray.wait(list(flying), timeout=0.5)
@@ -57,6 +58,7 @@ class RayPool:
                 ray.shutdown()
 
 
-def _do(task: Task) -> Outcome:
+def _do(task: Task, plugin_names: Sequence[str]) -> Outcome:
     one_thread()
+    load_plugins(plugin_names)
     return do(task)
