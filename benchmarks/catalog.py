@@ -67,7 +67,7 @@ listed = clock() - started
 cache = IndexCache()
 started = clock()
 for video in catalog:
-    first, stop = cache.get(video.path).stretch(video.start, video.end)
+    first, stop = cache.get(video.path).segment(video.start, video.end)
     assert first < stop
 indexed = clock() - started
 path = catalog[0].path

@@ -25,9 +25,9 @@ from mofo.training.checkpoint import CheckpointError, CheckpointFolder
 from mofo.training.saved_models import open_classifier
 from mofo.training.unreadable import TooManyUnreadableError
 from mofo.types import MofoError, SettingsError, StoreError
+from mofo.video.clip import Segment
 from mofo.video.index import index_frames
 from mofo.video.picture import crop_picture
-from mofo.video.segment import Stretch
 
 NAMES = CLASSES["label"]
 
@@ -104,7 +104,7 @@ def by_hand(run, table):
 
 def stretch_area(path, start):
     part = partial(
-        Stretch, index=index_frames(path), start=start, stop=start + 7, look=lambda n, f: None
+        Segment, index=index_frames(path), start=start, stop=start + 7, on_frame=lambda n, f: None
     )
     return analyse(path, DetectSettings(flow="dis"), reader=part)
 

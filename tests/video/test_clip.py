@@ -13,10 +13,9 @@ import pytest
 from helpers.numbered import number_of, write_numbered
 from mofo.types import VideoError
 from mofo.video import clip as clip_module
-from mofo.video.clip import IndexMismatchError, read_frames
+from mofo.video.clip import IndexMismatchError, Segment, read_frames
 from mofo.video.index import FrameIndex, Source, index_frames
 from mofo.video.reader import VideoReader
-from mofo.video.segment import Stretch
 
 UNEVEN = np.cumsum([17 + 40 * (i % 3) + 100 * (i == 20) for i in range(60)]).tolist()
 KINDS: dict[str, Callable[[Path], Path]] = {
@@ -339,22 +338,22 @@ def test_no_file_stays_open(made):
 
 
 @pytest.mark.parametrize("kind", ["h264, B-frames", "h264, avi", "h264, rotated", "mpeg4, mp4"])
-def test_stretch_reads_like_a_reader(made, kind):
+def test_a_segment_reads_like_a_reader(made, kind):
     path = made(kind)
     index = index_frames(path)
-    looked: list[int] = []
+    seen: list[int] = []
     options = {"colour": "gray", "motion_vectors": True}
     with VideoReader(path, **options) as reader:
         expected = list(reader)[20:50]
-    with Stretch(
-        str(path), index=index, start=20, stop=50, look=lambda n, _: looked.append(n), **options
-    ) as stretch:
-        found = list(stretch)
-    assert (stretch.info.width, stretch.info.height) == (reader.info.width, reader.info.height)
-    assert (stretch.info.codec, stretch.info.rotation) == (reader.info.codec, reader.info.rotation)
-    assert stretch.info.frames == 30
-    assert stretch.size == reader.size
-    assert sorted(looked) == list(range(20, 50))
+    with Segment(
+        str(path), index=index, start=20, stop=50, on_frame=lambda n, _: seen.append(n), **options
+    ) as segment:
+        found = list(segment)
+    assert (segment.info.width, segment.info.height) == (reader.info.width, reader.info.height)
+    assert (segment.info.codec, segment.info.rotation) == (reader.info.codec, reader.info.rotation)
+    assert segment.info.frames == 30
+    assert segment.size == reader.size
+    assert sorted(seen) == list(range(20, 50))
     assert len(found) == len(expected)
     for mine, theirs in zip(found, expected, strict=True):
         assert (mine.index, mine.kind, mine.key) == (theirs.index, theirs.kind, theirs.key)

@@ -53,12 +53,12 @@ def test_key_before():
     (0.05, 0.13, (2, 4)), (1.0, None, (25, 50)), (None, 1.0, (0, 25)), (1.98, 9.0, (50, 50)),
     (0.05, 0.06, (2, 2)), (7.0, 9.0, (50, 50)),
 ])  # fmt: skip
-def test_stretch(start, end, expected):
-    assert index(range(1000, 1200, 4)).stretch(start, end) == expected  # first frame at 10 s
+def test_segment(start, end, expected):
+    assert index(range(1000, 1200, 4)).segment(start, end) == expected  # first frame at 10 s
 
 
 @pytest.mark.parametrize("source", [*Source])
-def test_stretch_of_uneven_times_and_of_long_files(source):
+def test_segment_of_uneven_times_and_of_long_files(source):
     """As counted in the times of all frames, but without making them: a long file costs no more."""
     rng = np.random.default_rng(1)
     stamps = 3 + np.cumsum(rng.integers(1, 9, 400)) if source else range(7, 7 + 3003 * 400, 3003)
@@ -68,10 +68,10 @@ def test_stretch_of_uneven_times_and_of_long_files(source):
     ends = [-1.0, 0.0, 1e9, *times_T[::9].tolist(), *(rng.random(200) * times_T[-1] * 1.1).tolist()]
     for start, end in itertools.pairwise(ends):
         expected = tuple(int((times_T < at - 1e-6).sum()) for at in (start, end))
-        assert found.stretch(start, end) == expected
+        assert found.segment(start, end) == expected
     np.testing.assert_array_equal(found.seconds_of(30, 50), found.seconds_T[30:50])
     long = index(range(0, 4 * 10**9, 4))  # the times of all frames would not fit into memory
-    assert long.stretch(39_999_999.0, None) == (999_999_975, 10**9)
+    assert long.segment(39_999_999.0, None) == (999_999_975, 10**9)
     assert len(long.seconds_of(10**8, 10**8 + 5)) == 5
 
 

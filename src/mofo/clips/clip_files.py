@@ -17,11 +17,10 @@ from mofo.motion.analyse import analyse
 from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.types import SettingsError, VideoError
-from mofo.video.clip import IndexMismatchError, read_frames
+from mofo.video.clip import IndexMismatchError, Segment, read_frames
 from mofo.video.container import reason_of
 from mofo.video.index import FrameIndex, IndexCache, Source
 from mofo.video.picture import crop_picture
-from mofo.video.segment import Stretch
 
 # From what is known of a file to the numbers of the wanted frames, never falling, and crops.
 Choose = Callable[[FrameIndex], tuple[np.ndarray, list[Geometry]]]
@@ -127,7 +126,7 @@ class ClipFiles:
         path, areas = self.videos[row].path, self.areas
         first, stop = int(wanted_T[0]), int(wanted_T[-1]) + 1
         if areas in ("codec", "dis"):
-            reader = partial(Stretch, index=index, start=first, stop=stop, look=look)
+            reader = partial(Segment, index=index, start=first, stop=stop, on_frame=look)
             area = analyse(path, DetectSettings(flow=areas), reader=reader)
             if area.flow != areas and not self._told:
                 self._told = True
@@ -158,7 +157,7 @@ def stretch_of(video: Video, index: FrameIndex) -> tuple[int, int]:
     Raises:
         VideoError: there are none.
     """
-    start, stop = index.stretch(video.start, video.end)
+    start, stop = index.segment(video.start, video.end)
     if start >= stop:
         end = index.seconds_T[-1] - index.seconds_T[0]
         raise VideoError(

@@ -115,7 +115,7 @@ def look(task: FileTask, progress: Callable[[int], None] | None = None) -> Look:
         digest = _digest(task.path, progress) if task.digest else ""
         index, info, frames = _frames(task, seen, progress or (lambda frames: None))
         for start, end in task.stretches:
-            first, stop = index.stretch(start, end)
+            first, stop = index.segment(start, end)
             if first >= stop:
                 last = index.seconds_T[-1] - index.seconds_T[0]
                 text = f"no frame from {start or 0:g} s on: the last one is at {last:g} s"

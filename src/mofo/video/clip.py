@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import av
 import numpy as np
 
 from mofo.types import VideoError
-from mofo.video.coding_order import CodingOrder
-from mofo.video.container import Container, open_video
+from mofo.video.container import CodingOrder, Container, open_video
 from mofo.video.index import FrameIndex, Source
+from mofo.video.picture import grey_picture
+from mofo.video.reader import Frame, VideoInfo, frame_kind, motion_vectors
 
 # Decoders that, told so, leave out frames that no other frame refers to, and nothing else.
 _SKIPPING = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
@@ -93,6 +94,85 @@ def _counted(path: str, wanted: list[int], vectors: bool) -> Iterator[tuple[int,
 
 def _options(vectors: bool) -> dict[str, str]:
     return {"flags2": "+export_mvs"} if vectors else {}
+
+
+class Segment:
+    """Frames ``start`` to ``stop`` of a file, in display order; can stand in for a ``VideoReader``.
+
+    Args:
+        path: the file.
+        index: its index.
+        start, stop: numbers of the first frame and the one after the last.
+        on_frame: called with the number of each decoded frame and the frame, in any order, before
+            the frame is yielded.
+        colour: "gray", or None for no images.
+        size: ``(width, height)`` of the upright images.
+        motion_vectors: deliver the codec's motion vectors.
+
+    Attributes:
+        info, size, warnings: as in ``VideoReader``; ``info.frames`` counts the segment.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        index: FrameIndex,
+        start: int,
+        stop: int,
+        on_frame: Callable[[int, av.VideoFrame], None],
+        colour: str | None = "gray",
+        size: tuple[int, int] | None = None,
+        motion_vectors: bool = False,
+    ) -> None:
+        self.path, self.warnings = path, list[str]()
+        self._index, self._numbers, self._on_frame = index, range(start, stop), on_frame
+        self._grey, self._vectors = colour is not None, motion_vectors
+        self._seconds_T = index.seconds_of(start, stop)
+        span = float(self._seconds_T[-1] - self._seconds_T[0])
+        fps = (len(self._numbers) - 1) / span if span > 0 else None
+        self.info = VideoInfo(
+            path, index.width, index.height, fps, len(self._numbers), span or None,
+            index.rotation, index.codec, index.mirrored,
+        )  # fmt: skip
+        self.size = size or (index.width, index.height)
+
+    def __enter__(self) -> Segment:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing: the file is open while iterating only."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        waiting: dict[int, Frame] = {}  # damaged files give some frames late
+        next_up = self._numbers.start
+        for number, frame in read_frames(
+            self.path, self._index, self._numbers, vectors=self._vectors
+        ):
+            self._on_frame(number, frame)
+            waiting[number] = self._frame(number, frame)
+            while next_up in waiting:
+                yield waiting.pop(next_up)
+                next_up += 1
+
+    def _frame(self, number: int, frame: av.VideoFrame) -> Frame:
+        index = self._index
+        image: np.ndarray | None = None
+        if self._grey:
+            image = grey_picture(frame, self.size, rotation=index.rotation, mirrored=index.mirrored)
+        mark: Any = frame.opaque or (None, None)  # by ``CodingOrder``
+        return Frame(
+            number,
+            float(self._seconds_T[number - self._numbers.start]),
+            image,
+            bool(frame.key_frame),
+            frame_kind(frame),
+            motion_vectors(frame, index.codec) if self._vectors else None,
+            *mark,
+        )
 
 
 class _Pass:

@@ -101,7 +101,7 @@ class FrameIndex:
         at = int(self.keys.searchsorted(frame, "right"))
         return int(self.keys[at - 1]) if at else 0
 
-    def stretch(self, start: float | None, end: float | None) -> tuple[int, int]:
+    def segment(self, start: float | None, end: float | None) -> tuple[int, int]:
         """Frames shown from ``start`` on and before ``end``, as ``(first, stop)``.
 
         Args:

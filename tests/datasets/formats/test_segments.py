@@ -79,7 +79,7 @@ def test_frames_of_segments_equal_those_of_the_whole(kitchen):
     cache = IndexCache()
     for video in catalog:
         index = cache.get(video.path)
-        first, stop = index.stretch(video.start, video.end)
+        first, stop = index.segment(video.start, video.end)
         # The frames that are shown while the action goes on, at 25 a second.
         assert first == int(np.ceil(round(25 * video.start, 6)))
         assert stop == int(np.ceil(round(25 * video.end, 6)))
@@ -104,7 +104,7 @@ def test_cost_does_not_grow_with_the_position(kitchen, monkeypatch):
     costs = []
     for video in read_catalog([kitchen]):
         index = cache.get(video.path)
-        first, stop = index.stretch(video.start, video.end)
+        first, stop = index.segment(video.start, video.end)
         count[0] = 0
         assert sum(1 for _ in read_frames(video.path, index, range(first, stop))) == stop - first
         costs.append(count[0])
@@ -137,7 +137,7 @@ def test_ten_thousand_segments_over_a_hundred_videos(tmp_path, tiny, monkeypatch
     assert len(catalog) == 10_000
     cache = IndexCache()
     for video in catalog:
-        first, stop = cache.get(video.path).stretch(video.start, video.end)
+        first, stop = cache.get(video.path).segment(video.start, video.end)
         assert 0 <= first < stop <= 12
     # Each file is opened once, however many segments it has.
     assert len(opened) == len(set(opened)) == 100

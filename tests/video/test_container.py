@@ -7,7 +7,7 @@ import pytest
 
 from helpers.drawn import moving
 from mofo.types import VideoError
-from mofo.video.coding_order import referred_by_length, referred_by_start_code
+from mofo.video.container import referred_by_length, referred_by_start_code
 from mofo.video.reader import Frame, VideoReader
 
 PYRAMID = {"bf": "3", "x264-params": "b-adapt=0:b-pyramid=normal:scenecut=0"}
