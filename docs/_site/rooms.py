@@ -14,8 +14,20 @@ mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "mofo"  # the same file for the same picture
 SRC = Path(mofo.__file__).parent
 OUT = Path(__file__).parents[1] / "images" / "rooms.svg"
-CHAIN = ("system", "video", "datasets", "motion", "clips", "masking", "models", "training",
-         "evaluation", "weights", "report", "commands")  # fmt: skip
+CHAIN = (
+    "system",
+    "video",
+    "datasets",
+    "motion",
+    "clips",
+    "masking",
+    "models",
+    "training",
+    "evaluation",
+    "weights",
+    "report",
+    "commands",
+)
 ORANGE, GREY, RED = "#e66f00", "#777777", "#d00000"
 
 
@@ -58,11 +70,18 @@ def main() -> None:
                 boxstyle="round,pad=0.04",
                 facecolor="#fff4e9",
                 edgecolor=ORANGE,
-            )  # fmt: skip
+            )
         )
         axes.text(place, 0.1, room, ha="center", va="center", fontsize=9.5, weight="bold")
-        axes.text(place, -0.14, f"{files} files\n{lines:,} lines", ha="center", va="center",
-                  fontsize=7.5, color="#333333")  # fmt: skip
+        axes.text(
+            place,
+            -0.14,
+            f"{files} files\n{lines:,} lines",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color="#333333",
+        )
     for (room, other), count in counts.items():
         if room == other or room not in CHAIN or other not in CHAIN:
             continue
@@ -79,7 +98,7 @@ def main() -> None:
                 linewidth=0.4 + 0.25 * min(count, 12),
                 color=RED if start < end else ORANGE if is_next else GREY,
                 alpha=0.9 if is_next or start < end else 0.45,
-            )  # fmt: skip
+            )
         )
     axes.set_xlim(-0.6, len(CHAIN) - 0.4)
     axes.set_ylim(-0.75, 2.6)
