@@ -26,7 +26,7 @@ from mofo.evaluation.frozen import FrozenEncoder
 from mofo.evaluation.views import EvaluationError
 from mofo.models.saved_settings import plain_model
 from mofo.motion.store import AreaStore
-from mofo.system.cpus import usable_cpus
+from mofo.system.processes import usable_cpus
 from mofo.training.engine import versions
 from mofo.training.pretrain_settings import AREAS_ON_THE_FLY
 from mofo.types import SettingsError, TokenGrid
