@@ -46,7 +46,6 @@ from mofo.datasets.catalog import Video
 from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
-from mofo.motion.store import AreaStore
 from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.synth.real_clips import real_clips
 from mofo.types import MotionArea, TokenGrid
@@ -91,7 +90,7 @@ def generated(folder: Path, frames: int, sizes: tuple, gops: tuple) -> list[File
     return files
 
 
-def store_of(folder: Path, files: list[File]) -> AreaStore:
+def store_of(folder: Path, files: list[File]) -> Path:
     """Areas that cost what areas cost; where they are does not matter here."""
     folder.mkdir()
     for file in files:
@@ -104,7 +103,7 @@ def store_of(folder: Path, files: list[File]) -> AreaStore:
         )  # fmt: skip
         write_part(folder, file.path.name, str(file.path), 1, area, DetectSettings())
     merge(scan(folder, DetectSettings()), None, lambda key: False)
-    return AreaStore.open(folder)
+    return folder
 
 
 def bare(path: Path, wanted: np.ndarray) -> None:
@@ -143,16 +142,16 @@ def plain(path: Path, wanted: np.ndarray, crop: tuple, *, picks: bool, stops: bo
 class Cases:
     """All that is timed on one file at one stride."""
 
-    def __init__(self, file: File, stride: int, store: AreaStore) -> None:
+    def __init__(self, file: File, stride: int, store: Path) -> None:
         self.file, self.stride = file, stride
         rows = [Video(str(file.path), file.path.name)]
-        chosen = ClipSettings(grid=GRID, stride=stride)
+        chosen = ClipSettings(grid=GRID, stride=stride, motion=str(store))
         several = replace(chosen, repeats=REPEATS)
-        self._stored = ClipDataset(rows, chosen, seed=0, store=store)
-        self._several = ClipDataset(rows, several, seed=0, store=store)
+        self._stored = ClipDataset(rows, chosen, seed=0)
+        self._several = ClipDataset(rows, several, seed=0)
         self._fly = {
-            areas: ClipDataset(rows, replace(chosen, areas=areas), seed=0)
-            for areas in ("codec", "dis")
+            motion: ClipDataset(rows, replace(chosen, motion=motion), seed=0)
+            for motion in ("codec", "dis")
         }
         self.seconds: dict[str, list[float]] = defaultdict(list)
 
@@ -171,7 +170,7 @@ class Cases:
         path = self.file.path
         self._time("bare", BATCH, all_spans(lambda span: bare(path, span)))
         self._time("mofo", BATCH, lambda: self._batch(self._stored, keys))
-        self._stored.files.indexes = IndexCache()
+        self._stored.reader.indexes = IndexCache()
         self._time("first", 1, lambda: self._batch(self._stored, keys[:1]))
         stretches = keys[: BATCH // REPEATS]
         self._batch(self._several, stretches[:1])

@@ -30,7 +30,6 @@ from mofo.clips.loader import clip_batches
 from mofo.datasets.catalog import read_catalog
 from mofo.models.patches import take_patches
 from mofo.motion.detect import detect_many
-from mofo.motion.store import AreaStore
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.synth.real_clips import real_clips
 from mofo.training.metrics_log import read_journal
@@ -76,8 +75,8 @@ def make_videos(folder: Path) -> Path:
 def level(settings, batches: int = 8) -> float:
     """Loss of predicting the visible tokens' mean colour for all hidden ones (pixels in [0, 1])."""
     clips = ClipSettings(grid=settings.grid(), stride=settings.data.stride)
-    videos, store = read_catalog(settings.data.source).videos, AreaStore.open(settings.data.areas)
-    dataset = ClipDataset(videos, clips, seed=99, store=store)
+    videos = read_catalog(settings.data.source).videos
+    dataset = ClipDataset(videos, clips, seed=99)
     division = Division.of(batch=16, micro=16, repeats=1, processes=1)
     order = SampleOrder(len(dataset), seed=99, division=division, rank=0, start=0, stop=batches)
     one_pass, errors = PretrainPass(settings), []

@@ -12,12 +12,11 @@ import pytest
 from helpers.clipsets import area_of, settings, store_of, write_painted
 from helpers.numbered import write_numbered
 from helpers.painted import bright_box, walk
-from mofo.clips.clip_files import hulls
 from mofo.clips.dataset import ClipDataset, ClipSettings
+from mofo.clips.plan import hulls
 from mofo.clips.transforms import CropSettings
 from mofo.datasets.catalog import read_catalog
 from mofo.motion.detect import detect_many
-from mofo.motion.store import AreaStore
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import ClipSample, TokenGrid, hull
 from mofo.video.reader import VideoReader
@@ -36,9 +35,9 @@ def test_painted_object_from_file_to_clip(tmp_path, degrees, mirrored):
         size = (reader.info.width, reader.info.height)
     store = store_of(tmp_path / "areas", {"a.mp4": area_of(upright, *size)})
     chosen = settings(
-        grid=TokenGrid(4, 64, 64), areas="store", stride=1, crop=CropSettings(flip=True)
+        grid=TokenGrid(4, 64, 64), motion=store, stride=1, crop=CropSettings(flip=True)
     )
-    data = ClipDataset(read_catalog([path]).videos, chosen, seed=0, store=store)
+    data = ClipDataset(read_catalog([path]).videos, chosen, seed=0)
     seen = 0
     for epoch in range(500 if not degrees else 60):
         sample = data[epoch, 0]
@@ -61,8 +60,8 @@ def test_frames_between_count(tmp_path):
     box_T4 = np.array([[4 * t, 0, 4 * t + 2, 96] for t in range(30)], np.float32)
     valid_T = np.array([t % 5 != 0 for t in range(30)])
     store = store_of(tmp_path / "areas", {"a.mp4": area_of(box_T4, 128, 96, valid_T)})
-    chosen = ClipSettings(grid=TokenGrid(4, 96, 128), areas="store", stride=5, random=False)
-    sample = ClipDataset(read_catalog([path]).videos, chosen, seed=0, store=store)[0, 0]
+    chosen = ClipSettings(grid=TokenGrid(4, 96, 128), motion=store, stride=5, random=False)
+    sample = ClipDataset(read_catalog([path]).videos, chosen, seed=0)[0, 0]
     start = sample.start
     assert start == (30 - 16) // 2
     for t in range(4):
@@ -89,8 +88,8 @@ def test_what_is_outside_the_crop_does_not_widen_a_box(tmp_path):
     # The crop of 96x96 is 16..112: the first box lies left of it, the second one inside.
     box_T4 = np.array([[0, 0, 16, 96], [60, 40, 70, 50]] * 3 + [[60, 40, 70, 50]], np.float32)
     store = store_of(tmp_path / "areas", {"a.mp4": area_of(box_T4, 128, 96)})
-    chosen = ClipSettings(grid=TokenGrid(4, 96, 96, patch=8), areas="store", stride=2, random=False)
-    sample = ClipDataset(read_catalog([path]).videos, chosen, seed=0, store=store)[0, 0]
+    chosen = ClipSettings(grid=TokenGrid(4, 96, 96, patch=8), motion=store, stride=2, random=False)
+    sample = ClipDataset(read_catalog([path]).videos, chosen, seed=0)[0, 0]
     np.testing.assert_allclose(sample.box_T4, [[44, 40, 54, 50]] * 4)
 
 
@@ -99,8 +98,8 @@ def test_areas_found_at_another_size_are_scaled(tmp_path):
     path = write_numbered(tmp_path / "a.mp4", 8)
     box_T4 = np.tile(np.array([[100, 50, 200, 150]], np.float32), (8, 1))
     store = store_of(tmp_path / "areas", {"a.mp4": area_of(box_T4, 1280, 960)})
-    chosen = settings(grid=TokenGrid(4, 96, 128), areas="store", random=False)
-    sample = ClipDataset(read_catalog([path]).videos, chosen, seed=0, store=store)[0, 0]
+    chosen = settings(grid=TokenGrid(4, 96, 128), motion=store, random=False)
+    sample = ClipDataset(read_catalog([path]).videos, chosen, seed=0)[0, 0]
     np.testing.assert_allclose(sample.box_T4, [[10, 5, 20, 15]] * 4)
 
 
@@ -134,10 +133,10 @@ def test_detected_areas(tmp_path, moving):
     path, truth_T4 = moving
     folder = path.parents[1]
     detect_many(folder, tmp_path / "areas", workers=0, progress=False)
-    chosen = settings(grid=TokenGrid(8, 240, 320), areas="store", random=False)
-    store = AreaStore.open(tmp_path / "areas")
+    store = tmp_path / "areas"
+    chosen = settings(grid=TokenGrid(8, 240, 320), motion=store, random=False)
     for source in (folder, path.parent, path):
-        data = ClipDataset(read_catalog([source]).videos, chosen, seed=0, store=store)
+        data = ClipDataset(read_catalog([source]).videos, chosen, seed=0)
         sample = data[0, 0]
         assert sample.valid_T.all()
         assert near(sample, truth_T4, 2) > 0.8
@@ -146,12 +145,12 @@ def test_detected_areas(tmp_path, moving):
 @pytest.mark.parametrize(("areas", "least"), [("codec", 0.4), ("dis", 0.8)])
 def test_areas_on_the_fly(moving, areas, least):
     path, truth_T4 = moving
-    chosen = settings(grid=TokenGrid(8, 240, 320), areas=areas, random=False, stride=3)
+    chosen = settings(grid=TokenGrid(8, 240, 320), motion=areas, random=False, stride=3)
     videos = read_catalog([path]).videos
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sample = ClipDataset(videos, chosen, seed=0)[0, 0]
-    plain = ClipDataset(videos, dataclasses.replace(chosen, areas="none"), seed=0)[0, 0]
+    plain = ClipDataset(videos, dataclasses.replace(chosen, motion="none"), seed=0)[0, 0]
     np.testing.assert_array_equal(sample.frames_THWC, plain.frames_THWC)
     assert sample.valid_T.mean() > 0.7
     assert near(sample, truth_T4, 3) > least
@@ -162,7 +161,7 @@ def test_no_vectors_is_said_once(tmp_path):
         write_numbered(
             tmp_path / f"{name}.webm", 20, codec="libvpx-vp9", deadline="realtime", cpu_used="8"
         )
-    data = ClipDataset(read_catalog([tmp_path]).videos, settings(areas="codec"), seed=0)
+    data = ClipDataset(read_catalog([tmp_path]).videos, settings(motion="codec"), seed=0)
     with pytest.warns(UserWarning, match=r"a\.webm: no motion vectors .*vp9.* by dis"):
         data[0, 0]
     data[0, 1]  # would be an error

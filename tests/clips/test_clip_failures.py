@@ -9,9 +9,10 @@ import pytest
 from helpers.clipsets import SEES_ALL, area_of, same, settings, store_of
 from helpers.numbered import number_of, write_numbered
 from helpers.painted import walk
-from mofo.clips import clip_files
+from mofo.clips import reading
 from mofo.clips.batch import collate
 from mofo.clips.dataset import ClipDataset, ClipSettings
+from mofo.clips.sources import MotionChoice
 from mofo.datasets.catalog import Video, read_catalog
 from mofo.motion.detect_plan import write_failures
 from mofo.types import MofoError, SettingsError, StoreError, TokenGrid
@@ -95,7 +96,7 @@ def test_a_truncated_video_is_used_as_far_as_it_goes(tmp_path):
 
 def test_a_wrong_index_is_replaced_by_a_better_one(videos, monkeypatch):
     asked: list[Source] = []
-    real = clip_files.read_frames
+    real = reading.read_frames
 
     def read(path, index, wanted):
         asked.append(index.source)
@@ -103,7 +104,7 @@ def test_a_wrong_index_is_replaced_by_a_better_one(videos, monkeypatch):
             raise IndexMismatchError("wrong")
         return real(path, index, wanted)
 
-    monkeypatch.setattr(clip_files, "read_frames", read)
+    monkeypatch.setattr(reading, "read_frames", read)
     data = ClipDataset(videos, settings(), seed=0)
     found = data[0, 0]
     assert asked == list(Source)
@@ -115,7 +116,7 @@ def test_videos_that_the_store_lacks(tmp_path, videos):
     area = area_of(walk(60, 128, 96, 0), 128, 96)
     store = store_of(tmp_path / "areas", {"a.mp4": area})
     with pytest.raises(StoreError) as caught:
-        ClipDataset(videos, settings(areas="store"), seed=0, store=store)
+        ClipDataset(videos, settings(motion=store), seed=0)
     assert "b.mp4 and 1 more of 3: run `mofo detect` with the same sources and --out" in str(
         caught.value
     )
@@ -127,7 +128,7 @@ def test_videos_that_the_detection_could_not_read(tmp_path, videos):
     area = area_of(walk(60, 128, 96, 0), 128, 96)
     store = store_of(tmp_path / "areas", {"a.mp4": area, "b.mp4": area})
     write_failures(tmp_path / "areas" / "failures.csv", [("c.mp4", "took too long")])
-    data = ClipDataset(videos, settings(areas="store"), seed=0, store=store)
+    data = ClipDataset(videos, settings(motion=store), seed=0)
     sample = data[0, 2]
     assert sample.failures[0] == (videos[2].path, "took too long")
     assert sample.index in (0, 1)
@@ -137,7 +138,7 @@ def test_a_file_that_changed_since_the_detection(tmp_path, videos):
     area = area_of(walk(60, 128, 96, 0), 128, 96)
     short = area_of(walk(50, 128, 96, 0), 128, 96)
     store = store_of(tmp_path / "areas", {"a.mp4": area, "b.mp4": short, "c.mp4": short})
-    data = ClipDataset(videos, settings(areas="store", tries=50), seed=0, store=store)
+    data = ClipDataset(videos, settings(motion=store, tries=50), seed=0)
     sample = data[0, 1]
     assert sample.index == 0
     path, reason = sample.failures[0]
@@ -148,7 +149,7 @@ def test_a_file_that_changed_since_the_detection(tmp_path, videos):
 
 
 @pytest.mark.parametrize(("wrong", "words"), [
-    ({"sampling": "segment"}, "did you mean 'segments'"), ({"areas": "stor"}, "'store'"),
+    ({"sampling": "segment"}, "did you mean 'segments'"), ({"motion": "store"}, "name its folder"),
     ({"stride": 0}, "stride is 0"), ({"repeats": 0}, "repeats"), ({"tries": 0}, "tries"),
 ])  # fmt: skip
 def test_impossible_settings(wrong, words):
@@ -157,15 +158,17 @@ def test_impossible_settings(wrong, words):
 
 
 def test_impossible_data_sets(tmp_path, videos):
-    store = store_of(tmp_path / "areas", {"a.mp4": area_of(walk(9, 128, 96, 0), 128, 96)})
     for call in (
         lambda: ClipDataset([], settings(), seed=0),
-        lambda: ClipDataset(videos, settings(areas="store"), seed=0),
-        lambda: ClipDataset(videos, settings(), seed=0, store=store),
+        lambda: MotionChoice("dis", store=str(tmp_path)),
+        lambda: MotionChoice("shuffled", of="store"),
+        lambda: MotionChoice("fow"),
         lambda: ClipDataset(videos, settings(), seed=-1),
     ):
         with pytest.raises(SettingsError):
             call()
+    with pytest.raises(StoreError, match="did you mean 'codec'"):
+        settings(motion="codek")
     data = ClipDataset(videos, settings(), seed=0)
     assert len(data) == 3
     for row in (-1, 3):

@@ -162,7 +162,7 @@ def test_what_was_read_before_changes_nothing(videos, tmp_path):
     data = ClipDataset(rows, settings(), seed=2)
     for epoch in (*range(12), *range(11, -1, -1)):
         assert same(data[epoch, 0], alone[epoch])
-    sources = {index.source for index in data.files.indexes._known[str(whole)].indexes.values()}
+    sources = {index.source for index in data.reader.indexes._known[str(whole)].indexes.values()}
     assert len(sources) > 1  # some did, some did not
 
 

@@ -11,6 +11,7 @@ from helpers.clipsets import SMALL, area_of, store_of, write_painted
 from helpers.numbered import number_of, write_numbered
 from helpers.painted import walk
 from mofo.clips.loader import batches
+from mofo.clips.sources import MotionChoice
 from mofo.clips.transforms import centre_geometry, view_geometries
 from mofo.clips.view_clips import (
     ViewDataset,
@@ -23,7 +24,7 @@ from mofo.types import SettingsError, TokenGrid
 
 
 def settings(**changes):
-    return ViewSettings(**({"grid": SMALL, "stride": 2, "areas": "none"} | changes))
+    return ViewSettings(**({"grid": SMALL, "stride": 2, "motion": "none"} | changes))
 
 
 def starts(data, row):
@@ -80,22 +81,21 @@ def test_whose_area(painted):
     videos, store = painted
     given: dict[str, np.ndarray] = {}
     shown: dict[str, np.ndarray] = {}
-    for name in ("detected", "truth", "shuffled", "centre", "none"):
-        chosen = settings(
-            provenance=name, areas="store" if name in ("detected", "truth", "shuffled") else "none"
-        )
-        data = ViewDataset(videos, chosen, store=store if chosen.areas == "store" else None)
+    for name in ("store", "truth", "shuffled", "centre", "none"):
+        of = "store" if name == "shuffled" else None
+        folder = str(store) if name in ("store", "truth", "shuffled") else None
+        data = ViewDataset(videos, settings(motion=MotionChoice(name, store=folder, of=of)))
         found = data.__getitems__(keys_of(data))
         given[name] = np.stack([view.clip.box_T4 for view in found])
         pictures = np.stack([view.clip.frames_THWC for view in found])
         np.testing.assert_array_equal(pictures, shown.setdefault("pictures", pictures))
-    np.testing.assert_array_equal(given["truth"], given["detected"])
+    np.testing.assert_array_equal(given["truth"], given["store"])
     assert not given["none"].any()
     # Of 96x64 the middle half is (24, 16) to (72, 48); crops of 64x64 are shown at half size.
     wanted = [(12, 8, 32, 24), (4, 8, 28, 24), (0, 8, 20, 24)]
     np.testing.assert_allclose(given["centre"].reshape(3, 2, 3, 4, 4)[1, 1, :, 2], wanted)
     # Each gets that of exactly one other, in the same view.
-    by_video = given["detected"].reshape(3, -1)
+    by_video = given["store"].reshape(3, -1)
     lenders = [
         int(np.flatnonzero((by_video == row).all(1))[0]) for row in given["shuffled"].reshape(3, -1)
     ]
@@ -108,12 +108,12 @@ def test_an_area_of_a_video_that_cannot_be_read_is_not_lent(painted, tmp_path):
     (tmp_path / "bad.mp4").touch()
     several = [videos[0], Video(str(tmp_path / "bad.mp4"), "bad.mp4"), videos[1]]
     for seed in range(4):
-        data = ViewDataset(several, settings(provenance="shuffled", areas="dis", seed=seed))
+        data = ViewDataset(several, settings(motion=MotionChoice("shuffled", seed=seed)))
         found = data.__getitems__([(0, 0), (1, 0), (2, 0)])
         assert [view.clip is None for view in found] == [False, True, False]
         assert found[1].reason
     with pytest.raises(SettingsError, match="2 or more videos"):
-        ViewDataset(several[:1], settings(provenance="shuffled", areas="dis"))
+        ViewDataset(several[:1], settings(motion="shuffled"))
 
 
 def test_bad_videos_are_told_and_left_out(tmp_path):
@@ -131,9 +131,9 @@ def test_bad_videos_are_told_and_left_out(tmp_path):
 
 
 def test_views_do_not_depend_on_their_company(videos):
-    data = ViewDataset(videos, settings(areas="dis"))
+    data = ViewDataset(videos, settings(motion="dis"))
     together = data.__getitems__(keys_of(data))
-    fresh = ViewDataset(videos, settings(areas="dis"))
+    fresh = ViewDataset(videos, settings(motion="dis"))
     for key, view in zip(reversed(keys_of(data)), reversed(together), strict=True):
         alone = fresh[key]
         assert (alone.row, alone.view) == key == (view.row, view.view)
@@ -147,7 +147,6 @@ def test_impossible_settings(videos):
         with pytest.raises(SettingsError, match="TIMESxCROPS"):
             parse_views(text)
     for change, text in (
-        ({"provenance": "centr"}, "did you mean 'centre'"),
         ({"sampling": "sparse"}, "sampling 'sparse' is unknown"),
         ({"temporal": 0}, "temporal is 0"),
     ):

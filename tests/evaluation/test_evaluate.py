@@ -193,9 +193,9 @@ def test_provenances(run, table, tmp_path, monkeypatch):
 
 def test_options_that_contradict_each_other(run, table, tmp_path):
     for options, text in (
-        ({"areas": "truth"}, "need a store"),
-        ({"areas": "none", "store": tmp_path}, "need no store"),
-        ({"areas": "dis", "store": tmp_path}, "need no store"),
+        ({"areas": "truth"}, "needs a store"),
+        ({"areas": "none", "store": tmp_path}, "needs no store"),
+        ({"areas": "dis", "store": tmp_path}, "needs no store"),
         ({"views": (0, 3)}, "temporal is 0"),
         ({"batch": 0}, "batch 0"),
     ):
@@ -207,7 +207,7 @@ def test_options_that_contradict_each_other(run, table, tmp_path):
 
 def test_a_fusion_without_areas_is_given_none(tmp_path, table):
     results = judged(write_classifier(tmp_path, fusion="mean"), table, views=(1, 1))
-    assert "does not use them" in results.about["areas"]
+    assert "does not use motion" in results.about["areas"]
 
 
 def test_unreadable_videos_are_left_out_and_told(run, table, tmp_path):

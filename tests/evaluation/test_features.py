@@ -74,7 +74,10 @@ def asked(monkeypatch):
 
 def clips_of(videos, areas="dis", number=0, several=1, grid=GRID, **options):
     settings = ViewSettings(
-        **({"grid": grid, "stride": 1, "temporal": several, "spatial": 1, "areas": areas} | options)
+        **(
+            {"grid": grid, "stride": 1, "temporal": several, "spatial": 1, "motion": areas}
+            | options
+        )
     )
     dataset = ViewDataset(videos, settings)
     return collate_views([dataset[row, number] for row in range(len(videos))]).clips

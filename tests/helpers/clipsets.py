@@ -14,7 +14,6 @@ from mofo.clips.transforms import CropSettings
 from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
-from mofo.motion.store import AreaStore
 from mofo.types import ClipSample, MotionArea, TokenGrid
 
 SMALL = TokenGrid(4, 32, 32)
@@ -22,7 +21,7 @@ SEES_ALL = CropSettings(scales=(1.0,))
 
 
 def settings(**changes: Any) -> ClipSettings:
-    return ClipSettings(**({"grid": SMALL, "areas": "none", "stride": 2} | changes))
+    return ClipSettings(**({"grid": SMALL, "motion": "none", "stride": 2} | changes))
 
 
 def same(one: ClipSample, other: ClipSample) -> bool:
@@ -40,12 +39,12 @@ def area_of(box_T4: np.ndarray, width: int, height: int, valid_T: Any = None) ->
     return MotionArea(width, height, times, times / 25, box_T4, valid_T, movers, flow="dis")
 
 
-def store_of(folder: Path, areas: dict[str, MotionArea]) -> AreaStore:
+def store_of(folder: Path, areas: dict[str, MotionArea]) -> Path:
     folder.mkdir(exist_ok=True)
     for key, area in areas.items():
         write_part(folder, key, f"/somewhere/{key}", 1, area, DetectSettings())
     merge(scan(folder, DetectSettings()), None, lambda key: False)
-    return AreaStore.open(folder)
+    return folder
 
 
 def write_painted(path: Path, box_T4: np.ndarray, width: int, height: int, **how: Any) -> Path:

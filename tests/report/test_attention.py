@@ -85,7 +85,7 @@ def test_mistakes(tmp_path, video, capsys):
     for words, text in (
         ([str(video), "--out", "a.gif"], "must end in .png"),
         (["none.mp4"], "does not exist"),
-        ([str(video), "--areas", "truth"], "need a store"),
+        ([str(video), "--areas", "truth"], "needs a store"),
         ([str(video), "--areas", "shuffled"], "2 or more videos"),
     ):
         assert main(["show", "attention", str(run), *words]) in (1, 2)

@@ -32,7 +32,7 @@ def test_the_middle_of_each_video(videos):
     assert found.batch.start_B.tolist() == [8, 8, 8]  # of 24 frames, 7 are spanned
     assert found.batch.frames_BTHWC.shape == (3, 4, 64, 64, 3)
     assert found.batch.valid_BT.any(1).tolist() == [True, True, False]
-    assert (found.areas, found.notes) == ("dis", ())
+    assert (found.areas, found.notes) == ("found by dis in each clip", ())
 
 
 def test_the_seed_decides_the_noise_only(video):
@@ -64,9 +64,9 @@ def test_a_store_that_lacks_a_video(videos, store):
     with pytest.raises(StoreError, match=r"no motion area of .*clip2\.mp4"):
         choose([videos], areas=str(store))
     found = choose([videos], areas=str(store), need_areas=False)
-    assert found.areas == "dis"
+    assert found.areas == "found by dis in each clip"
     (note,) = found.notes
-    assert note == f"motion areas found now by dis, not by the store {store}, which lacks clip2.mp4"
+    assert note == f"motion areas found now by dis, as the store {store} lacks clip2.mp4"
     np.testing.assert_array_equal(found.batch.box_BT4, choose([videos]).batch.box_BT4)
 
 

@@ -1,27 +1,28 @@
-"""Clips of a data set: from a row of the catalog to frames and motion area, ready for a batch."""
+"""Clips of a data set: from a row of the catalog to frames and motion, ready for a batch."""
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from mofo.clips.batch import Samples, blank_frames
-from mofo.clips.clip_files import ClipFiles, stretch_of
-from mofo.clips.transforms import CropSettings, Geometry, centre_geometry, draw_geometry
-from mofo.datasets.catalog import Video
-from mofo.motion.store import AreaStore
+from mofo.clips.plan import ClipPlan, frames_of
+from mofo.clips.reading import ClipReader
+from mofo.clips.sources import MotionChoice
+from mofo.clips.transforms import CROP_DRAWS, CropSettings, centre_geometry, draw_geometry
+from mofo.datasets.video import Video
+from mofo.registry import choice
 from mofo.types import ClipSample, MofoError, SettingsError, TokenGrid, VideoError
 from mofo.video.index import FrameIndex
 from mofo.video.sampling import dense, segments
 
 SAMPLINGS = ("dense", "segments")
-AREAS = ("store", "codec", "dis", "none")
-# Tags that keep the generators of one sample apart from each other, and from those that others make
+# Tags that keep the generators of one sample apart from each other and from those that others make
 # of the same seed. Never 0: NumPy takes [1, 2] and [1, 2, 0] for the same.
 _PLACE, _VIEW, _OTHERS = 1, 2, 3
 
@@ -37,13 +38,13 @@ class ClipSettings:
         stride: frames of the file from one frame of the clip to the next ("dense" only).
         random: random place and crop; without, the middle of the video and of the frame.
         crop: how crops are drawn.
-        areas: where motion areas come from: "store"; "codec" or "dis": found in the worker, in the
-            stretch that the clip spans; "none": no frame has one.
-        repeats: clips of each decoded stretch, each with its own crop and noise.
+        motion: where motion comes from: a name in ``MOTION_SOURCES``, the folder of a store, or a
+            ``MotionChoice``.
+        repeats: clips of each decoded segment, each with its own crop and noise.
         tries: videos in a row that may be unusable.
 
     Raises:
-        SettingsError: an unknown name, or a number under 1.
+        SettingsError, StoreError: an unknown name, or a number under 1.
     """
 
     grid: TokenGrid = field(default_factory=lambda: TokenGrid(16, 224, 224))
@@ -51,17 +52,13 @@ class ClipSettings:
     stride: int = 4
     random: bool = True
     crop: CropSettings = field(default_factory=CropSettings)
-    areas: str = "store"
+    motion: MotionChoice | str = "none"
     repeats: int = 1
     tries: int = 10
 
     def __post_init__(self) -> None:
-        for name, known in (("sampling", SAMPLINGS), ("areas", AREAS)):
-            value = getattr(self, name)
-            if value not in known:
-                near = difflib.get_close_matches(str(value), known, n=1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
-                raise SettingsError(f"{name} {value!r} is unknown: choose from {known}{hint}")
+        choice("sampling", self.sampling, SAMPLINGS)
+        object.__setattr__(self, "motion", MotionChoice.parse(self.motion))
         for name in ("stride", "repeats", "tries"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}: expected 1 or more")
@@ -78,25 +75,17 @@ class ClipDataset(Dataset[ClipSample]):
         videos: rows of a catalog, see ``read_catalog``.
         settings: what a clip is.
         seed: of the run, 0 to 2**32 - 1.
-        store: motion areas, for ``areas="store"``.
 
     Raises:
-        SettingsError: no videos, or no store where one is needed.
+        SettingsError: no videos, or an impossible seed.
         StoreError: the store lacks some of the videos.
     """
 
-    def __init__(
-        self,
-        videos: Sequence[Video],
-        settings: ClipSettings,
-        *,
-        seed: int,
-        store: AreaStore | None = None,
-    ) -> None:
+    def __init__(self, videos: Sequence[Video], settings: ClipSettings, *, seed: int) -> None:
         if not 0 <= seed < 2**32:
             raise SettingsError(f"seed is {seed}: expected 0 to 2**32 - 1")
         self.videos, self.settings, self.seed = videos, settings, seed
-        self.files = ClipFiles(videos, settings.areas, store)
+        self.reader = ClipReader(videos, MotionChoice.parse(settings.motion))
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -152,35 +141,47 @@ class ClipDataset(Dataset[ClipSample]):
     ) -> tuple[ClipSample, ...]:
         """The clips of one video."""
         settings, video = self.settings, self.videos[row]
-        generators: list[np.random.Generator] = []
-
-        def choose(index: FrameIndex) -> tuple[np.ndarray, list[Geometry]]:
-            wanted_T = self._place(video, index, np.random.default_rng([*key, _PLACE]))
-            # Made here: another index may mean another try.
-            generators[:] = [
-                np.random.default_rng([*key, _VIEW, k]) for k in range(settings.repeats)
-            ]
-            return wanted_T, [self._geometry(index, generator) for generator in generators]
-
-        wanted_T, cuts = self.files.read(row, choose, into)
+        planner = _RandomPlan(settings, key)
+        plan, clips = self.reader.read(row, planner, into)
         samples = []
-        for cut, generator in zip(cuts, generators, strict=True):
-            noise_N = generator.random(settings.grid.tokens, dtype=np.float32)
-            samples.append(ClipSample(*cut, noise_N, row, video.path, int(wanted_T[0]), failures))
+        for number, clip in enumerate(clips):
+            noise_N = planner.noise(number)
+            start = int(plan.frame_T[0])
+            samples.append(ClipSample(*clip, noise_N, row, video.path, start, failures))
             failures = ()  # told once
         return tuple(samples)
 
-    def _place(self, video: Video, index: FrameIndex, rng: np.random.Generator) -> np.ndarray:
-        start, stop = stretch_of(video, index)
-        settings, frames = self.settings, self.settings.grid.frames
-        generator = rng if settings.random else None
-        if settings.sampling == "segments":
-            return segments(frames, start, stop, generator)
-        return dense(frames, settings.stride, start, stop, generator)
 
-    def _geometry(self, index: FrameIndex, rng: np.random.Generator) -> Geometry:
-        frame_size = (index.width, index.height)
-        size = (self.settings.grid.width, self.settings.grid.height)
+class _RandomPlan(NamedTuple):
+    """Plans the clips of one epoch and row: everything that is drawn is a function of the key."""
+
+    settings: ClipSettings
+    key: tuple[int, ...]
+
+    def __call__(self, video: Video, index: FrameIndex) -> ClipPlan:
+        """Frames and crops; without ``settings.random`` the middle of video and frame."""
+        settings, grid = self.settings, self.settings.grid
+        start, stop = frames_of(video, index)
+        rng = np.random.default_rng([*self.key, _PLACE]) if settings.random else None
+        if settings.sampling == "segments":
+            frame_T = segments(grid.frames, start, stop, rng)
+        else:
+            frame_T = dense(grid.frames, settings.stride, start, stop, rng)
+        frame_size, size = (index.width, index.height), (grid.width, grid.height)
+        crops = (
+            draw_geometry(settings.crop, frame_size, size, self._generator(number))
+            if settings.random
+            else centre_geometry(frame_size, size)
+            for number in range(settings.repeats)
+        )
+        return ClipPlan(frame_T, tuple(crops))
+
+    def noise(self, number: int) -> np.ndarray:
+        """Of the clip ``number``, float32 ``(N,)`` in [0, 1)."""
+        rng = self._generator(number)
         if self.settings.random:
-            return draw_geometry(self.settings.crop, frame_size, size, rng)
-        return centre_geometry(frame_size, size)
+            rng.random(CROP_DRAWS)  # those of the crop come first
+        return rng.random(self.settings.grid.tokens, dtype=np.float32)
+
+    def _generator(self, number: int) -> np.random.Generator:
+        return np.random.default_rng([*self.key, _VIEW, number])

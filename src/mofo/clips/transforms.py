@@ -9,6 +9,9 @@ import numpy as np
 from mofo.types import SettingsError
 from mofo.video.picture import resized
 
+CROP_DRAWS = 4
+"""Numbers that ``draw_geometry`` takes from its generator."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CropSettings:
@@ -104,13 +107,13 @@ def draw_geometry(
         settings: what to draw.
         frame_size: ``(width, height)`` of the upright frames.
         size: ``(width, height)`` of the clip's frames.
-        rng: the sample's own generator; a fixed number of values is drawn from it.
+        rng: the sample's own generator; ``CROP_DRAWS`` values are drawn from it.
     """
     steps = len(settings.scales)
     pairs = [
         (i, j) for i in range(steps) for j in range(steps) if abs(i - j) <= settings.distortion
     ]
-    pair, x, y, flip = rng.random(4)
+    pair, x, y, flip = rng.random(CROP_DRAWS)
     scale = min(frame_size[0] / size[0], frame_size[1] / size[1])
     chosen = pairs[int(pair * len(pairs))]
     sides = [

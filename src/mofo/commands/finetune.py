@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     if args.keys:
         print(explain_keys(FinetuneSettings))
         return 0
+    from mofo.clips.sources import MotionChoice
     from mofo.training.finetune_task import finetune
-    from mofo.training.pretrain_settings import AREAS_ON_THE_FLY
 
     init = json.dumps(args.init) if args.init is not None else None  # a path as it is
     short = {"model.init": init, "model.freeze": args.freeze}
@@ -69,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
     if report.finished:
         if report.steps < report.of:
             print(f"ended early: {settings.optim.patience} validations without a new best")
-        areas = settings.data.areas
-        store = [] if areas in AREAS_ON_THE_FLY else ["--store", areas]
-        words = shlex.join([settings.run.out, *settings.data.source, *store])
+        store = MotionChoice.parse(settings.data.areas).store
+        given = ["--store", store] if store else []
+        words = shlex.join([settings.run.out, *settings.data.source, *given])
         print(f"next: mofo evaluate {words}")
         return 0
     why = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"

@@ -15,9 +15,9 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mofo.clips.sources import MotionChoice
     from mofo.datasets.catalog import Video
     from mofo.evaluation.predict import Prediction, Recogniser
-    from mofo.evaluation.provenance import AreaChoice
     from mofo.types import VideoError
 
 EPILOG = """\
@@ -62,15 +62,12 @@ def run(args: argparse.Namespace) -> int:
     usual = (TEMPORAL, SPATIAL) if args.window is None else WINDOW_VIEWS
     args.views = parse_views(args.views) if args.views else usual
     recogniser = load(args.checkpoint, precision=args.precision)
-    choice = recogniser.choose_areas(args.areas)
+    choice = recogniser.choose_motion(args.areas)
     say: Callable[[str], Any] = print if args.json != "-" else lambda text: None
-    say(f"motion areas: {choice.line}")
-    try:
-        found, failures = _all(args, recogniser, choice, say)
-    finally:
-        choice.close()
+    say(f"motion areas: {choice}")
+    found, failures = _all(args, recogniser, choice, say)
     if args.json:
-        _write_json(args, recogniser, choice.line, found, failures)
+        _write_json(args, recogniser, str(choice), found, failures)
     if failures:
         print(f"failed ({len(failures)}):", file=sys.stderr)
         for name, reason in failures:
@@ -87,7 +84,7 @@ Found = list[tuple[str, list["Prediction"]]]
 def _all(
     args: argparse.Namespace,
     recogniser: Recogniser,
-    choice: AreaChoice,
+    choice: MotionChoice,
     say: Callable[[str], Any],
 ) -> tuple[Found, list[tuple[str, str]]]:
     """Predictions of each video; what failed, with reasons."""
@@ -141,7 +138,7 @@ def _listed(sources: list[str]) -> tuple[tuple[Video, ...], list[tuple[str, str]
 
 
 def _of(
-    args: argparse.Namespace, recogniser: Recogniser, choice: AreaChoice, rows: list[Video]
+    args: argparse.Namespace, recogniser: Recogniser, choice: MotionChoice, rows: list[Video]
 ) -> Iterator[Prediction | VideoError]:
     """Predictions of one file: of its windows, its listed stretches, or the whole."""
     how = {"top": args.top, "views": args.views, "areas": choice}
@@ -183,7 +180,7 @@ def _text(one: Prediction) -> str:
 def _annotated(
     args: argparse.Namespace,
     recogniser: Recogniser,
-    choice: AreaChoice,
+    choice: MotionChoice,
     video: Video,
     predictions: list[Prediction],
     taken: set[str],
@@ -208,8 +205,8 @@ def _write_json(
     found: Found,
     failures: list[tuple[str, str]],
 ) -> None:
+    from mofo.motion.parts import replaced
     from mofo.report.sheet import make_folder
-    from mofo.system.files import replaced
 
     content = {
         "checkpoint": str(recogniser.saved.checkpoint.path),
@@ -241,5 +238,5 @@ def _write_json(
         sys.stdout.write(text)
         return
     make_folder(args.json)
-    with replaced(Path(args.json)) as part:
+    with replaced(Path(args.json), flush=False) as part:
         part.write_text(text, encoding="utf-8")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mofo.clips.sources import MotionChoice
 from mofo.datasets.catalog import Video
 from mofo.demo.labelled_stage import ClipSet
 from mofo.demo.stage import Found, Stage
 from mofo.demo.training_stage import MOFO, finetuned
 from mofo.demo.video_sources import Sources
 from mofo.evaluation.predict import Prediction, Recogniser, load
-from mofo.evaluation.provenance import AreaChoice
+from mofo.motion.parts import replaced
 from mofo.report.annotated import write_annotated
 from mofo.report.attention import show_attention
-from mofo.system.files import replaced
 from mofo.types import MofoError
 
 _VIEWS = (1, 1)
@@ -40,7 +40,7 @@ def prediction_stage(out: Path, sources: Sources) -> Stage:
         ]
         show_attention(finetuned(out, MOFO), shown.path, attention, areas=str(made.areas))
         found = {"unseen": unseen, "real": real}
-        with replaced(table) as part:
+        with replaced(table, flush=False) as part:
             part.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
         return found
 
@@ -89,12 +89,9 @@ def one_of_each(videos: list[Video]) -> list[Video]:
 
 
 def _clip(model: Recogniser, made: ClipSet, video: Video, folder: Path) -> Found:
-    choice = model.choose_areas(str(made.areas))
-    try:
-        one = model.predict(video.path, views=_VIEWS, top=_TOP, areas=choice)
-        area = model.area(video.path, choice)
-    finally:
-        choice.close()
+    choice = model.choose_motion(str(made.areas))
+    one = model.predict(video.path, views=_VIEWS, top=_TOP, areas=choice)
+    area = model.area(video.path, choice)
     said = one.heads["label"][0]
     right = said.name == video.label
     target = folder / f"{video.label}-taken-for-{said.name}.mp4"
@@ -115,26 +112,23 @@ def _real(model: Recogniser, store: Path, sources: Sources, folder: Path) -> lis
     rows: list[Found] = []
     if not sources.videos:
         return rows
-    choice = model.choose_areas(str(store))
+    choice = model.choose_motion(str(store))
     taken: set[str] = set()
-    try:
-        for one in sources.videos:
-            name = Path(one.path).stem
-            while name in taken:
-                name += "_"
-            taken.add(name)
-            row: Found = {"name": one.name, "path": one.path}
-            try:
-                row["windows"] = _annotated(model, choice, one.path, folder / f"{name}.mp4")
-            except MofoError as error:
-                row["failed"] = str(error)
-            rows.append(row)
-    finally:
-        choice.close()
+    for one in sources.videos:
+        name = Path(one.path).stem
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        row: Found = {"name": one.name, "path": one.path}
+        try:
+            row["windows"] = _annotated(model, choice, one.path, folder / f"{name}.mp4")
+        except MofoError as error:
+            row["failed"] = str(error)
+        rows.append(row)
     return rows
 
 
-def _annotated(model: Recogniser, choice: AreaChoice, path: str, target: Path) -> list[str]:
+def _annotated(model: Recogniser, choice: MotionChoice, path: str, target: Path) -> list[str]:
     windows = list(
         model.windows(path, window=_WINDOW, hop=_WINDOW, top=_TOP, views=_VIEWS, areas=choice)
     )

@@ -19,13 +19,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mofo.system.processes import (
-    death,
-    end_with_parent,
-    is_importing_main,
-    starting_workers,
-    usable_cpus,
-)
+from mofo.motion.detect_worker import end_with_parent
+from mofo.system.cpus import usable_cpus
+from mofo.system.pool import death, importing_main, stops_held
 from mofo.training.pretrain_settings import Settings
 from mofo.types import MofoError
 
@@ -56,8 +52,8 @@ def train_all(trainings: Sequence[Training], *, progress: bool) -> None:
         MofoError: as the training raises it, or its process died.
         KeyboardInterrupt: stopped; every training has saved what it learned.
     """
-    if is_importing_main():
-        sys.exit(1)  # a script without a guard is run again by each process: see LocalEngine
+    if importing_main():
+        sys.exit(1)  # a script without a guard is run again by each process: see LocalPool
     at_once = max(1, min(len(trainings), usable_cpus()))
     threads = max(1, min(4, usable_cpus() // at_once))
     for first in range(0, len(trainings), at_once):
@@ -93,7 +89,7 @@ class _Process:
             args=(theirs, self.training.kind, self.training.settings, self._threads),
             name=f"mofo-{self.training.kind}",
         )
-        with starting_workers(self._threads):
+        with stops_held():
             process.start()
             self._process = process  # not before: who stops now waits for those that have begun
         theirs.close()

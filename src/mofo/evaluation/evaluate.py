@@ -18,12 +18,12 @@ from mofo.datasets.catalog import Catalog, Video, read_catalog
 from mofo.datasets.rows import where
 from mofo.evaluation.epic import check_submission, judge_apart, parts_apart, submit
 from mofo.evaluation.intervals import DRAWS, Sample
-from mofo.evaluation.provenance import choose_areas
+from mofo.evaluation.provenance import choose_motion
 from mofo.evaluation.results import Results
 from mofo.evaluation.scoring import Scorer, ViewScores, joined, score_views
 from mofo.evaluation.truth import ACTION, Truth
 from mofo.evaluation.views import SPATIAL, TEMPORAL, EvaluationError, average_views
-from mofo.system.processes import usable_cpus
+from mofo.system.cpus import usable_cpus
 from mofo.training.saved_models import SavedClassifier, open_classifier
 from mofo.training.unreadable import TooManyUnreadableError
 from mofo.types import MofoError
@@ -61,7 +61,7 @@ def evaluate(
         split: take the videos of this split; "all": every video; None: "validation", where the
             sources tell splits.
         views: of each video: stretches of time, crops of each.
-        areas, store: where motion areas come from, see ``choose_areas``.
+        areas, store: where motion areas come from, see ``choose_motion``.
         batch: views at once; it does not change the results.
         workers: processes that read, for each process that computes; None: one a processor.
         precision: "fp32", "bf16", or "auto": bf16 on a GPU.
@@ -90,40 +90,34 @@ def evaluate(
         truth = Truth(
             videos, saved.classes, several=saved.settings.labels == "multi", given=catalog.classes
         )
-    choice = choose_areas(areas, store, saved, seed=seed)
-    try:
-        settings = ViewSettings(
-            grid=saved.settings.model.grid,
-            sampling=saved.sampling.sampling,
-            stride=saved.sampling.stride,
-            temporal=views[0],
-            spatial=views[1],
-            areas=choice.areas,
-            provenance=choice.provenance,
-            seed=seed,
-        )
-        dataset = ViewDataset(videos, settings, store=choice.store)
-        scorer = Scorer(saved.model, device=state.device, precision=precision)
-        problems = catalog.problems
-        every = len(catalog) + len(problems)
-        if len(problems) > max_unreadable * every:  # of which split these are nobody knows
-            raise _too_many(dict(problems), every, max_unreadable)
-        most = max_unreadable * len(videos)
-        workers = min(usable_cpus(), _WORKERS) if workers is None else workers
-        rows = range(len(videos))[state.process_index :: state.num_processes]
-        with tqdm(
-            total=len(rows) * settings.views,
-            unit="view",
-            file=sys.stderr,
-            dynamic_ncols=True,
-            disable=not (progress and state.is_main_process),
-        ) as bar:
-            scores = _all(
-                state, scorer, dataset, rows,
-                batch=batch, workers=workers, most_failures=most, done=bar.update,
-            )  # fmt: skip
-    finally:
-        choice.close()
+    settings = ViewSettings(
+        grid=saved.settings.model.grid,
+        sampling=saved.sampling.sampling,
+        stride=saved.sampling.stride,
+        temporal=views[0],
+        spatial=views[1],
+        motion=choose_motion(areas, store, saved, seed=seed),
+    )
+    dataset = ViewDataset(videos, settings)
+    scorer = Scorer(saved.model, device=state.device, precision=precision)
+    problems = catalog.problems
+    every = len(catalog) + len(problems)
+    if len(problems) > max_unreadable * every:  # of which split these are nobody knows
+        raise _too_many(dict(problems), every, max_unreadable)
+    most = max_unreadable * len(videos)
+    workers = min(usable_cpus(), _WORKERS) if workers is None else workers
+    rows = range(len(videos))[state.process_index :: state.num_processes]
+    with tqdm(
+        total=len(rows) * settings.views,
+        unit="view",
+        file=sys.stderr,
+        dynamic_ncols=True,
+        disable=not (progress and state.is_main_process),
+    ) as bar:
+        scores = _all(
+            state, scorer, dataset, rows,
+            batch=batch, workers=workers, most_failures=most, done=bar.update,
+        )  # fmt: skip
     unreadable = {videos[row].path: reason for row, reason in scores.failures} | dict(problems)
     if len(scores.failures) > most:
         raise _too_many(unreadable, len(videos), max_unreadable)
@@ -150,7 +144,7 @@ def evaluate(
     heads = {} if truth is None else truth.judge(averaged, kept, sample)
     if truth is not None and ACTION in heads:
         heads |= judge_apart(truth, averaged, kept, sample, parts_apart(videos, catalog))
-    about = _about(saved, sources, chosen_split, settings, choice.line, scorer, len(kept))
+    about = _about(saved, sources, chosen_split, settings, scorer, len(kept))
     if submission is not None and state.is_main_process:
         equal = submit(submission, averaged, kept, videos, saved.classes, catalog.classes)
         lacking = f"; {equal:,} unreadable ones with equal scores" if equal else ""
@@ -241,7 +235,6 @@ def _about(
     sources: str | Path | Sequence[str | Path],
     split: str,
     settings: ViewSettings,
-    areas: str,
     scorer: Scorer,
     videos: int,
 ) -> dict[str, str]:
@@ -255,6 +248,6 @@ def _about(
         "split": f"{split}, {videos:,} videos",
         "views": f"{settings.temporal} of time x {settings.spatial} of space; {frames}",
         "fusion": saved.settings.fusion,
-        "areas": areas,
+        "areas": str(settings.motion),
         "precision": scorer.precision,
     }

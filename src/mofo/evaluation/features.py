@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from mofo.clips.batch import ClipBatch
 from mofo.clips.loader import batches
+from mofo.clips.sources import MotionChoice
 from mofo.clips.token_area import token_area
 from mofo.clips.view_clips import ViewBatch, ViewDataset, ViewSettings, collate_views
 from mofo.datasets.catalog import Video
@@ -25,10 +25,8 @@ from mofo.evaluation.feature_settings import BOXES, FeatureSettings, Work
 from mofo.evaluation.frozen import FrozenEncoder
 from mofo.evaluation.views import EvaluationError
 from mofo.models.saved_settings import plain_model
-from mofo.motion.store import AreaStore
-from mofo.system.processes import usable_cpus
+from mofo.system.cpus import usable_cpus
 from mofo.training.engine import versions
-from mofo.training.pretrain_settings import AREAS_ON_THE_FLY
 from mofo.types import SettingsError, TokenGrid
 
 _FORMAT = 1  # goes up when the same settings give other features
@@ -111,15 +109,11 @@ def extract(
     settings = settings.resolved(encoder)
     grid = grid or (encoder.settings.grid if encoder is not None else TokenGrid(16, 224, 224))
     accelerator = work.engine()
-    with contextlib.ExitStack() as stack:
-        store = None
-        if settings.areas not in AREAS_ON_THE_FLY:
-            store = stack.enter_context(AreaStore.open(str(settings.areas)))
-        dataset = _dataset(videos, settings, grid, store)
-        about = _about(encoder, videos, settings, grid, store, accelerator)
-        job = _Job(encoder, settings, grid, dataset, accelerator)
-        kept = FeatureCache(cache, about, rows=len(videos), row_bytes=job.row_bytes)
-        job.fill(kept, work, title)
+    dataset = _dataset(videos, settings, grid)
+    about = _about(encoder, videos, settings, dataset, accelerator)
+    job = _Job(encoder, settings, grid, dataset, accelerator)
+    kept = FeatureCache(cache, about, rows=len(videos), row_bytes=job.row_bytes)
+    job.fill(kept, work, title)
     failed = {
         part * kept.size + row: reason
         for part in range(kept.parts)
@@ -269,29 +263,26 @@ class _Building:
         return Part(feature, self._inside_RN, self._failures)
 
 
-def _dataset(
-    videos: Sequence[Video], settings: FeatureSettings, grid: TokenGrid, store: AreaStore | None
-) -> ViewDataset:
+def _dataset(videos: Sequence[Video], settings: FeatureSettings, grid: TokenGrid) -> ViewDataset:
     views = ViewSettings(
         grid=grid,
         sampling=str(settings.sampling),
         stride=int(settings.stride or 1),
         temporal=settings.clips,
         spatial=1,
-        areas="store" if store is not None else str(settings.areas),
+        motion=str(settings.areas),
     )
-    return ViewDataset(videos, views, store=store)
+    return ViewDataset(videos, views)
 
 
 def _about(
     encoder: FrozenEncoder | None,
     videos: Sequence[Video],
     settings: FeatureSettings,
-    grid: TokenGrid,
-    store: AreaStore | None,
+    dataset: ViewDataset,
     accelerator: Accelerator,
 ) -> dict[str, Any]:
-    has_area = settings.areas != "none"
+    grid, motion = dataset.settings.grid, MotionChoice.parse(dataset.settings.motion)
     found = versions()
     return {
         "format": _FORMAT,
@@ -303,9 +294,9 @@ def _about(
         "frames": [grid.frames, grid.height, grid.width, grid.tubelet, grid.patch],
         "sampling": settings.sampling,
         "stride": settings.stride if settings.sampling == "dense" else None,
-        "areas": "store" if store is not None else settings.areas,
-        "store": store_digest(store) if store is not None else None,
-        "per": encoder.per if encoder is not None and has_area else None,
+        "areas": motion.source,
+        "store": store_digest(motion.store) if motion.store is not None else None,
+        "per": encoder.per if encoder is not None and motion.source != "none" else None,
         "videos": videos_digest(videos),
         "precision": accelerator.mixed_precision,
         "versions": {name: found[name] for name in _PACKAGES},

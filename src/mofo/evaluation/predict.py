@@ -13,15 +13,17 @@ from pathlib import Path
 
 import torch
 
+from mofo.clips.sources import MOTION_SOURCES, MotionChoice
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Video
 from mofo.datasets.video import why_unusable
-from mofo.evaluation.provenance import AreaChoice, choose_areas
+from mofo.evaluation.provenance import choose_motion
 from mofo.evaluation.scoring import Scorer, score_views
 from mofo.evaluation.views import SPATIAL, TEMPORAL, average_views
 from mofo.evaluation.windows import duration_of, window_spans
 from mofo.motion.analyse import analyse
 from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.store import AreaStore
 from mofo.training.saved_models import SavedClassifier, open_classifier
 from mofo.types import MotionArea, SettingsError, VideoError
 from mofo.video.index import index_frames
@@ -98,9 +100,9 @@ class Recogniser:
         """Names of the classes by head."""
         return self.saved.classes
 
-    def choose_areas(self, areas: str = "detected") -> AreaChoice:
-        """Where motion areas come from, see ``predict``; to be closed after use."""
-        return choose_areas(areas, None, self.saved)
+    def choose_motion(self, areas: str | MotionChoice = "detected") -> MotionChoice:
+        """Where motion comes from, see ``predict``."""
+        return choose_motion(areas, None, self.saved)
 
     def predict(
         self,
@@ -110,7 +112,7 @@ class Recogniser:
         end: float | None = None,
         top: int = 5,
         views: tuple[int, int] = (TEMPORAL, SPATIAL),
-        areas: str | AreaChoice = "detected",
+        areas: str | MotionChoice = "detected",
     ) -> Prediction:
         """What a video, or a stretch of it, shows, from several views.
 
@@ -140,7 +142,7 @@ class Recogniser:
         hop: float | None = None,
         top: int = 5,
         views: tuple[int, int] = WINDOW_VIEWS,
-        areas: str | AreaChoice = "detected",
+        areas: str | MotionChoice = "detected",
     ) -> Iterator[Prediction | VideoError]:
         """What a long video shows, window after window; only one of them is in memory at a time.
 
@@ -163,7 +165,7 @@ class Recogniser:
         videos = [replace(video, start=start, end=end) for start, end in spans]
         yield from self._predicted(videos, spans, top, views, areas)
 
-    def area(self, path: str | os.PathLike[str], choice: AreaChoice) -> MotionArea | None:
+    def area(self, path: str | os.PathLike[str], choice: MotionChoice) -> MotionArea | None:
         """The motion area of all frames of a file, for a picture; None if there is none.
 
         Found in the file as a whole, it may differ a little from what a clip is given, which is
@@ -174,12 +176,12 @@ class Recogniser:
             StoreError: the store does not have it.
         """
         video = _video(path)
-        if choice.provenance not in ("detected", "truth") or choice.areas == "none":
+        if not MOTION_SOURCES[choice.source].is_own:
             return None
         if choice.store is not None:
-            has = video.key in choice.store
-            return choice.store[video.key if has else choice.store.find(video.path)]
-        return analyse(video.path, DetectSettings(flow=choice.areas))
+            with AreaStore.open(choice.store) as store:
+                return store[video.key if video.key in store else store.find(video.path)]
+        return analyse(video.path, DetectSettings(flow=choice.source))
 
     def _predicted(
         self,
@@ -187,27 +189,21 @@ class Recogniser:
         spans: Sequence[tuple[float | None, float | None]],
         top: int,
         views: tuple[int, int],
-        areas: str | AreaChoice,
+        areas: str | MotionChoice,
     ) -> Iterator[Prediction | VideoError]:
         if top < 1:
             raise SettingsError(f"top {top}: expected 1 or more")
-        choice = self.choose_areas(areas) if isinstance(areas, str) else areas
         settings = ViewSettings(
             grid=self.saved.settings.model.grid,
             sampling=self.saved.sampling.sampling,
             stride=self.saved.sampling.stride,
             temporal=views[0],
             spatial=views[1],
-            areas=choice.areas,
-            provenance=choice.provenance,
+            motion=self.choose_motion(areas),
         )
-        try:
-            dataset = ViewDataset(videos, settings, store=choice.store)
-            for row, span in enumerate(spans):
-                yield self._one(dataset, row, span, top, choice.line)
-        finally:
-            if isinstance(areas, str):
-                choice.close()
+        dataset = ViewDataset(videos, settings)
+        for row, span in enumerate(spans):
+            yield self._one(dataset, row, span, top, str(settings.motion))
 
     def _one(
         self,

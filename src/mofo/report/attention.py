@@ -16,7 +16,7 @@ from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Video
 from mofo.datasets.video import why_unusable
-from mofo.evaluation.provenance import choose_areas
+from mofo.evaluation.provenance import choose_motion
 from mofo.models.classifier import Classifier
 from mofo.report.lettering import INK, QUIET, text_block
 from mofo.report.overlays import draw_box
@@ -157,7 +157,7 @@ def show_attention(
         checkpoint: its folder, or that of a run: then its best one.
         video: the file.
         path: ``.png``: some moments; ``.mp4``: all frames of the clip.
-        areas: where the motion area comes from, see ``choose_areas``.
+        areas: where the motion area comes from, see ``choose_motion``.
         wanted: class whose relevance is drawn; None: the likeliest.
 
     Raises:
@@ -170,21 +170,16 @@ def show_attention(
     reason = why_unusable(str(video))
     if reason is not None:
         raise VideoError(video, reason)
-    choice = choose_areas(areas, None, saved)
     settings = ViewSettings(
         grid=saved.settings.model.grid,
         sampling=saved.sampling.sampling,
         stride=saved.sampling.stride,
         temporal=1,
         spatial=1,
-        areas=choice.areas,
-        provenance=choice.provenance,
+        motion=choose_motion(areas, None, saved),
     )
     row = Video(str(Path(video).absolute()), Path(video).name)
-    try:
-        view = ViewDataset([row], settings, store=choice.store)[0, 0]
-    finally:
-        choice.close()
+    view = ViewDataset([row], settings)[0, 0]
     if view.clip is None:
         raise VideoError(video, view.reason)
     saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -192,7 +187,7 @@ def show_attention(
     fusion = saved.settings.fusion
     lines = [
         f"{found.head}: {found.name}, {100 * found.probability:.1f} % · fusion {fusion}"
-        f" · motion area: {choice.line}",
+        f" · motion area: {settings.motion}",
         f"{saved.checkpoint.path.absolute().parents[1].name}, step {saved.checkpoint.step:,}",
     ]
     write_attention(found, saved.settings.model.grid, path, Path(video).name, lines, fusion)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,14 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mofo.clips.batch import ClipBatch, collate
-from mofo.clips.dataset import AREAS, ClipDataset, ClipSettings
+from mofo.clips.dataset import ClipDataset, ClipSettings
+from mofo.clips.sources import MotionChoice
 from mofo.datasets.catalog import Video, read_catalog
 from mofo.motion.store import AreaStore
 from mofo.types import ClipSample, MofoError, SettingsError, StoreError, TokenGrid
 from mofo.video.reader import VideoReader
 
 _FALLBACK = "dis"
-_WITHOUT_STORE = tuple(name for name in AREAS if name != "store")
 
 
 class ChosenClips(NamedTuple):
@@ -50,8 +49,7 @@ def choose_clips(
         sources: videos, folders, patterns or CSV lists, see ``read_catalog``.
         grid: frames of a clip, and their size.
         stride: every how many frames of the video one is taken.
-        areas: where motion areas come from: folder of a store; "dis" or "codec": found now;
-            "none".
+        areas: where motion areas come from, see ``ClipSettings``.
         seed: decides the noise that makes the masks, and nothing else.
         clips: how many at most; they are spread evenly over the videos.
         need_areas: whether a store must have the videos. Otherwise the areas of those that it
@@ -74,28 +72,21 @@ def choose_clips(
     for path in {video.path for video in videos}:
         with VideoReader(path, colour=None):
             pass  # says what is wrong with it; a data set would try another one
-    settings = ClipSettings(grid=grid, stride=stride, random=False, areas=_FALLBACK, tries=1)
-    if areas in _WITHOUT_STORE:
-        return _read(videos, replace(settings, areas=areas), seed, None, notes)
+    settings = ClipSettings(grid=grid, stride=stride, random=False, motion=_FALLBACK, tries=1)
     try:
-        store = AreaStore.open(areas)
+        choice = MotionChoice.parse(areas)
+        if choice.store is not None and not need_areas:
+            with AreaStore.open(choice.store) as store:
+                missing = [video for video in videos if not _has(store, video)]
+            if missing:
+                names = ", ".join(Path(video.path).name for video in missing)
+                raise StoreError(f"the store {areas} lacks {names}")
     except StoreError as error:
         if need_areas:
-            near = difflib.get_close_matches(areas, _WITHOUT_STORE, n=1)
-            hint = f"; or did you mean {near[0]!r}?" if near else ""
-            raise StoreError(f"{error}{hint}") from None
+            raise
         notes.append(f"motion areas found now by {_FALLBACK}, as {error}")
-        return _read(videos, settings, seed, None, notes)
-    with store:
-        stored = replace(settings, areas="store")
-        missing = [video for video in videos if not _has(store, video)]
-        if need_areas or not missing:
-            return _read(videos, stored, seed, store, notes)
-        notes.append(
-            f"motion areas found now by {_FALLBACK}, not by the store {areas}, which lacks "
-            + ", ".join(Path(video.path).name for video in missing)
-        )
-        return _read(videos, settings, seed, None, notes)
+        return _read(videos, settings, seed, notes)
+    return _read(videos, replace(settings, motion=choice), seed, notes)
 
 
 def _has(store: AreaStore, video: Video) -> bool:
@@ -109,15 +100,13 @@ def _read(
     videos: list[Video],
     settings: ClipSettings,
     seed: int,
-    store: AreaStore | None,
     notes: list[str],
 ) -> ChosenClips:
-    dataset = ClipDataset(videos, settings, seed=seed, store=store)
+    dataset = ClipDataset(videos, settings, seed=seed)
     samples: list[ClipSample] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         samples += (dataset[0, row] for row in range(len(videos)))
     told = (str(warning.message) for warning in caught if warning.category is UserWarning)
     notes = [*notes, *dict.fromkeys(told)]
-    areas = settings.areas if store is None else f"store {store.folder}"
-    return ChosenClips(collate(samples), areas, tuple(notes))
+    return ChosenClips(collate(samples), str(settings.motion), tuple(notes))

@@ -23,8 +23,9 @@ class LabelledDataSettings:
             that tells its splits only "train" is trained on.
         validation: videos to validate on; empty: those of ``source`` in the split "validation".
         heads: kinds of labels: "label", or "verb" and "noun".
-        areas: folder of a store made by ``mofo detect``; or found while loading: "codec" (the
-            file's motion vectors), "dis" (optical flow); "none": no motion areas.
+        areas: where motion comes from: folder of a store made by ``mofo detect``; or found while
+            loading: "codec" (the file's motion vectors), "dis" (optical flow); "none"; or another
+            one of ``MOTION_SOURCES``.
         sampling: "segments": one frame from each of equal parts of the video; "dense": every
             ``stride``-th frame from some place on.
         frames: frames of a clip.

@@ -14,6 +14,7 @@ from torch.utils.data import Sampler
 from mofo.clips.batch import ClipBatch
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.labels import LabelError, LabelTable, labelled
+from mofo.clips.sources import MotionChoice
 from mofo.clips.transforms import CropSettings
 from mofo.datasets.catalog import Catalog, read_catalog
 from mofo.datasets.label_faults import label_faults
@@ -21,14 +22,12 @@ from mofo.datasets.video import Video
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 from mofo.models.model_settings import ModelSettings
 from mofo.models.saved_settings import plain_classifier
-from mofo.motion.store import AreaStore
-from mofo.system.processes import usable_cpus
+from mofo.system.cpus import usable_cpus
 from mofo.training.choice import balanced_shares, few_of_each
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.finetune_step import FinetunePass, PlannedTogether, Targets, case_of
 from mofo.training.layer_decay import freeze, layer_groups
 from mofo.training.order import Division, SampleOrder
-from mofo.training.pretrain_settings import AREAS_ON_THE_FLY
 from mofo.training.run import Run
 from mofo.training.same_run import digest
 from mofo.training.saved_models import Sampling, encoder_weights
@@ -193,18 +192,16 @@ class _Finetuning:
 
     def _clips(self, videos: tuple[Video, ...], *, random: bool) -> ClipDataset:
         data = self.settings.data
-        is_store = data.areas not in AREAS_ON_THE_FLY
         clips = ClipSettings(
             grid=self._model.model.grid,
             sampling=data.sampling,
             stride=data.stride,
             random=random,
             crop=CropSettings(flip=data.flip),
-            areas="store" if is_store else data.areas,
+            motion=data.areas,
             repeats=data.repeats if random else 1,
         )
-        store = AreaStore.open(data.areas) if is_store else None
-        return ClipDataset(videos, clips, seed=self.settings.run.seed, store=store)
+        return ClipDataset(videos, clips, seed=self.settings.run.seed)
 
     def build(self) -> nn.Module:
         generator = torch.Generator().manual_seed(self.settings.run.seed)
@@ -244,7 +241,7 @@ class _Finetuning:
         sampling = Sampling(
             sampling=data.sampling,
             stride=data.stride,
-            areas=data.areas if data.areas in AREAS_ON_THE_FLY else "store",
+            areas=MotionChoice.parse(data.areas).source,
         )
         return {
             "classifier": plain_classifier(self._model),

@@ -10,7 +10,6 @@ from mofo.models.model_settings import ModelSettings
 from mofo.types import SettingsError, TokenGrid
 
 PRECISIONS = ("auto", "fp32", "bf16")
-AREAS_ON_THE_FLY = ("codec", "dis", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +19,9 @@ class DataSettings:
     Attributes:
         source: videos: files, folders (searched through), globs, CSV lists.
         split: take only videos of this split ("train"), where the source tells; empty: all.
-        areas: folder of a store made by ``mofo detect``; or found while loading: "codec" (the
-            file's motion vectors), "dis" (optical flow); "none": no motion areas.
+        areas: where motion comes from: folder of a store made by ``mofo detect``; or found while
+            loading: "codec" (the file's motion vectors), "dis" (optical flow); "none"; or another
+            one of ``MOTION_SOURCES``.
         frames: frames of a clip.
         stride: every how many frames of the video one is taken.
         size: height and width of a clip in pixels.

@@ -16,10 +16,9 @@ from mofo.clips.transforms import CropSettings
 from mofo.datasets.catalog import Catalog, read_catalog
 from mofo.datasets.rows import where
 from mofo.models.mae import MaskedAutoencoder
-from mofo.motion.store import AreaStore
 from mofo.training.optim import adamw
 from mofo.training.order import Division, SampleOrder
-from mofo.training.pretrain_settings import AREAS_ON_THE_FLY, PretrainSettings
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.run import Run
 from mofo.training.step import PretrainPass
 from mofo.training.task import RunReport
@@ -101,13 +100,11 @@ def _dataset(settings: PretrainSettings, catalog: Catalog) -> ClipDataset:
     videos = where(catalog.videos, lambda video: not data.split or video.split == data.split)
     if not videos and catalog.videos:
         raise SettingsError(f"data.split: none of the {len(catalog)} videos is of {data.split!r}")
-    is_store = data.areas not in AREAS_ON_THE_FLY
     clips = ClipSettings(
         grid=settings.grid(),
         stride=data.stride,
         crop=CropSettings(flip=data.flip),
-        areas="store" if is_store else data.areas,
+        motion=data.areas,
         repeats=data.repeats,
     )
-    store = AreaStore.open(data.areas) if is_store else None
-    return ClipDataset(videos, clips, seed=settings.run.seed, store=store)
+    return ClipDataset(videos, clips, seed=settings.run.seed)

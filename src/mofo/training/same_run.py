@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mofo.clips.sources import MOTION_SOURCES
 from mofo.training.checkpoint import Checkpoint
-from mofo.training.pretrain_settings import AREAS_ON_THE_FLY
 from mofo.training.recipe import plain, settings_from
 from mofo.training.task import Task
 from mofo.types import SettingsError
@@ -73,7 +73,8 @@ def _with_defaults(before: Mapping[str, Any], task: Task) -> Mapping[str, Any]:
 
 def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     free = {"data.source", "data.validation", "data.max_unreadable"}
-    if not {before.get("data", {}).get("areas"), now["data"]["areas"]} & set(AREAS_ON_THE_FLY):
+    areas = {before.get("data", {}).get("areas"), now["data"]["areas"]}
+    if not areas & set(MOTION_SOURCES):  # both are stores
         free.add("data.areas")
     return [
         f"{section}.{key} {before.get(section, {}).get(key)!r}, now {value!r}"

@@ -127,7 +127,9 @@ def test_views_in_plain_words(text, said):
 
 
 def test_areas_and_passes_in_plain_words():
-    assert areas_text("none: the fusion 'mean' does not use them").startswith("nowhere: this model")
+    assert areas_text("none: the fusion 'mean' does not use motion").startswith(
+        "nowhere: this model"
+    )
     assert areas_text("store /x/areas") == "the folder /x/areas"
     assert areas_text("detected: store /x") == "detected: the folder /x"
     assert areas_text("codec") == "codec"

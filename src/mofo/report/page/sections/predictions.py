@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from mofo.clips.batch import collate
+from mofo.clips.sources import MotionChoice
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Video, read_catalog
-from mofo.evaluation.provenance import USING_AREAS, AreaChoice, choose_areas
+from mofo.evaluation.provenance import USING_AREAS, choose_motion
 from mofo.evaluation.results import Recognition, VideoRow
 from mofo.motion.store import AreaStore
 from mofo.report.attention import Looked, frame_tiles, look
@@ -109,15 +110,11 @@ def _of_test(
     except MofoError as error:
         note = f"{error}"
     looking = _Looking(saved, choice, [each.store for each in found.areas])
-    try:
-        groups = [
-            tuple(_shown(row, one, videos.get((row.name, one.classes[row.label].name)), looking,
-                         head, maker) for row in rows)
-            for rows in (right, wrong)
-        ]  # fmt: skip
-    finally:
-        if choice is not None:
-            choice.close()
+    groups = [
+        tuple(_shown(row, one, videos.get((row.name, one.classes[row.label].name)), looking,
+                     head, maker) for row in rows)
+        for rows in (right, wrong)
+    ]  # fmt: skip
     if not any(each.clip for group in groups for each in group):
         note = note or "the videos are not where they were, so there are only their names"
     parts = tuple(text.partition(":")[0].partition(",")[0] for text in looking.pictures)
@@ -177,24 +174,24 @@ def _model(found: Gathered, test: Test) -> SavedClassifier | None:
         return open_classifier(same[0].folder)
 
 
-def _areas(test: Test, saved: SavedClassifier) -> AreaChoice | None:
+def _areas(test: Test, saved: SavedClassifier) -> MotionChoice | None:
     """The areas that the model was given; None: those of other videos, which mean nothing here."""
     told = test.results.about.get("areas", "")
     store = told.rpartition("store ")[2] if "store " in told else None
     if "shuffled" in told:
         return None
     if told.startswith("the middle"):
-        return choose_areas("centre", None, saved)
+        return choose_motion("centre", None, saved)
     if told.startswith("none"):
-        return choose_areas("none", None, saved)
-    return choose_areas("truth" if told.startswith("the truth") else "detected", store, saved)
+        return choose_motion("none", None, saved)
+    return choose_motion("truth" if told.startswith("the truth") else "detected", store, saved)
 
 
 class _Looking:
     """Makes the pictures of a clip: with the model if it is there."""
 
     def __init__(
-        self, saved: SavedClassifier | None, choice: AreaChoice | None, stores: list[AreaStore]
+        self, saved: SavedClassifier | None, choice: MotionChoice | None, stores: list[AreaStore]
     ) -> None:
         self._saved = saved if choice is not None else None
         self._choice, self._stores = choice, stores
@@ -232,16 +229,12 @@ class _Looking:
 
     def _sample(self, video: Video) -> ClipSample:
         if self._choice is not None:
-            areas, provenance, store = (
-                self._choice.areas, self._choice.provenance, self._choice.store
-            )  # fmt: skip
+            motion = self._choice
         else:
             store = next((s for s in self._stores if _has(s, video)), None)
-            areas, provenance = ("store", "detected") if store else ("none", "none")
-        settings = ViewSettings(
-            grid=self._grid, temporal=1, spatial=1, areas=areas, provenance=provenance, **self._how
-        )
-        view = ViewDataset([video], settings, store=store)[0, 0]
+            motion = MotionChoice.parse(store.folder if store else "none")
+        settings = ViewSettings(grid=self._grid, temporal=1, spatial=1, motion=motion, **self._how)
+        view = ViewDataset([video], settings)[0, 0]
         if view.clip is None:
             raise MofoError(f"{video.path}: {view.reason}")
         return view.clip

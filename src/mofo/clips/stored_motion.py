@@ -1,4 +1,4 @@
-"""Boxes of all videos of a data set in memory, from a store of motion areas."""
+"""Motion from a store that `mofo detect` made: boxes of all videos of a data set, in memory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,52 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mofo.datasets.catalog import Video
+from mofo.clips.plan import FrameMotion
+from mofo.clips.sources import MOTION_SOURCES, ClipRequest, MotionChoice, MotionSource
+from mofo.datasets.video import Video
 from mofo.motion.detect_plan import read_failures
 from mofo.motion.records import storable
 from mofo.motion.store import AreaStore
 from mofo.types import StoreError, VideoError
+from mofo.video.clip import IndexMismatchError
+from mofo.video.index import Source
+
+
+@MOTION_SOURCES.register("store")
+class StoredMotion(MotionSource):
+    """As detected before, over whole videos.
+
+    Raises:
+        StoreError: videos are missing, and the detection did not say that they are unreadable.
+    """
+
+    about = "a store of motion areas"
+    needs_store = True
+
+    def __init__(self, videos: Sequence[Video], choice: MotionChoice) -> None:
+        super().__init__(videos, choice)
+        with AreaStore.open(str(choice.store)) as store:
+            self._table = AreaTable(store, videos)
+
+    def frame_motion(self, request: ClipRequest) -> FrameMotion:
+        """Boxes of these frames, scaled where they were found at another size."""
+        stored, index, span = self._table[request.row], request.index, request.plan.span
+        if len(stored.valid_T) != len(index):
+            if index.source is not Source.FRAMES:
+                raise IndexMismatchError(request.video.path)
+            raise VideoError(
+                request.video.path,
+                f"has {len(index)} frames, but the store of motion areas has "
+                f"{len(stored.valid_T)}: run `mofo detect` again",
+            )
+        scale_2 = np.array([index.width / stored.width, index.height / stored.height])
+        frames = slice(span.start, span.stop)
+        return FrameMotion(stored.box_T4[frames] * np.tile(scale_2, 2), stored.valid_T[frames])
+
+    @classmethod
+    def describe(cls, choice: MotionChoice) -> str:
+        """Where motion comes from."""
+        return f"store {choice.store}"
 
 
 class StoredBoxes(NamedTuple):
@@ -30,12 +71,12 @@ class StoredBoxes(NamedTuple):
 class AreaTable:
     """The boxes of ``videos``, row by row: 17 bytes a frame, shared by forked workers.
 
-    A look into the store costs as much as decoding half a clip, and reading all of it a few seconds
-    for ten million frames; so it is read once.
+    Reading one video from the store costs as much as decoding half a clip, and reading all of it a
+    few seconds for ten million frames; so it is read once.
 
     Args:
         store: holds the videos under their keys, or else under the end of their paths.
-        videos: rows of a catalog; several may be stretches of one file.
+        videos: rows of a catalog; several may be segments of one file.
 
     Raises:
         StoreError: videos are missing, and the detection did not say that they are unreadable.

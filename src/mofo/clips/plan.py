@@ -1,0 +1,116 @@
+"""The plan of a clip: which frames of a file and which crops of them, made before any is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from mofo.clips.transforms import Geometry
+from mofo.datasets.video import Video
+from mofo.types import VideoError
+from mofo.video.index import FrameIndex
+
+
+class FrameMotion(NamedTuple):
+    """Motion in all frames that a clip spans.
+
+    Attributes:
+        box_F4: float32, pixels of the upright frame: the box around what moves.
+        valid_F: bool, whether anything moves in the frame.
+    """
+
+    box_F4: np.ndarray
+    valid_F: np.ndarray
+
+    @classmethod
+    def nowhere(cls, span: range) -> FrameMotion:
+        """No motion in any frame."""
+        return cls(np.zeros((len(span), 4), np.float32), np.zeros(len(span), bool))
+
+    @classmethod
+    def everywhere(cls, box_4: Sequence[float] | np.ndarray, span: range) -> FrameMotion:
+        """The same box in every frame."""
+        box_F4 = np.tile(np.asarray(box_4, np.float32), (len(span), 1))
+        return cls(box_F4, np.ones(len(span), bool))
+
+
+class ClipMotion(NamedTuple):
+    """Motion in the frames of a clip; see ``ClipSample`` for the names."""
+
+    box_T4: np.ndarray
+    valid_T: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ClipPlan:
+    """What is read for one clip, or for several clips of the same frames.
+
+    Attributes:
+        frame_T: int64 frame numbers in the file, never falling.
+        crops: where the pixels come from, one for each clip.
+    """
+
+    frame_T: np.ndarray
+    crops: tuple[Geometry, ...]
+
+    @property
+    def span(self) -> range:
+        """Numbers of all frames from the first to the last one, those left out among them."""
+        return range(int(self.frame_T[0]), int(self.frame_T[-1]) + 1)
+
+    def motion(self, crop: Geometry, motion: FrameMotion) -> ClipMotion:
+        """Motion of the whole span as the frames of a clip show it through a crop.
+
+        Each frame has the motion from it up to the next one of the clip, so that the frames left
+        out between them count, too.
+        """
+        # Cut to the crop first, frame by frame: the hull of what is seen, not what is seen of it.
+        return ClipMotion(*hulls(*crop.boxes(*motion), self.frame_T - self.frame_T[0]))
+
+
+Planner = Callable[[Video, FrameIndex], ClipPlan]
+"""Plans a clip of a video from what is known of its file; the same plan for the same arguments."""
+
+
+def frames_of(video: Video, index: FrameIndex) -> tuple[int, int]:
+    """The frames of a video that count, ``(first, stop)``; at least one.
+
+    Raises:
+        VideoError: there are none.
+    """
+    start, stop = index.segment(video.start, video.end)
+    if start >= stop:
+        end = index.seconds_T[-1] - index.seconds_T[0]
+        raise VideoError(
+            video.path,
+            f"no frame from {video.start or 0:g} s to {video.end or end:g} s: its last one is "
+            f"at {end:g} s",
+        )
+    return start, stop
+
+
+def hulls(
+    box_F4: np.ndarray, valid_F: np.ndarray, start_T: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Box around the boxes of each run of frames that begins at ``start_T``.
+
+    Args:
+        box_F4: float32, all frames from the first to the last one of a clip.
+        valid_F: bool; other boxes do not count.
+        start_T: int64, never falling: the run ``t`` goes on up to ``start_T[t + 1]``, the last
+            one to the end; it holds its own frame at least.
+
+    Returns:
+        float32 ``(T, 4)``, zeros where not valid, and bool ``(T,)``: any box there.
+    """
+    low_F2 = np.where(valid_F[:, None], box_F4[:, :2], np.inf)
+    high_F2 = np.where(valid_F[:, None], box_F4[:, 2:], -np.inf)
+    # Where two runs begin at the same frame, reduceat gives that frame alone.
+    box_T4 = np.concatenate(
+        [np.minimum.reduceat(low_F2, start_T), np.maximum.reduceat(high_F2, start_T)], 1
+    )
+    valid_T = np.isfinite(box_T4[:, 0])
+    return np.where(valid_T[:, None], box_T4, 0).astype(np.float32), valid_T
