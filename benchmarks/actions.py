@@ -32,11 +32,11 @@ from mofo.evaluation.shortcuts import (
     single_frame,
     union_boxes,
 )
-from mofo.motion.parts import replaced
 from mofo.motion.store import AreaStore
 from mofo.synth.actions.classes import families, opposites
 from mofo.synth.actions.levels import LEVELS
 from mofo.synth.actions.scene import ActionRecipe, make_action_clip
+from mofo.system.files import replaced
 from mofo.types import hull
 from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
@@ -163,7 +163,7 @@ def picture(file: Path, level: str, clips: int, size: int, shown: int) -> None:
     strips += [np.full_like(strips[0], 255)] * (2 * half - len(strips))
     columns = [np.concatenate(strips[:half]), np.concatenate(strips[half:])]
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(file, flush=False) as temporary:
+    with replaced(file) as temporary:
         written = temporary.with_suffix(file.suffix)
         cv2.imwrite(str(written), np.concatenate(columns, 1)[..., ::-1])
         written.replace(temporary)

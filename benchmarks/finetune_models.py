@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mofo.models.classifier import Classifier, ClassifierSettings
-from mofo.models.fusion import FUSIONS, inside_bound
+from mofo.models.fusion import FUSIONS
 from mofo.models.heads import label_loss
 from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
@@ -84,8 +84,7 @@ class Models:
         else:
 
             def forward() -> Tensor:
-                bound = inside_bound(self.inside_BN)  # as in training: it waits for the device
-                logits = module(self.frames_BTHWC, self.inside_BN, bound=bound)
+                logits = module(self.frames_BTHWC, self.inside_BN)
                 return label_loss(logits, {"label": self.label_B})
 
         def step() -> Tensor:

@@ -1,4 +1,7 @@
+import os
 import signal
+import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +11,9 @@ import torch
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Set when a library is first used, and the same whichever test does so.
+SET_BY_LIBRARIES = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_", "TRITON_", "ACCELERATE_")
+
 
 @pytest.fixture(autouse=True)
 def _one_thread():
@@ -16,3 +22,34 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _process_stays_as_it_was():
+    """A test leaves scheduling, working folder and environment of its process as they were.
+
+    An encoder once put the whole process under real-time scheduling, and other tests hung.
+    """
+    threads = [thread.native_id for thread in threading.enumerate() if thread.native_id]
+    before = _process_state(threads)
+    yield
+    after = _process_state([t for t in threads if Path(f"/proc/self/task/{t}").exists()])
+    changed = {
+        name: (before.get(name), after.get(name))
+        for name in before.keys() | after.keys()
+        if before.get(name) != after.get(name) and not (name[0] == "thread" and name not in after)
+    }
+    assert not changed, f"the test left this process changed (before, after): {changed}"
+
+
+def _process_state(threads: list[int]) -> dict[tuple[str, object], object]:
+    state: dict[tuple[str, object], object] = {
+        ("environment", name): value
+        for name, value in os.environ.items()
+        if not name.startswith(SET_BY_LIBRARIES)
+    }
+    state["folder", ""] = Path.cwd()
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        state["processors", ""] = os.sched_getaffinity(0)
+        state |= {("thread", thread): os.sched_getscheduler(thread) for thread in threads}
+    return state

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mofo.synth.real_clips import real_clips
 from mofo.clips.token_area import token_area
 from mofo.motion.analyse import analyse
 from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.watch import Watch
-from mofo.report.overlays import draw_area, moments
 from mofo.report.lettering import text_block
+from mofo.report.overlays import draw_area, moments
 from mofo.report.sheet import beside, stacked
 from mofo.report.stages import flow_picture, map_picture
+from mofo.synth.real_clips import real_clips
 from mofo.types import MotionArea, TokenGrid
 
 mpl.use("agg")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,25 @@ def write_numbered(
 
     ``options`` of the encoder, with "_" for "-".
     """
+    if codec == "libsvtav1":
+        # As root this encoder puts its process under real-time scheduling, and all that it starts.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as child:
+            return child.submit(
+                _write, path, frames, codec, ticks, muxer, rotate, size, options
+            ).result()
+    return _write(path, frames, codec, ticks, muxer, rotate, size, options)
+
+
+def _write(
+    path: Path,
+    frames: int,
+    codec: str,
+    ticks: Sequence[int] | None,
+    muxer: dict[str, str] | None,
+    rotate: tuple[float, bool] | None,
+    size: tuple[int, int],
+    options: dict[str, str],
+) -> Path:
     options = {name.replace("_", "-"): value for name, value in options.items()}
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream: Any = container.add_stream(codec, rate=25, options=options)

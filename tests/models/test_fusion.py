@@ -8,19 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.inputs import generator, gradients, randomise
-from mofo.models.fusion import (
-    FUSIONS,
-    Fusion,
-    InsideBound,
-    draw_fusion,
-    inside_bound,
-    make_fusion,
-)
-from mofo.models.vit import init_weights
+from mofo.models.fusion import FUSIONS, Fusion, MotionCrossAttention, make_fusion
+from mofo.models.layers import init_weights
 from mofo.types import SettingsError
 
 WIDTH, TOKENS = 24, 10
-WITH_BLOCK = ("cross_attention", "attentive")
+WITH_BLOCK = [name for name in FUSIONS if FUSIONS[name].has_attention]
 # Every kind of area: ragged, single tokens, all inside, none inside.
 COUNTS = (4, TOKENS, 0, 1, TOKENS - 1, 7)
 
@@ -40,10 +33,10 @@ def tokens(batch: int = len(COUNTS), count: int = TOKENS, seed: int = 4) -> Tens
     return torch.randn(batch, count, WIDTH, generator=generator(seed))
 
 
-def block_by_hand(block: nn.Module, asking_QD: Tensor, answering_KD: Tensor, heads: int) -> Tensor:
-    q_QD = block.query(block.query_norm(asking_QD))
+def block_by_hand(block: nn.Module, query_QD: Tensor, context_KD: Tensor, heads: int) -> Tensor:
+    q_QD = block.query(block.query_norm(query_QD))
     key_DD, value_DD = block.key_value.weight.chunk(2)
-    normed_KD = block.context_norm(answering_KD)
+    normed_KD = block.context_norm(context_KD)
     k_KD, v_KD = normed_KD @ key_DD.T, normed_KD @ value_DD.T + block.v_bias
     size = WIDTH // heads
     parts = []
@@ -51,7 +44,7 @@ def block_by_hand(block: nn.Module, asking_QD: Tensor, answering_KD: Tensor, hea
         own = slice(head * size, (head + 1) * size)
         weight_QK = (q_QD[:, own] @ k_KD[:, own].T / math.sqrt(size)).softmax(1)
         parts.append(weight_QK @ v_KD[:, own])
-    x_QD = asking_QD + block.proj(torch.cat(parts, 1))
+    x_QD = query_QD + block.proj(torch.cat(parts, 1))
     mlp = block.mlp
     return x_QD + mlp.fc2(F.gelu(mlp.fc1(mlp.norm(x_QD))))
 
@@ -69,8 +62,8 @@ def slow(name: str, fusion: Fusion, tokens_BND: Tensor, inside_BN: Tensor) -> Te
             if len(outside):
                 row = (row + 0.5 * outside.mean(0)) / 1.5
         else:
-            answering = outside if len(outside) else inside
-            row = block_by_hand(fusion.block, inside, answering, 3).mean(0)
+            context = outside if len(outside) else inside
+            row = block_by_hand(fusion.block, inside, context, 3).mean(0)
         rows.append(row)
     return torch.stack(rows)
 
@@ -79,13 +72,11 @@ def backward(features_BD: Tensor) -> None:
     (features_BD * torch.randn(features_BD.shape, generator=generator(9))).sum().backward()
 
 
-WAY = "mofo.models.fusion._calls_are_cheap"
-
-
-@pytest.fixture(params=["side by side", "one by one"])
+@pytest.fixture(params=["ragged", "dense"])
 def ways(request, monkeypatch):
-    """How samples with different numbers of queries attend: the first is a GPU's way."""
-    monkeypatch.setattr(WAY, lambda x: request.param == "one by one")
+    """On which tokens ``cross_attention`` computes; the second is what a GPU and a graph do."""
+    if request.param == "dense":
+        monkeypatch.setattr(MotionCrossAttention, "ragged", MotionCrossAttention.dense)
 
 
 CASES = {
@@ -130,73 +121,12 @@ def test_equals_the_loop_over_samples_in_values_and_gradients(name, case, dtype,
         assert difference <= room, (key, difference)
 
 
-@pytest.mark.parametrize("autocast", [False, True])
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("exact", [False, True])
-def test_a_bound_changes_nothing(exact, case, autocast, ways):
-    counts, count = CASES[case]
-    inside_BN, fusion = area(counts, count), built("cross_attention")
-    bound = (
-        InsideBound(max(1, *counts), max(1, sum(counts))) if exact else inside_bound(inside_BN, 4)
-    )
-    free, bounded = (tokens(len(counts), count).requires_grad_() for _ in range(2))
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        wanted = fusion(free, inside_BN)
-        found = fusion(bounded, inside_BN, bound=bound)
-    near = {"rtol": 2e-2, "atol": 2e-2} if autocast else {"rtol": 1e-5, "atol": 2e-6}
-    torch.testing.assert_close(found, wanted, **near)
-    backward(wanted)
-    expected = gradients(fusion)
-    fusion.zero_grad()
-    backward(found)
-    torch.testing.assert_close(bounded.grad, free.grad, **near)
-    for key, grad in gradients(fusion).items():
-        room = near["atol"] * max(1.0, float(expected[key].abs().max()))
-        torch.testing.assert_close(grad, expected[key], rtol=0, atol=room, msg=key)
-
-
-def test_bound_of_a_batch():
-    assert inside_bound(area((4, 0, 1, 7)), TOKENS) == (7, 12)
-    assert inside_bound(area((4, 0, 1, 7)), 2) == (10, 20)
-    assert inside_bound(area((4, 0, 1, 7)), 1) == (10, 40)
-    assert inside_bound(area((0, 0))) == (1, 1)
-    assert inside_bound(area((TOKENS,))) == (10, 10)
-    for seed in range(20):
-        counts = torch.randint(0, 30, (5,), generator=generator(seed)).tolist()
-        most, total = inside_bound(area(counts, 29))
-        assert max(counts) <= most <= 29
-        assert sum(counts) <= total <= 5 * 29
-
-
-def test_a_bound_that_is_too_low_is_refused():
-    fusion = built("cross_attention")
-    for bound in (InsideBound(7, 60), InsideBound(TOKENS, 30)):
-        with pytest.raises(SettingsError, match=r"have InsideBound\(most=10, total=31\), above"):
-            fusion(tokens(), area(), bound=bound)
-    for bound in (InsideBound(0, 60), InsideBound(TOKENS + 1, 60), InsideBound(TOKENS, 61)):
-        with pytest.raises(SettingsError, match="is not within 1 and 10 tokens, 60 in the batch"):
-            fusion(tokens(), area(), bound=bound)
-
-
-def test_a_bound_that_is_too_low_where_nobody_looks(monkeypatch):
-    """On a device the last tokens inside do not ask; the mean is that of the others."""
-    monkeypatch.setattr("mofo.models.fusion._check_bound", lambda *_: None)
-    monkeypatch.setattr(WAY, lambda x: False)
-    fusion, inside_BN = built("cross_attention"), area((5, 3, 4))
-    found = fusion(tokens(3), inside_BN, bound=InsideBound(4, 9))
-    told = fusion.block(tokens(3), tokens(3), ~inside_BN)
-    for row, kept in enumerate((4, 3, 1)):
-        places = inside_BN[row].nonzero()[:kept, 0]
-        torch.testing.assert_close(found[row], told[row, places].mean(0), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("bound", [None, InsideBound(TOKENS, 40)])
 @pytest.mark.parametrize("name", FUSIONS)
-def test_other_samples_do_not_matter(name, bound, ways):
+def test_other_samples_do_not_matter(name, ways):
     fusion, tokens_BND, inside_BN = built(name).eval(), tokens(), area()
-    together = fusion(tokens_BND, inside_BN, bound=bound)
+    together = fusion(tokens_BND, inside_BN)
     turn = torch.randperm(len(COUNTS), generator=generator(1))
-    turned = fusion(tokens_BND[turn], inside_BN[turn], bound=bound)
+    turned = fusion(tokens_BND[turn], inside_BN[turn])
     torch.testing.assert_close(turned, together[turn], rtol=0, atol=1e-6)
     for row in range(len(COUNTS)):
         alone = fusion(tokens_BND[row : row + 1], inside_BN[row : row + 1])
@@ -204,7 +134,7 @@ def test_other_samples_do_not_matter(name, bound, ways):
     # Not even one that is no number.
     broken = tokens_BND.clone()
     broken[2] = float("nan")
-    found = fusion(broken, inside_BN, bound=bound)
+    found = fusion(broken, inside_BN)
     keep = torch.arange(len(COUNTS)) != 2
     torch.testing.assert_close(found[keep], together[keep], rtol=0, atol=1e-6)
     assert found[2].isnan().all()
@@ -296,21 +226,20 @@ def test_whole_model_in_another_type(name, dtype, ways):
 def test_every_parameter_learns(name, ways):
     fusion = make_fusion(name, WIDTH)
     init_weights(fusion, generator())
-    draw_fusion(fusion, generator())
+    fusion.init_extra(generator())
     backward(fusion(tokens(), area()))
     for key, grad in gradients(fusion).items():
         assert grad.abs().max() > 1e-6, key
 
 
-@pytest.mark.parametrize("bound", [None, InsideBound(5, 12)])
 @pytest.mark.parametrize("name", FUSIONS)
-def test_compiles_in_one_piece(name, bound):
+def test_compiles_in_one_piece(name):
     torch._dynamo.reset()
     fusion, counts = built(name), (4, 0, 1, 5)
     compiled = torch.compile(fusion, fullgraph=True, backend="eager")
     inside_BN = area(counts)
-    found = compiled(tokens(4), inside_BN, bound=bound)
-    wanted = fusion(tokens(4), inside_BN, bound=bound)
+    found = compiled(tokens(4), inside_BN)
+    wanted = fusion(tokens(4), inside_BN)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
     with torch.no_grad():
         torch.testing.assert_close(compiled(tokens(4), inside_BN), wanted, rtol=0, atol=1e-6)
@@ -321,7 +250,7 @@ def test_no_shape_depends_on_the_area(name):
     """On the meta device there are no values: whatever asks for one fails."""
     fusion = built(name).to("meta")
     with torch.no_grad():
-        found = fusion(tokens().to("meta"), area().to("meta"), bound=InsideBound(4, 12))
+        found = fusion(tokens().to("meta"), area().to("meta"))
     assert found.shape == (len(COUNTS), WIDTH)
 
 

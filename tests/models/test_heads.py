@@ -5,7 +5,7 @@ from torch import Tensor
 
 from helpers.inputs import generator, randomise
 from mofo.models.heads import MISSING, Heads, check_classes, label_loss, probabilities
-from mofo.models.vit import init_weights
+from mofo.models.layers import init_weights
 from mofo.types import SettingsError
 
 CLASSES = {"verb": 5, "noun": 7}

@@ -6,12 +6,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from helpers.inputs import GRID, clip, generator, gradients, mask, model, randomise, settings
-from mofo.models.vit import Block, Encoder
+from mofo.models.encoder import Encoder, make_encoder
+from mofo.models.vit import Block
 from mofo.types import SettingsError
 
 
 def encoder(**options) -> Encoder:
-    built = Encoder(settings(**options))
+    built = make_encoder(settings(**options))
     randomise(built)
     return built
 
@@ -42,8 +43,8 @@ def test_embedding_is_the_convolution_over_the_normalised_clip():
     built, frames = encoder().embed, clip()
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     video_BCTHW = ((frames / 255 - mean) / std).permute(0, 4, 1, 2, 3)
-    kernel = built.weight.reshape(64, 2, 16, 16, 3).permute(0, 4, 1, 2, 3)
-    wanted = F.conv3d(video_BCTHW, kernel, built.bias, stride=(2, 16, 16))
+    kernel = built.proj.weight.reshape(64, 2, 16, 16, 3).permute(0, 4, 1, 2, 3)
+    wanted = F.conv3d(video_BCTHW, kernel, built.proj.bias, stride=(2, 16, 16))
     torch.testing.assert_close(built(frames), wanted.flatten(2).transpose(1, 2), rtol=0, atol=1e-5)
 
 
@@ -110,8 +111,8 @@ def test_drop_path_leaves_out_whole_samples_and_keeps_the_mean():
 
 
 def test_drop_path_grows_over_the_blocks():
-    built = Encoder(settings(depth=5, drop_path=0.2))
-    assert [block._drop_path for block in built.blocks] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
+    built = make_encoder(settings(depth=5, drop_path=0.2))
+    assert [block.drop_path for block in built.blocks] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
 
 
 @pytest.mark.parametrize("drop_path", [0.0, 0.5])
@@ -142,7 +143,7 @@ def test_checkpointing_keeps_less():
 
 def test_the_classifiers_encoder_takes_the_weights_without_the_norm():
     trained = model()
-    bare = Encoder(settings(), final_norm=False)
+    bare = make_encoder(settings(), final_norm=False)
     problems = bare.load_state_dict(trained.encoder.state_dict(), strict=False)
     assert problems.missing_keys == []
     assert problems.unexpected_keys == ["norm.weight", "norm.bias"]
@@ -152,7 +153,7 @@ def test_the_classifiers_encoder_takes_the_weights_without_the_norm():
 def test_names_of_the_state():
     names = set(model().state_dict())
     assert {
-        "encoder.embed.weight",
+        "encoder.embed.proj.weight",
         "encoder.positions.made_for",
         "encoder.blocks.0.attention.qkv.weight",
         "encoder.blocks.0.attention.q_bias",
@@ -167,7 +168,7 @@ def test_names_of_the_state():
 
 
 def test_weights_at_the_start():
-    built = Encoder(settings())
+    built = make_encoder(settings())
     for name, parameter in built.named_parameters():
         if parameter.ndim == 1:
             wanted = 1.0 if name.endswith("norm.weight") else 0.0
@@ -176,8 +177,8 @@ def test_weights_at_the_start():
             bound = math.sqrt(6 / sum(parameter.shape))
             assert parameter.abs().max() <= bound
             assert parameter.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05), name
-    other = Encoder(settings(), generator=generator(1))
-    assert not torch.equal(other.embed.weight, built.embed.weight)
+    other = make_encoder(settings(), generator=generator(1))
+    assert not torch.equal(other.embed.proj.weight, built.embed.proj.weight)
 
 
 def test_building_leaves_the_global_generator_alone():
@@ -197,5 +198,5 @@ def test_building_leaves_the_global_generator_alone():
 )
 def test_wrong_frames_give_one_clear_line(frames, words):
     with pytest.raises(SettingsError, match=words) as error:
-        Encoder(settings(grid=GRID))(frames)
+        make_encoder(settings(grid=GRID))(frames)
     assert "\n" not in str(error.value)

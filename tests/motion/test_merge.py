@@ -11,8 +11,8 @@ from mofo.motion import tables
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import digest, in_shard, part_files, write_part
 from mofo.motion.store import AreaStore
-from mofo.system.lock import store_lock
-from mofo.types import StoreError
+from mofo.system.files import folder_lock
+from mofo.types import MofoError, StoreError
 
 
 def test_bytes_do_not_depend_on_order_or_on_steps(tmp_path, monkeypatch):
@@ -173,11 +173,11 @@ def test_shards_depend_on_the_key_alone():
 
 
 def test_two_runs_cannot_write_at_once(tmp_path):
-    with store_lock(tmp_path, None), pytest.raises(StoreError, match="another mofo is writing"):
-        store_lock(tmp_path, (1, 2)).__enter__()
-    with store_lock(tmp_path, (1, 2)), store_lock(tmp_path, (2, 2)):
-        for shard in (None, (2, 2)):
-            with pytest.raises(StoreError, match="another mofo"):
-                store_lock(tmp_path, shard).__enter__()
-    with store_lock(tmp_path, None):
+    with folder_lock(tmp_path), pytest.raises(MofoError, match="another mofo is writing"):
+        folder_lock(tmp_path, "1").__enter__()
+    with folder_lock(tmp_path, "1"), folder_lock(tmp_path, "2"):
+        for part in ("", "2"):
+            with pytest.raises(MofoError, match="another mofo"):
+                folder_lock(tmp_path, part).__enter__()
+    with folder_lock(tmp_path):
         pass

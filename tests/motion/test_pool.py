@@ -13,7 +13,7 @@ from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.parts import part_files
 from mofo.motion.store import AreaStore
 from mofo.system import progress as progress_module
-from mofo.system.cpus import usable_cpus
+from mofo.system.processes import usable_cpus
 from mofo.system.progress import Progress, clock
 from mofo.types import MofoError
 
@@ -166,10 +166,10 @@ def test_what_is_started_while_stops_are_held_is_blind_to_them():
     """Also the first process of all, together with which multiprocessing starts its tracker."""
     script = (
         "import multiprocessing, signal\n"
-        "from mofo.system.pool import stops_held\n"
+        "from mofo.system.processes import starting_workers\n"
         "process = multiprocessing.get_context('spawn').Process(target=signal.pthread_sigmask, "
         "args=(signal.SIG_BLOCK, ()))\n"
-        "with stops_held():\n"
+        "with starting_workers():\n"
         "    process.start()\n"
         "    lines = open(f'/proc/{process.pid}/status').read().splitlines()\n"
         "process.kill()\n"

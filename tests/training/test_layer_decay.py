@@ -39,8 +39,8 @@ def test_scale_of_each_parameter(fusion):
     assert set(scales) == {name for name, _ in built.named_parameters()}
     for name, scale in scales.items():
         wanted = {
-            "encoder.embed.weight": 0.75**4,
-            "encoder.embed.bias": 0.75**4,
+            "encoder.embed.proj.weight": 0.75**4,
+            "encoder.embed.proj.bias": 0.75**4,
             "encoder.blocks.0": 0.75**3,
             "encoder.blocks.1": 0.75**2,
             "encoder.blocks.2": 0.75,
@@ -56,7 +56,7 @@ def test_layers_of_deep_encoders():
     assert layer_of("encoder.blocks.11.mlp.norm.weight", 12) == 12
     assert layer_of("fusion.block.mlp.norm.weight", 12) == 13
     scales = by_name(layer_groups(classifier(depth=12)), "scale")
-    assert scales["encoder.embed.weight"] == pytest.approx(0.75**13)
+    assert scales["encoder.embed.proj.weight"] == pytest.approx(0.75**13)
     assert scales["encoder.blocks.0.attention.qkv.weight"] == pytest.approx(0.75**12)
     assert scales["encoder.blocks.11.attention.qkv.weight"] == 0.75
 
@@ -89,7 +89,7 @@ def test_rates_follow_the_scale():
     rates = by_name(optimiser.param_groups, "lr")
     assert rates["head.linear.label.weight"] == 0.01
     assert rates["encoder.blocks.2.mlp.fc1.bias"] == pytest.approx(0.0075)
-    assert rates["encoder.embed.weight"] == pytest.approx(0.01 * 0.75**4)
+    assert rates["encoder.embed.proj.weight"] == pytest.approx(0.01 * 0.75**4)
     # Setting it again starts from the rate, not from what was set before.
     set_rate(optimiser, 0.01)
     assert by_name(optimiser.param_groups, "lr") == rates
@@ -99,7 +99,7 @@ def test_rates_follow_the_scale():
     built(frames)["label"].square().sum().backward()
     optimiser.step()
     for name in (
-        "encoder.embed.bias",
+        "encoder.embed.proj.bias",
         "encoder.blocks.2.mlp.fc2.bias",
         "head.linear.label.bias",
     ):

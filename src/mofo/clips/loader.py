@@ -10,13 +10,13 @@ from functools import partial
 from multiprocessing import forkserver
 from typing import Any
 
-import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.dataset import ClipDataset
-from mofo.registry import load_plugins, plugins
+from mofo.registry import plugins
+from mofo.system.processes import begin_worker, starting_workers
 from mofo.types import MofoError
 
 
@@ -96,17 +96,12 @@ def _context() -> Any:
     if threading.current_thread() is threading.main_thread():
         before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
         try:
-            forkserver.ensure_running()
+            with starting_workers():
+                forkserver.ensure_running()
         finally:
             signal.signal(signal.SIGTERM, before)
     return context
 
 
 def _begin(plugin_names: Sequence[str], worker: int) -> None:
-    load_plugins(plugin_names)
-    # There are as many workers as processors; threads on top would only get in each other's way.
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    # Ctrl-C and a job's end go to all processes, but the training decides when it stops.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    begin_worker(plugin_names)

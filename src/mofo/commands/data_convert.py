@@ -108,7 +108,7 @@ def _probe(
     from tqdm import tqdm
 
     from mofo.datasets.file_shapes import probe
-    from mofo.system.cpus import usable_cpus
+    from mofo.system.processes import usable_cpus
     from mofo.types import VideoError
 
     paths = list(dict.fromkeys(video.path for video in catalog))

@@ -205,8 +205,8 @@ def _write_json(
     found: Found,
     failures: list[tuple[str, str]],
 ) -> None:
-    from mofo.motion.parts import replaced
     from mofo.report.sheet import make_folder
+    from mofo.system.files import replaced
 
     content = {
         "checkpoint": str(recogniser.saved.checkpoint.path),
@@ -238,5 +238,5 @@ def _write_json(
         sys.stdout.write(text)
         return
     make_folder(args.json)
-    with replaced(Path(args.json), flush=False) as part:
+    with replaced(Path(args.json)) as part:
         part.write_text(text, encoding="utf-8")

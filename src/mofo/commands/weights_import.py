@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
 def _write(path: str | None, content: Any) -> None:
     if path is None:
         return
-    from mofo.motion.parts import replaced
+    from mofo.system.files import replaced
 
     file = Path(path)
     file.absolute().parent.mkdir(parents=True, exist_ok=True)

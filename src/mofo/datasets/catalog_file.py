@@ -15,7 +15,7 @@ from mofo.datasets.folders import Apart
 from mofo.datasets.formats.parquet import BATCH, META, NUMBERS, TEXTS, TIMES, VERSION
 from mofo.datasets.table import HEADS, SEVERAL
 from mofo.datasets.video import LABEL, Video
-from mofo.motion.parts import replaced
+from mofo.system.files import replaced
 from mofo.types import MofoError
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -17,9 +18,9 @@ from mofo.datasets.check_journal import Journal
 from mofo.datasets.inspect_file import QUARANTINED, STOPPED, Fault, FileTask, Look, look
 from mofo.datasets.label_faults import LabelFault, class_counts, label_faults
 from mofo.datasets.quarantine import COLUMNS
-from mofo.motion.parts import replaced
-from mofo.system.cpus import usable_cpus
-from mofo.system.pool import LocalPool, importing_main
+from mofo.system.files import replaced
+from mofo.system.pool import ENGINES, InProcess, Result
+from mofo.system.processes import is_importing_main, usable_cpus
 from mofo.system.progress import Progress
 from mofo.types import MofoError
 
@@ -116,8 +117,8 @@ def check(
         MofoError: a source cannot be read at all, or ``out`` is no folder.
         KeyboardInterrupt: stopped by Ctrl-C; what was looked at is kept.
     """
-    if importing_main():
-        sys.exit(1)  # a script without a guard is run again by each worker: see LocalPool
+    if is_importing_main():
+        sys.exit(1)  # a script without a guard is run again by each worker: see LocalEngine
     if workers is not None and workers < 0:
         raise MofoError(f"workers is {workers}: 0 (this process) is the least")
     several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
@@ -147,13 +148,11 @@ def _look_at_all(report: CheckReport, full: bool, workers: int | None, show: boo
                 _take(report, known, sizes)
         count = min(usable_cpus() if workers is None else workers, len(todo))
         bar = Progress(len(todo), show=show, name="check")
-        by_key = {task.key: task for task in todo}
         try:
-            for outcome, running in _outcomes(iter(todo), count):
-                if outcome is not None:
-                    # A worker that died has no more to say than that.
-                    seen = outcome if isinstance(outcome, Look) else _stopped(outcome)
-                    journal.add(by_key[seen.key], seen)
+            for result, running in _results(iter(todo), count):
+                if result is not None:
+                    seen = result.value or _stopped(result)
+                    journal.add(result.task, seen)
                     report.looked += 1
                     _take(report, seen, sizes)
                     bar.finished(seen.frames)
@@ -172,23 +171,16 @@ def _look_at_all(report: CheckReport, full: bool, workers: int | None, show: boo
     report.duplicates = sorted(groups, key=lambda paths: order[paths[0]])
 
 
-def _outcomes(tasks: Iterator[FileTask], workers: int) -> Iterator[tuple[Any, int]]:
+def _results(tasks: Iterator[FileTask], workers: int) -> Iterator[tuple[Result | None, int]]:
     """What becomes of the tasks, None now and then; and frames of files under way."""
-    if workers == 0:
-        yield from ((look(task), 0) for task in tasks)
-        return
-    pool = LocalPool(workers, _STALL, look)
-    some: Any = tasks
-    outcomes = pool.run(some)
-    try:
-        for outcome in outcomes:
-            yield outcome, pool.frames
-    finally:
-        outcomes.close()  # type: ignore[attr-defined]
+    engine = (ENGINES["local"] if workers else InProcess)(look, workers, _STALL)
+    with contextlib.closing(engine.run(tasks)) as results:
+        for result in results:
+            yield result, engine.frames
 
 
-def _stopped(outcome: Any) -> Look:
-    return Look(outcome.key, faults=(Fault(STOPPED, outcome.failure),))
+def _stopped(result: Result) -> Look:
+    return Look(result.task.key, faults=(Fault(STOPPED, result.failure),))
 
 
 def _tasks(catalog: Catalog, full: bool) -> list[FileTask]:

@@ -12,7 +12,6 @@ from typing import Any
 import av
 import cv2
 
-from mofo.motion.detect_worker import Outcome
 from mofo.types import VideoError
 from mofo.video.clip import IndexMismatchError, read_frames
 from mofo.video.container import reason_of
@@ -60,10 +59,12 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Look(Outcome):
+class Look:
     """What was seen of a file.
 
     Attributes:
+        key: the file.
+        frames: decoded for it.
         width, height: pixels of the upright frame; 0 if it cannot be read.
         count: frames in it.
         seconds: from the first to the end of the last frame.
@@ -73,6 +74,8 @@ class Look(Outcome):
         picture: JPEG in base64; empty if not asked for, or if there is none.
     """
 
+    key: str
+    frames: int = 0
     width: int = 0
     height: int = 0
     count: int = 0
@@ -90,7 +93,7 @@ class Look(Outcome):
     def from_json(cls, row: dict[str, Any]) -> Look:
         """What ``to_json`` gave; TypeError if it did not."""
         faults = tuple(Fault(**fault) for fault in row["faults"])
-        return cls(**{**row, "faults": faults, "warnings": tuple(row["warnings"])})
+        return cls(**{**row, "faults": faults})
 
 
 @dataclass

@@ -16,7 +16,7 @@ from mofo.demo.scale import DemoScale
 from mofo.demo.stage import Stages, Timing
 from mofo.demo.training_stage import finetune_stage, pretrain_stage
 from mofo.demo.video_sources import find_sources
-from mofo.system.lock import store_lock
+from mofo.system.files import folder_lock
 from mofo.system.progress import clock
 from mofo.types import MofoError
 
@@ -72,7 +72,7 @@ def demo(
     sources = find_sources(videos, scale.seconds)
     folder.mkdir(parents=True, exist_ok=True)
     bars = progress and sys.stderr.isatty()  # in a log file a bar is a page of noise
-    with store_lock(folder, None):
+    with folder_lock(folder):
         stages = Stages(folder, _STAGES, say)
         say(f"Everything goes into {folder}; stop with Ctrl-C, go on with the same command.")
         found = {"areas": stages.do(area_stage(folder, sources, progress))}

@@ -12,9 +12,9 @@ from mofo.demo.stage import Found, Stage
 from mofo.demo.training_stage import MOFO, finetuned
 from mofo.demo.video_sources import Sources
 from mofo.evaluation.predict import Prediction, Recogniser, load
-from mofo.motion.parts import replaced
 from mofo.report.annotated import write_annotated
 from mofo.report.attention import show_attention
+from mofo.system.files import replaced
 from mofo.types import MofoError
 
 _VIEWS = (1, 1)
@@ -40,7 +40,7 @@ def prediction_stage(out: Path, sources: Sources) -> Stage:
         ]
         show_attention(finetuned(out, MOFO), shown.path, attention, areas=str(made.areas))
         found = {"unseen": unseen, "real": real}
-        with replaced(table, flush=False) as part:
+        with replaced(table) as part:
             part.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
         return found
 

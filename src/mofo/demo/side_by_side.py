@@ -19,9 +19,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mofo.motion.detect_worker import end_with_parent
-from mofo.system.cpus import usable_cpus
-from mofo.system.pool import death, importing_main, stops_held
+from mofo.system.processes import (
+    death,
+    end_with_parent,
+    is_importing_main,
+    starting_workers,
+    usable_cpus,
+)
 from mofo.training.pretrain_settings import Settings
 from mofo.types import MofoError
 
@@ -52,8 +56,8 @@ def train_all(trainings: Sequence[Training], *, progress: bool) -> None:
         MofoError: as the training raises it, or its process died.
         KeyboardInterrupt: stopped; every training has saved what it learned.
     """
-    if importing_main():
-        sys.exit(1)  # a script without a guard is run again by each process: see LocalPool
+    if is_importing_main():
+        sys.exit(1)  # a script without a guard is run again by each process: see LocalEngine
     at_once = max(1, min(len(trainings), usable_cpus()))
     threads = max(1, min(4, usable_cpus() // at_once))
     for first in range(0, len(trainings), at_once):
@@ -89,7 +93,7 @@ class _Process:
             args=(theirs, self.training.kind, self.training.settings, self._threads),
             name=f"mofo-{self.training.kind}",
         )
-        with stops_held():
+        with starting_workers(self._threads):
             process.start()
             self._process = process  # not before: who stops now waits for those that have begun
         theirs.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mofo.motion.parts import replaced
+from mofo.system.files import replaced
 from mofo.system.progress import clock
 from mofo.types import MofoError
 
@@ -143,7 +143,7 @@ class Stages:
     def _write(self, name: str, note: dict[str, Any]) -> None:
         file = self._file(name)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(file, flush=False) as part:
+        with replaced(file) as part:
             part.write_text(json.dumps(note, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -19,16 +19,9 @@ from tqdm import tqdm
 
 from mofo.evaluation.probes import ProbeResult, held_out, probe_result
 from mofo.evaluation.views import EvaluationError
-from mofo.models.fusion import (
-    InsideBound,
-    check_fusion,
-    draw_fusion,
-    fusion_heads,
-    inside_bound,
-    make_fusion,
-)
+from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads
-from mofo.models.vit import init_weights
+from mofo.models.layers import init_weights
 from mofo.types import SettingsError
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -91,7 +84,7 @@ class AttentiveSettings:
     weight_decay: float = 0.05
 
     def __post_init__(self) -> None:
-        check_fusion(self.fusion)
+        FUSIONS.check(self.fusion)
         if self.epochs < 1 or self.batch < 1 or not self.rates or min(self.rates) <= 0:
             raise SettingsError(
                 f"attentive probe: {self.epochs} epochs, batch {self.batch}, rates {self.rates}: "
@@ -168,17 +161,15 @@ class _Probe(nn.Module):
         self.head = Heads(width, {"label": classes}, _NORM_EPS)
         for part in (self.fusion, self.head):
             init_weights(part, generator)
-        draw_fusion(self.fusion, generator)
+        self.fusion.init_extra(generator)
         self.head.shrink()
         self.register_buffer("mean_D", scale[0])
         self.register_buffer("scale_D", scale[1])
 
-    def forward(
-        self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None = None
-    ) -> Tensor:
-        """Logits (B, C); see ``Fusion`` for the bound."""
+    def forward(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
+        """Logits (B, C)."""
         scaled_BND = (tokens_BND - self.mean_D) * self.scale_D
-        logits: Tensor = self.head(self.fusion(scaled_BND, inside_BN, bound=bound))["label"]
+        logits: Tensor = self.head(self.fusion(scaled_BND, inside_BN))["label"]
         return logits
 
 
@@ -258,9 +249,7 @@ class _Learner:
             raise EvaluationError("the features of the training part are not finite numbers")
         return torch.from_numpy(mean_D).float(), torch.from_numpy(scale_D).float()
 
-    def _tokens(
-        self, part: LabelledTokens, places: np.ndarray
-    ) -> tuple[Tensor, Tensor, InsideBound]:
+    def _tokens(self, part: LabelledTokens, places: np.ndarray) -> tuple[Tensor, Tensor]:
         """What a probe is asked with."""
         tokens_BND, inside_BN = part.take(places)
         if tokens_BND.shape[2] != self._width:
@@ -272,8 +261,7 @@ class _Learner:
             raise EvaluationError("the features of a video are not finite numbers")
         inside = torch.from_numpy(inside_BN)
         tokens = torch.from_numpy(tokens_BND.astype(np.float32))
-        # Counted here, where the areas are at hand: only the tokens inside need to ask.
-        return tokens.to(self._device), inside.to(self._device), inside_bound(inside)
+        return tokens.to(self._device), inside.to(self._device)
 
 
 def _batches(place_V: np.ndarray, size: int) -> Iterator[np.ndarray]:

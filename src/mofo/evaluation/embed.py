@@ -22,7 +22,8 @@ from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.features import Features, extract, readable
 from mofo.evaluation.frozen import open_encoder
 from mofo.evaluation.views import EvaluationError
-from mofo.motion.parts import COMPRESSION, replaced
+from mofo.motion.parts import COMPRESSION
+from mofo.system.files import replaced
 from mofo.types import SettingsError
 
 _ABOUT = "_about.json"  # by the underscore readers of Parquet folders pass over it

@@ -15,7 +15,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import numpy as np
 
 from mofo.evaluation.views import EvaluationError
-from mofo.motion.parts import replaced
+from mofo.system.files import replaced
 
 VERBS, NOUNS = 97, 300
 """Classes of the challenge."""

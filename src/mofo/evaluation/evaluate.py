@@ -23,7 +23,7 @@ from mofo.evaluation.results import Results
 from mofo.evaluation.scoring import Scorer, ViewScores, joined, score_views
 from mofo.evaluation.truth import ACTION, Truth
 from mofo.evaluation.views import SPATIAL, TEMPORAL, EvaluationError, average_views
-from mofo.system.cpus import usable_cpus
+from mofo.system.processes import usable_cpus
 from mofo.training.saved_models import SavedClassifier, open_classifier
 from mofo.training.unreadable import TooManyUnreadableError
 from mofo.types import MofoError

@@ -22,8 +22,8 @@ from safetensors.numpy import save
 
 from mofo.datasets.catalog import Video
 from mofo.evaluation.views import EvaluationError
-from mofo.motion.parts import replaced
 from mofo.motion.tables import pairs
+from mofo.system.files import replaced
 from mofo.types import SettingsError
 
 _ABOUT = "about.json"
@@ -71,7 +71,7 @@ class FeatureCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not (self.folder / _ABOUT).exists():
-                with replaced(self.folder / _ABOUT, flush=False) as half:
+                with replaced(self.folder / _ABOUT) as half:
                     half.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise SettingsError(
@@ -92,7 +92,7 @@ class FeatureCache:
         data = save(
             {"feature": content.feature, "inside": content.inside_RN}, metadata={"failures": notes}
         )
-        with replaced(self._file(part), flush=False) as half:
+        with replaced(self._file(part)) as half:
             half.write_bytes(data)
 
     def read(self, part: int) -> Part:

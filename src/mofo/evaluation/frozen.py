@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mofo.models.encoder import make_encoder
 from mofo.models.model_settings import ModelSettings
-from mofo.models.vit import Encoder
 from mofo.training.checkpoint import CheckpointError, fit_weights
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.recipe import load_settings
@@ -60,7 +60,7 @@ class FrozenEncoder(nn.Module):
         super().__init__()
         self.settings, self.name, self.per = settings, name, per
         self.sampling = sampling or Sampling()
-        self.encoder = Encoder(settings, generator=torch.Generator().manual_seed(seed))
+        self.encoder = make_encoder(settings, generator=torch.Generator().manual_seed(seed))
         if weights is not None:
             own = {
                 key.removeprefix(_ENCODER): tensor
@@ -83,7 +83,7 @@ class FrozenEncoder(nn.Module):
         Raises:
             SettingsError: there is no such layer.
         """
-        depth = self.settings.depth
+        depth = self.encoder.depth
         chosen = depth if number is None else number if number >= 0 else depth + 1 + number
         if not 0 <= chosen <= depth:
             raise SettingsError(
@@ -96,12 +96,9 @@ class FrozenEncoder(nn.Module):
     def forward(self, frames_BTHWC: Tensor, layer: int | None = None) -> Tensor:
         """Frames, uint8 or float in [0, 1], to normalised tokens of a layer, (B, N, D)."""
         number, encoder = self.layer(layer), self.encoder
-        tokens_BND = encoder.embed(frames_BTHWC) + encoder.positions()
-        for block in list(encoder.blocks)[:number]:
-            tokens_BND = block(tokens_BND)
-        if number == self.settings.depth:
-            normed: Tensor = encoder.norm(tokens_BND)
-            return normed
+        [tokens_BND] = encoder.layers(frames_BTHWC, [number])
+        if number == encoder.depth:
+            return tokens_BND
         width = (tokens_BND.shape[2],)
         return F.layer_norm(tokens_BND, width, eps=self.settings.norm_eps)
 

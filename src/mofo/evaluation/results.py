@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mofo.evaluation.area_scores import Interval
 from mofo.evaluation.views import EvaluationError
-from mofo.motion.parts import replaced
+from mofo.system.files import replaced
 
 FORMAT = 1  # of the file; goes up when older code could no longer read it
 

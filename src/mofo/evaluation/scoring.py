@@ -14,7 +14,6 @@ from mofo.clips.batch import ClipBatch
 from mofo.clips.loader import batches
 from mofo.clips.view_clips import ViewDataset, collate_views
 from mofo.models.classifier import Classifier
-from mofo.models.fusion import inside_bound
 from mofo.types import SettingsError
 
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -55,10 +54,9 @@ class Scorer:
     def __call__(self, clips: ClipBatch) -> dict[str, np.ndarray]:
         """Logits of each head, float32 (B, classes)."""
         inside_BN = self.inside(clips)
-        bound = inside_bound(inside_BN)  # counted here, where nobody waits for the device
         frames_BTHWC = clips.frames_BTHWC.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits = self.model(frames_BTHWC, inside_BN.to(self.device), bound=bound)
+            logits = self.model(frames_BTHWC, inside_BN.to(self.device))
         return {head: values.float().cpu().numpy() for head, values in logits.items()}
 
 

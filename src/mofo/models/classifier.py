@@ -14,17 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from mofo.clips.token_area import SPANS, token_area
-from mofo.models.fusion import (
-    InsideBound,
-    Pooling,
-    check_fusion,
-    draw_fusion,
-    fusion_heads,
-    make_fusion,
-)
+from mofo.models.encoder import make_encoder
+from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads, check_classes
+from mofo.models.layers import init_weights
 from mofo.models.model_settings import ModelSettings
-from mofo.models.vit import Encoder, init_weights
 from mofo.types import SettingsError
 
 _NOT_NEEDED = ("decoder.", "encoder.norm.")
@@ -59,7 +53,7 @@ class ClassifierSettings:
     def __post_init__(self) -> None:
         problems = check_classes(self.classes, self.labels)
         for check, values in (
-            (check_fusion, (self.fusion,)),
+            (FUSIONS.check, (self.fusion,)),
             (fusion_heads, (self.model.width, self.fusion_heads)),
         ):
             try:
@@ -89,14 +83,14 @@ class Classifier(nn.Module):
         self.settings = settings
         self.frozen_blocks = 0
         # The LayerNorm stands behind the fusion, in the heads.
-        self.encoder = Encoder(model, final_norm=False, generator=generator)
+        self.encoder = make_encoder(model, final_norm=False, generator=generator)
         self.fusion = make_fusion(
-            settings.fusion, model.width, settings.fusion_heads, model.norm_eps
+            settings.fusion, self.encoder.width, settings.fusion_heads, model.norm_eps
         )
-        self.head = Heads(model.width, settings.classes, model.head_norm_eps)
+        self.head = Heads(self.encoder.width, settings.classes, model.head_norm_eps)
         for part in (self.fusion, self.head):
             init_weights(part, generator)
-        draw_fusion(self.fusion, generator)
+        self.fusion.init_extra(generator)
         self.head.shrink()
 
     def forward(
@@ -104,7 +98,6 @@ class Classifier(nn.Module):
         frames_BTHWC: Tensor,
         inside_BN: Tensor | None = None,
         *,
-        bound: InsideBound | None = None,
         return_attention: bool = False,
     ) -> Any:
         """Logits, float32 (B, classes), by the heads' names.
@@ -113,39 +106,35 @@ class Classifier(nn.Module):
             frames_BTHWC: uint8, or float in [0, 1]; RGB.
             inside_BN: bool, tokens inside the motion area (``area``). None: no motion area, in no
                 sample.
-            bound: see ``Fusion``.
             return_attention: give a pair: the logits, and the fusion's weights (B, heads, Q, N),
                 see ``Fusion``. They take much memory: for pictures.
 
         Raises:
             SettingsError: frames or areas of another size.
         """
-        if isinstance(self.fusion, Pooling) and not return_attention:
-            inside_BN = self._checked(inside_BN, frames_BTHWC)
-            return self.head(self.encoder(frames_BTHWC, weight_BV=self.fusion.weights(inside_BN)))
         tokens_BND = self.encoder(frames_BTHWC)
-        fused = self.fuse(tokens_BND, inside_BN, bound=bound, return_attention=return_attention)
+        fused = self.fuse(tokens_BND, inside_BN, return_attention=return_attention)
         if return_attention:
             return self.head(fused[0]), fused[1]
         return self.head(fused)
 
-    def fuse(self, tokens_BND: Tensor, inside_BN: Tensor | None = None, **options: Any) -> Any:
+    def fuse(
+        self,
+        tokens_BND: Tensor,
+        inside_BN: Tensor | None = None,
+        *,
+        return_attention: bool = False,
+    ) -> Any:
         """Tokens of the encoder to features (B, D), before LayerNorm and heads."""
-        inside_BN = self._checked(inside_BN, tokens_BND)
-        return self.fusion(tokens_BND, inside_BN, **options)
-
-    def _checked(self, inside_BN: Tensor | None, like: Tensor) -> Tensor:
-        """The motion area, none if there is none, for as many samples and where ``like`` is."""
-        # Not len(): exported graphs would take this many samples only.
-        shape = (like.shape[0], self.settings.model.grid.tokens)
+        shape = tokens_BND.shape[:2]
         if inside_BN is None:
-            return torch.zeros(shape, dtype=torch.bool, device=like.device)
+            inside_BN = torch.zeros(shape, dtype=torch.bool, device=tokens_BND.device)
         if inside_BN.shape != shape or inside_BN.dtype != torch.bool:
             raise SettingsError(
                 f"the motion area is {inside_BN.dtype} {tuple(inside_BN.shape)}, but the model "
-                f"takes bool {shape}"
+                f"takes bool {tuple(shape)}"
             )
-        return inside_BN
+        return self.fusion(tokens_BND, inside_BN, return_attention=return_attention)
 
     def area(self, box_BT4: Tensor, valid_BT: Tensor) -> Tensor:
         """Boxes of a clip (pixels) to the tokens inside, bool (B, N), as the settings say."""
@@ -153,7 +142,7 @@ class Classifier(nn.Module):
         return token_area(box_BT4, valid_BT, grid, per=self.settings.per).flatten(1)
 
     def freeze(self, blocks: int) -> None:
-        """Stops the training of the patch projection and of the encoder's first ``blocks``.
+        """Stops the training of the encoder's embedding and of its first ``blocks`` layers.
 
         They are in evaluation mode from now on: no drop path there.
         """
@@ -172,7 +161,7 @@ class Classifier(nn.Module):
     def _frozen(self) -> list[nn.Module]:
         if not self.frozen_blocks:
             return []
-        return [self.encoder.embed, *list(self.encoder.blocks)[: self.frozen_blocks]]
+        return self.encoder.layer_groups()[: self.frozen_blocks + 1]
 
 
 class LoadReport(NamedTuple):

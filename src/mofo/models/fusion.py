@@ -1,260 +1,304 @@
 """Fusions: all tokens of a clip to one vector, with or without the motion area.
 
 ``cross_attention`` is MOFO's (Ahmadian et al., arXiv 2308.12447): the tokens inside the motion area
-ask those outside it. The others are what it has to be compared with:
+attend to those outside it. The others are what it has to be compared with; each class says about
+itself whether it uses the area and whether it has an attention.
 
-| fusion | attention | area |
-|---|---|---|
-| ``mean`` (VideoMAE) | no | no |
-| ``weighted_mean`` | no | yes |
-| ``attentive`` | the same block, asked by one learned query | no |
-| ``cross_attention`` | yes | yes |
-
-All take ``fusion(tokens_BND, inside_BN)``. Nothing waits for the device, all shapes are known
-beforehand, and no sample's result depends on the others'. A sample with nothing inside or nothing
-outside is no special case to the caller, see each fusion.
+All take ``fusion(tokens_BND, inside_BN)``, and no sample's result depends on another sample.
 """
 
 from __future__ import annotations
 
-import difflib
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mofo.models.cross_attention import CrossAttention, spread
-from mofo.models.pooling import pooled
+from mofo.models.layers import Mlp, empty_linear, is_transformed, recompute
+from mofo.registry import Registry
 from mofo.types import SettingsError
+
+FUSIONS: Registry[type[Fusion]] = Registry("fusion")
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # queries, keys, values -> mixed values
 
 _OUTSIDE = 0.5  # weight of the mean outside, where the mean inside has 1
 _QUERY_STD = 0.02
 
 
-class InsideBound(NamedTuple):
-    """How many tokens a batch has inside the motion area at most: known before, work is spared.
+class Fusion(nn.Module):
+    """Tokens of a clip to one vector.
+
+    Args:
+        width: channels of a token.
+        heads: of the attention, if it has one.
+        norm_eps: epsilon of its LayerNorms.
 
     Attributes:
-        most: in any one sample.
-        total: in all samples together.
+        uses_motion: whether the motion area makes a difference.
+        has_attention: whether its weights depend on the tokens.
+        description: what it does with the motion area, in one line, for people.
     """
 
-    most: int
-    total: int
+    uses_motion: ClassVar[bool] = False
+    has_attention: ClassVar[bool] = False
+    description: ClassVar[str]
 
-
-def inside_bound(inside_BN: Tensor, steps: int = 64) -> InsideBound:
-    """The bound of a batch; to be asked for where the area is at hand on the CPU.
-
-    Both numbers are rounded up to a ``steps``-th of all tokens, so that few different ones occur:
-    memory of few sizes is asked for, and compiled code sees few shapes. Waits for the device if the
-    area is on another one than the CPU.
-    """
-    count_B = inside_BN.sum(1)
-    found = torch.stack([count_B.max(), count_B.sum()]).tolist()
-    sizes = (inside_BN.shape[1], inside_BN.numel())
-    most, total = (
-        min(size, max(1, -(-count * steps // size)) * -(-size // steps))
-        for count, size in zip(found, sizes, strict=True)
-    )
-    return InsideBound(most, total)
-
-
-class Fusion(nn.Module):
-    """What all fusions have in common."""
+    def __init__(self, width: int, heads: int, norm_eps: float = 1e-6) -> None:
+        super().__init__()
 
     def forward(
-        self,
-        tokens_BND: Tensor,
-        inside_BN: Tensor,
-        *,
-        bound: InsideBound | None = None,
-        return_attention: bool = False,
+        self, tokens_BND: Tensor, inside_BN: Tensor, *, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Tokens to features (B, D).
 
         Args:
             tokens_BND: of the encoder.
             inside_BN: bool, tokens inside the motion area.
-            bound: how many tokens are inside at most, if the caller knows: work is then spared
-                where only these ask (``cross_attention``). See ``inside_bound``.
-            return_attention: give a pair: the features, and weights (B, heads, Q, N), float32
-                without a gradient: how much each token counts, for each of Q that ask.
+            return_attention: return a pair: the features, and weights (B, heads, Q, N), float32
+                without a gradient: how much each token counts for each of Q queries.
         """
-        features_BD = self.features(tokens_BND, inside_BN, bound)
+        features_BD = self.features(tokens_BND, inside_BN)
         if not return_attention:
             return features_BD
         with torch.no_grad():
             return features_BD, self.attention(tokens_BND, inside_BN)
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
+    def features(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
         """The features (B, D)."""
         raise NotImplementedError
 
     def attention(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
-        """The weights (B, heads, Q, N)."""
+        """The weights (B, heads, Q, N); a query that counts for nothing has a row of 0."""
         raise NotImplementedError
 
+    def init_extra(self, generator: torch.Generator) -> None:
+        """Sets what ``init_weights`` does not set as it should be at the start."""
 
-class Pooling(Fusion):
-    """A weighted mean over the tokens; the weights come from the area alone, not from the tokens.
 
-    An encoder that is given the weights makes the mean for less work than all tokens.
-    """
+@FUSIONS.register("mean")
+class Mean(Fusion):
+    """The mean over all tokens (VideoMAE)."""
+
+    description = "not at all: the mean of all tokens"
 
     def weights(self, inside_BN: Tensor) -> Tensor:
-        """Of each token, float32 (B, N): all above 0; the sum is 1 in each sample."""
-        raise NotImplementedError
+        """Of each token, float32 (B, N); the sum is 1 in each sample."""
+        return _shares(torch.ones_like(inside_BN))
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
-        """See the class."""
-        return pooled(tokens_BND, self.weights(inside_BN))
+    def features(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
+        """The weighted mean, summed in float32 at least."""
+        mean_BD = (self.weights(inside_BN)[..., None] * tokens_BND).sum(1)
+        return mean_BD.to(tokens_BND.dtype)
 
     def attention(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
         """The weights; heads and Q are 1."""
         return self.weights(inside_BN)[:, None, None]
 
 
-class Mean(Pooling):
-    """The mean over all tokens; knows nothing of the area."""
-
-    def weights(self, inside_BN: Tensor) -> Tensor:
-        """The same for all tokens."""
-        return _share(torch.ones_like(inside_BN))
-
-
-class WeightedMean(Pooling):
+@FUSIONS.register("weighted_mean")
+class WeightedMean(Mean):
     """``(mean inside + 0.5 mean outside) / 1.5``; the mean of all where one of both is empty."""
+
+    uses_motion = True
+    description = "what moves counts more in the mean"
 
     def weights(self, inside_BN: Tensor) -> Tensor:
         """See the class."""
-        in_BN, out_BN = _share(_all_if_none(inside_BN)), _share(_all_if_none(~inside_BN))
+        in_BN, out_BN = _shares(_all_if_none(inside_BN)), _shares(_all_if_none(~inside_BN))
         return (in_BN + _OUTSIDE * out_BN) / (1 + _OUTSIDE)
 
 
+class CrossAttention(nn.Module):
+    """A block with LayerNorm first in which some vectors attend to others.
+
+    ``y = query + proj(softmax(q k^T / sqrt(d)) v); y + mlp(norm(y))`` with q of the normed query,
+    k and v of the normed context. As in the encoder, keys have no bias.
+    """
+
+    def __init__(self, width: int, heads: int, norm_eps: float) -> None:
+        super().__init__()
+        self._heads = heads
+        self.query_norm = nn.LayerNorm(width, eps=norm_eps)
+        self.context_norm = nn.LayerNorm(width, eps=norm_eps)
+        self.query = empty_linear(width, width)
+        self.key_value = empty_linear(width, 2 * width, bias=False)
+        self.v_bias = nn.Parameter(torch.empty(width))
+        self.proj = empty_linear(width, width)
+        self.mlp = Mlp(width, norm_eps)
+
+    def forward(self, query: Tensor, context: Tensor, attend: Attend | None = None) -> Tensor:
+        """Queries (..., D) to (..., D).
+
+        Args:
+            query: what attends.
+            context: what is attended to.
+            attend: queries, keys and values, projected, to mixed values. None: ``self.attend``.
+        """
+        q, (k, v) = self._queries(query), self._keys_values(context)
+        y = query + self.proj((attend or self.attend)(q, k, v))
+        return y + self.mlp(y)
+
+    def attend(
+        self, q_BQD: Tensor, k_BND: Tensor, v_BND: Tensor, context_BN: Tensor | None = None
+    ) -> Tensor:
+        """Attention of all heads, side by side, (B, Q, D).
+
+        Args:
+            context_BN: bool, the tokens that may be attended to, at least one in each sample.
+        """
+        mask_B11N = None if context_BN is None else context_BN[:, None, None, :]
+        q_BhQd, k_BhNd, v_BhNd = map(self._split, (q_BQD, k_BND, v_BND))
+        mixed_BhQd = F.scaled_dot_product_attention(q_BhQd, k_BhNd, v_BhNd, attn_mask=mask_B11N)
+        return mixed_BhQd.transpose(1, 2).flatten(2)
+
+    @torch.no_grad()
+    def attention(
+        self, query_BQD: Tensor, context_BND: Tensor, context_BN: Tensor | None = None
+    ) -> Tensor:
+        """The weights, (B, heads, Q, N): each row sums to 1. For pictures: it keeps them all."""
+        k_BhNd = self._split(self._keys_values(context_BND)[0])
+        q_BhQd = self._split(self._queries(query_BQD))
+        score_BhQN = (q_BhQd @ k_BhNd.transpose(2, 3)).float() * q_BhQd.shape[3] ** -0.5
+        if context_BN is not None:
+            score_BhQN = score_BhQN.masked_fill(~context_BN[:, None, None, :], float("-inf"))
+        return score_BhQN.softmax(3)
+
+    def _queries(self, query: Tensor) -> Tensor:
+        return recompute(lambda x: self.query(self.query_norm(x)), query)
+
+    def _keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        bias_E = torch.cat([torch.zeros_like(self.v_bias), self.v_bias])
+        both = recompute(lambda x: self.key_value(self.context_norm(x)) + bias_E, context)
+        keys, values = both.chunk(2, dim=-1)
+        return keys, values
+
+    def _split(self, x_BND: Tensor) -> Tensor:
+        return x_BND.unflatten(2, (self._heads, -1)).transpose(1, 2)
+
+
+@FUSIONS.register("attentive")
 class Attentive(Fusion):
-    """One learned query asks all tokens, in the same block as ``cross_attention``'s.
+    """One learned query attends to all tokens, in the same block as ``cross_attention``'s.
 
     It knows nothing of the area, so that the two tell whether the area matters or the attention.
     """
 
-    def __init__(self, width: int, heads: int, norm_eps: float) -> None:
-        super().__init__()
+    has_attention = True
+    description = "not at all: a learned query attends to all tokens"
+
+    def __init__(self, width: int, heads: int, norm_eps: float = 1e-6) -> None:
+        super().__init__(width, heads, norm_eps)
         self.query_D = nn.Parameter(torch.empty(width))
         self.block = CrossAttention(width, heads, norm_eps)
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
+    def features(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
         """See the class."""
-        return self.block(self.query_D[None, None], tokens_BND).squeeze(1)
+        query_B1D = self.query_D.expand(tokens_BND.shape[0], 1, -1)
+        return self.block(query_B1D, tokens_BND).squeeze(1)
 
     def attention(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
-        """What the learned query looks at; Q is 1."""
-        return self.block.attention(self.query_D[None, None], tokens_BND)
+        """What the learned query attends to; Q is 1."""
+        return self.block.attention(self.query_D.expand(1, 1, -1), tokens_BND)
+
+    @torch.no_grad()
+    def init_extra(self, generator: torch.Generator) -> None:
+        """Draws the learned query from N(0, 0.02)."""
+        self.query_D.normal_(std=_QUERY_STD, generator=generator)
 
 
-class InsideOutside(Fusion):
-    """``cross_attention``: the tokens inside ask those outside, then the mean over those inside.
+@FUSIONS.register("cross_attention")
+class MotionCrossAttention(Fusion):
+    """The tokens inside the area attend to those outside; then the mean over those inside (MOFO).
 
-    Nothing inside: the mean of all tokens as they came. Nothing outside: the tokens inside ask
-    themselves.
+    Nothing inside: the mean of all tokens as they came. Nothing outside: the tokens inside attend
+    to themselves.
 
-    On a device, and in compiled or exported code, shapes must not depend on the area: without a
-    bound all tokens ask there, and what those outside are told is thrown away.
-
-    Raises:
-        SettingsError: more tokens are inside than the bound says. Looked for on the CPU only:
-            elsewhere it would make the device wait, and the last ones inside are left out.
+    On a CPU only the tokens inside are queries and only those outside are context, as many as each
+    sample has. Elsewhere, and in compiled or exported code, shapes must not depend on the area and
+    counting would wait for the device: there all tokens attend to those outside, and the results of
+    those outside are left out of the mean. Both ways give the same features.
     """
 
-    def __init__(self, width: int, heads: int, norm_eps: float) -> None:
-        super().__init__()
+    uses_motion = True
+    has_attention = True
+    description = "what moves attends to the rest (motion cross-attention)"
+
+    def __init__(self, width: int, heads: int, norm_eps: float = 1e-6) -> None:
+        super().__init__(width, heads, norm_eps)
         self.block = CrossAttention(width, heads, norm_eps)
 
-    def features(self, tokens_BND: Tensor, inside_BN: Tensor, bound: InsideBound | None) -> Tensor:
+    def features(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
         """See the class."""
-        keys_BN = _all_if_none(~inside_BN)
-        if bound is not None:
-            _check_bound(inside_BN, bound)
-        if _calls_are_cheap(tokens_BND):
-            told_BD = self._means(tokens_BND, inside_BN, keys_BN)
-            if inside_BN.any(dim=1).all():
-                return told_BD
-        elif bound is None:
-            told_BD = _mean_of(self.block(tokens_BND, tokens_BND, keys_BN), inside_BN)
-        else:
-            told_BD = self._packed(tokens_BND, inside_BN, keys_BN, bound)
+        free = tokens_BND.device.type == "cpu" and not torch.compiler.is_compiling()
+        way = self.ragged if free and not is_transformed() else self.dense
+        attended_BD = way(tokens_BND, inside_BN, _all_if_none(~inside_BN))
         any_B1 = inside_BN.any(dim=1, keepdim=True)
-        return torch.where(any_B1, told_BD, tokens_BND.mean(1))
+        return torch.where(any_B1, attended_BD, tokens_BND.mean(1))
 
-    def _means(self, tokens_BND: Tensor, inside_BN: Tensor, keys_BN: Tensor) -> Tensor:
-        """Mean over the tokens inside, (B, D); only these ask, and only keys answer."""
-        tokens_YD = tokens_BND.flatten(0, 1)
-        chosen = [
-            (tokens_YD.index_select(0, some_BN.flatten().nonzero().squeeze(1)), some_BN.sum(1))
-            for some_BN in (inside_BN, keys_BN)
-        ]
-        (asking_XD, asked_B), (answering_YD, answers_B) = chosen
-        return self.block.means(asking_XD, asked_B.tolist(), answering_YD, answers_B.tolist())
+    def dense(self, tokens_BND: Tensor, inside_BN: Tensor, context_BN: Tensor) -> Tensor:
+        """Mean over the tokens inside, (B, D); 0 where there are none. All tokens are queries."""
 
-    def _packed(
-        self, tokens_BND: Tensor, inside_BN: Tensor, keys_BN: Tensor, bound: InsideBound
-    ) -> Tensor:
-        """The same in shapes that are known: a few others ask as well, up to the bound."""
-        batch, tokens = inside_BN.shape
-        number_BN = inside_BN.cumsum(1) - 1
-        rank_BN = (inside_BN.flatten().cumsum(0) - 1).view_as(inside_BN)
-        kept_BN = inside_BN & (number_BN < bound.most) & (rank_BN < bound.total)
-        # A stable sort puts the tokens inside first, in order: no count is asked for.
-        index_X = (~kept_BN).flatten().to(torch.uint8).argsort(stable=True)[: bound.total]
-        place_X = index_X // tokens * bound.most + number_BN.flatten()[index_X]
-        place_X = place_X.where(kept_BN.flatten()[index_X], batch * bound.most)
-        asking_XD = tokens_BND.flatten(0, 1).index_select(0, index_X)
-        told_XD = self.block.packed(asking_XD, place_X, bound.most, tokens_BND, keys_BN)
-        count_B1 = kept_BN.sum(1, keepdim=True).clamp(min=1)
-        return spread(told_XD, place_X, batch, bound.most).sum(1) / count_B1
+        def attend(q_BND: Tensor, k_BND: Tensor, v_BND: Tensor) -> Tensor:
+            return self.block.attend(q_BND, k_BND, v_BND, context_BN)
+
+        attended_BND = self.block(tokens_BND, tokens_BND, attend)
+        # Chosen, not multiplied by 0: whatever the others hold does not count.
+        inside_BND = torch.where(inside_BN[..., None], attended_BND, 0.0)
+        return inside_BND.sum(1) / inside_BN.sum(1, keepdim=True).clamp(min=1)
+
+    def ragged(self, tokens_BND: Tensor, inside_BN: Tensor, context_BN: Tensor) -> Tensor:
+        """The same; only the tokens inside are queries, only the others are context."""
+        num_queries, num_context = inside_BN.sum(1).tolist(), context_BN.sum(1).tolist()
+
+        def attend(q_XD: Tensor, k_YD: Tensor, v_YD: Tensor) -> Tensor:
+            samples = zip(
+                q_XD.split(num_queries), k_YD.split(num_context), v_YD.split(num_context),
+                strict=True,
+            )  # fmt: skip
+            return torch.cat(
+                [self.block.attend(q[None], k[None], v[None])[0] for q, k, v in samples]
+            )
+
+        tokens_XD = tokens_BND.flatten(0, 1)
+        query_XD, context_YD = (
+            tokens_XD.index_select(0, chosen_BN.flatten().nonzero().squeeze(1))
+            for chosen_BN in (inside_BN, context_BN)
+        )
+        attended_XD = self.block(query_XD, context_YD, attend)
+        samples = attended_XD.split(num_queries)
+        return torch.stack([rows_QD.sum(0) / max(1, len(rows_QD)) for rows_QD in samples])
 
     def attention(self, tokens_BND: Tensor, inside_BN: Tensor) -> Tensor:
-        """What each token inside looks at; Q is N, the rows of tokens outside are 0."""
+        """What each token inside attends to; Q is N, the rows of tokens outside are 0."""
         weight_BhNN = self.block.attention(tokens_BND, tokens_BND, _all_if_none(~inside_BN))
         return weight_BhNN * inside_BN[:, None, :, None]
 
 
-_WITH_BLOCK: dict[str, type[Attentive] | type[InsideOutside]] = {
-    "cross_attention": InsideOutside,
-    "attentive": Attentive,
-}
-_WITHOUT: dict[str, type[Fusion]] = {"mean": Mean, "weighted_mean": WeightedMean}
-FUSIONS = (*_WITH_BLOCK, *_WITHOUT)
-
-
-def make_fusion(name: str, width: int, heads: int | None = None, norm_eps: float = 1e-6) -> Fusion:
-    """The fusion of that name; its weights are to be drawn (``draw_fusion``).
+def make_fusion(
+    name: str,
+    width: int,
+    heads: int | None = None,
+    norm_eps: float = 1e-6,
+) -> Fusion:
+    """Returns a new fusion of that name, whose weights are still to be set.
 
     Args:
         name: one of ``FUSIONS``.
-        width: of the tokens.
+        width: channels of a token.
         heads: of the attention. None: MOFO's 3, or 4 where the width is no multiple of 3.
-        norm_eps: epsilon of the block's LayerNorms.
+        norm_eps: epsilon of the LayerNorms.
 
     Raises:
         SettingsError: an unknown name, or heads that do not divide the width.
     """
-    check_fusion(name)
-    if name in _WITHOUT:
-        return _WITHOUT[name]()
-    return _WITH_BLOCK[name](width, fusion_heads(width, heads), norm_eps)
-
-
-def check_fusion(name: str) -> None:
-    """Raises a SettingsError for an unknown name."""
-    if name not in FUSIONS:
-        near = difflib.get_close_matches(name, FUSIONS, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        raise SettingsError(f"fusion {name!r} is unknown: choose from {', '.join(FUSIONS)}{hint}")
+    return FUSIONS[name](width, fusion_heads(width, heads), norm_eps)
 
 
 def fusion_heads(width: int, heads: int | None = None) -> int:
-    """The number of heads asked for; None: 3, or 4 where the width is no multiple of 3.
+    """Returns the number of heads; None: 3, or 4 where the width is no multiple of 3.
 
     Raises:
         SettingsError: the width is no multiple of it.
@@ -266,41 +310,11 @@ def fusion_heads(width: int, heads: int | None = None) -> int:
     return heads
 
 
-@torch.no_grad()
-def draw_fusion(fusion: Fusion, generator: torch.Generator) -> None:
-    """The learned query N(0, 0.02); all else is drawn by ``vit.init_weights``."""
-    if isinstance(fusion, Attentive):
-        fusion.query_D.normal_(std=_QUERY_STD, generator=generator)
-
-
-def _calls_are_cheap(x: Tensor) -> bool:
-    """Whether many small calls cost no more than a large one, and counting makes nobody wait."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
-
-
-def _check_bound(inside_BN: Tensor, bound: InsideBound) -> None:
-    tokens, total = inside_BN.shape[1], inside_BN.numel()
-    if not (1 <= bound.most <= tokens and 1 <= bound.total <= total):
-        raise SettingsError(f"{bound} is not within 1 and {tokens} tokens, {total} in the batch")
-    if inside_BN.device.type == "cpu" and not torch.compiler.is_compiling():
-        count_B = inside_BN.sum(1)
-        found = InsideBound(int(count_B.max()), int(count_B.sum()))
-        if found.most > bound.most or found.total > bound.total:
-            raise SettingsError(f"the motion areas have {found}, above the given {bound}")
-
-
-def _all_if_none(some_BN: Tensor) -> Tensor:
+def _all_if_none(chosen_BN: Tensor) -> Tensor:
     """The same tokens; all of them in samples that have none."""
-    return some_BN | ~some_BN.any(dim=1, keepdim=True)
+    return chosen_BN | ~chosen_BN.any(dim=1, keepdim=True)
 
 
-def _share(some_BN: Tensor) -> Tensor:
-    """What each token contributes to the mean over these, float32 (B, N)."""
-    return some_BN / some_BN.sum(1, keepdim=True)
-
-
-def _mean_of(tokens_BND: Tensor, some_BN: Tensor) -> Tensor:
-    """Mean over some of the tokens, (B, D); 0 where there are none."""
-    # Chosen, not multiplied by 0: whatever the others hold does not count.
-    chosen_BND = torch.where(some_BN[..., None], tokens_BND, 0.0)
-    return chosen_BND.sum(1) / some_BN.sum(1, keepdim=True).clamp(min=1)
+def _shares(chosen_BN: Tensor) -> Tensor:
+    """What each token contributes to the mean over the chosen ones, float32 (B, N)."""
+    return chosen_BN / chosen_BN.sum(1, keepdim=True)

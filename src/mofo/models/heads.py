@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mofo.models.linears import blank_linear
+from mofo.models.layers import empty_linear
 from mofo.types import SettingsError
 
 LABELS = ("single", "multi")
@@ -23,7 +23,7 @@ class Heads(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width, eps=norm_eps)
         self.linear = nn.ModuleDict(
-            {name: blank_linear(width, count) for name, count in classes.items()}
+            {name: empty_linear(width, count) for name, count in classes.items()}
         )
 
     def forward(self, features_BD: Tensor) -> dict[str, Tensor]:

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mofo.models.linears import blank_linear, norm_linear
+from mofo.models.encoder import make_encoder
+from mofo.models.layers import empty_linear, init_weights, recompute
 from mofo.models.model_settings import CHANNELS, ModelSettings
 from mofo.models.patches import (
     PatchStatistics,
@@ -24,7 +25,7 @@ from mofo.models.patches import (
     take_patches,
 )
 from mofo.models.positions import PositionTable
-from mofo.models.vit import Blocks, Encoder, init_weights
+from mofo.models.vit import Blocks
 from mofo.types import SettingsError
 
 _MASK_TOKEN_STD = 0.02
@@ -69,10 +70,10 @@ class Prediction(NamedTuple):
 class Decoder(nn.Module):
     """Encoded visible tokens and the places of others to pixels of these others."""
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: ModelSettings, encoder_width: int) -> None:
         super().__init__()
         width = settings.decoder_width
-        self.embed = blank_linear(settings.width, width, bias=False)
+        self.embed = empty_linear(encoder_width, width, bias=False)
         self.mask_token = nn.Parameter(torch.empty(width))
         self.positions = PositionTable(settings.grid, width)
         self.blocks = Blocks(
@@ -83,15 +84,15 @@ class Decoder(nn.Module):
             activation_checkpointing=settings.activation_checkpointing,
         )
         self.norm = nn.LayerNorm(width, eps=settings.head_norm_eps)
-        self.head = blank_linear(width, settings.token_pixels)
+        self.head = empty_linear(width, settings.token_pixels)
 
     def forward(self, latent_BVD: Tensor, visible_BV: Tensor, decoded_BM: Tensor) -> Tensor:
         """Encoded tokens (B, V, D), their numbers, and those of M others, to pixels (B, M, p)."""
         seen = self.embed(latent_BVD) + self.positions(visible_BV)
-        asked = self.mask_token + self.positions(decoded_BM)
-        # Nothing asks for the pixels of visible tokens.
-        asked = self.blocks(torch.cat([seen, asked], dim=1), visible_BV.shape[1])
-        return norm_linear(asked, self.norm, self.head)
+        masked = self.mask_token + self.positions(decoded_BM)
+        # The pixels of visible tokens are not predicted: they are context.
+        tokens_BMD = self.blocks(torch.cat([seen, masked], dim=1), visible_BV.shape[1])
+        return recompute(lambda x: self.head(self.norm(x)), tokens_BMD)
 
 
 class MaskedAutoencoder(nn.Module):
@@ -111,8 +112,8 @@ class MaskedAutoencoder(nn.Module):
         super().__init__()
         generator = generator or torch.Generator().manual_seed(0)
         self.settings = settings
-        self.encoder = Encoder(settings, generator=generator)
-        self.decoder = Decoder(settings)
+        self.encoder = make_encoder(settings, generator=generator)
+        self.decoder = Decoder(settings, self.encoder.width)
         init_weights(self.decoder, generator)
         with torch.no_grad():
             self.decoder.mask_token.normal_(std=_MASK_TOKEN_STD, generator=generator)

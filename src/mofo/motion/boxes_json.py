@@ -21,10 +21,10 @@ import numpy as np
 
 from mofo.motion.detect_plan import failures_file, write_failures
 from mofo.motion.merge import merge, scan
-from mofo.motion.parts import replaced, write_part
+from mofo.motion.parts import write_part
 from mofo.motion.records import storable
 from mofo.motion.store import AreaStore
-from mofo.system.lock import store_lock
+from mofo.system.files import folder_lock, replaced
 from mofo.types import MofoError, MotionArea, StoreError, VideoError, hull
 
 SIDES = ("x1", "y1", "x2", "y2")
@@ -62,7 +62,7 @@ def export_boxes(store: AreaStore, file: str | Path, *, clip_union: bool = False
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     # Written video by video: the text of a large store would not fit into memory.
-    with replaced(file, flush=False) as temporary, temporary.open("w", encoding="utf-8") as out:
+    with replaced(file) as temporary, temporary.open("w", encoding="utf-8") as out:
         between = "{\n"
         for stem in sorted(keys):
             entries = to_entries(store[keys[stem]], clip_union=clip_union)
@@ -173,7 +173,7 @@ def import_boxes(file: str | Path, sources: Sequence[str | Path], out: str | Pat
     catalog = read_catalog([str(source) for source in sources])
     folder = Path(out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    with store_lock(folder, None):
+    with folder_lock(folder):
         if scan(folder, None).others:
             raise StoreError(f"{folder}: holds a detection: choose another folder for boxes")
         failures = {storable(name): reason for name, reason in catalog.problems}

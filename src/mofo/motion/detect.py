@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from mofo.motion.detect_plan import (
     WHOLE,
@@ -25,16 +23,11 @@ from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.detect_worker import Outcome, Task, do
 from mofo.motion.merge import Holdings, merge, scan, would_lose
 from mofo.motion.tables import Pair
-from mofo.system.cpus import usable_cpus
-from mofo.system.lock import store_lock
-from mofo.system.pool import LocalPool, importing_main
+from mofo.system.files import folder_lock
+from mofo.system.pool import ENGINES, Engine, InProcess
+from mofo.system.processes import Terminated, is_importing_main, terminable, usable_cpus
 from mofo.system.progress import Progress
 from mofo.types import MofoError, MotionArea, StoreError
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -59,31 +52,6 @@ class DetectReport:
     frames: int
     seconds: float
     paths: tuple[Path, ...]
-
-
-class Engine(Protocol):
-    """Runs tasks somewhere and gives their outcomes; None is a beat of the clock."""
-
-    @property
-    def frames(self) -> int:
-        """Frames done of unfinished videos."""
-
-    def run(self, tasks: Iterator[Task]) -> Iterator[Outcome | None]:
-        """Outcomes in any order."""
-
-
-class InProcess:
-    """No processes at all: for debuggers, notebooks and tests. A crash takes everything along."""
-
-    frames = 0
-
-    def run(self, tasks: Iterator[Task]) -> Iterator[Outcome | None]:
-        """Outcomes in the order of the tasks."""
-        return (do(task) for task in tasks)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: what batch systems send before they kill."""
 
 
 def detect(
@@ -141,8 +109,8 @@ def detect_many(
     """
     from mofo.datasets.catalog import read_catalog
 
-    if importing_main():
-        sys.exit(1)  # a script without a guard is run again by each worker: see LocalPool
+    if is_importing_main():
+        sys.exit(1)  # a script without a guard is run again by each worker: see LocalEngine
     start = time.monotonic()
     folder = Path(out).absolute()
     _check(shard, workers, engine, timeout, folder)
@@ -156,16 +124,16 @@ def detect_many(
     settings = settings or DetectSettings()
     folder.mkdir(parents=True, exist_ok=True)
     part = None if shard == WHOLE else shard
-    with store_lock(folder, part):
+    with folder_lock(folder, "" if part is None else f"{part[0]:05d}-of-{part[1]:05d}"):
         here = scan(folder, settings)
         plan = make_plan(catalog, here, shard=shard, overlay=overlay)
         runner = _engine(engine, workers, len(plan.works), timeout)
         run = _Run(folder, plan, part, progress=Progress(len(plan.works), show=progress))
         try:
-            with _sigterm_raises():
+            with terminable():
                 run.work(runner, _tasks(plan, here, settings, overlay))
         except KeyboardInterrupt as error:
-            _stopped(run, settings, isinstance(error, _Terminated))
+            _stopped(run, settings, isinstance(error, Terminated))
         finally:
             run.progress.close()
         return run.end(settings, time.monotonic() - start)
@@ -182,7 +150,7 @@ def merge_shards(folder: str | os.PathLike[str]) -> Pair:
     place = Path(folder)
     if not place.is_dir():
         raise StoreError(f"{place}: no such folder: a store is what `mofo detect` makes")
-    with store_lock(place, None):
+    with folder_lock(place):
         here = scan(place, None)
         # Shards are newer than the undivided table, and parts newer than either.
         if not here.held and not here.tables:
@@ -213,16 +181,12 @@ class _Run:
         """Run all tasks."""
         if self.plan.note:
             self.progress.say(self.plan.note)
-        outcomes = engine.run(tasks)
-        try:
-            for outcome in outcomes:
-                if outcome is not None:
-                    self._take(outcome)
+        # Closed to end the processes now, not when the generator is collected.
+        with contextlib.closing(engine.run(tasks)) as results:
+            for result in results:
+                if result is not None:
+                    self._take(result.value or Outcome(result.task.key, failure=result.failure))
                 self.progress.beat(engine.frames)
-        finally:
-            close = getattr(outcomes, "close", None)
-            if close is not None:
-                close()  # ends the processes now, not when the generator is collected
 
     def _take(self, outcome: Outcome) -> None:
         self.tried.add(outcome.key)
@@ -295,13 +259,8 @@ def _tasks(plan: Plan, here: Holdings, settings: DetectSettings, overlay: bool) 
 
 def _engine(name: str, workers: int | None, works: int, stall: float | None) -> Engine:
     count = min(usable_cpus() if workers is None else workers, works)
-    if name == "ray":
-        from mofo.system.ray_pool import RayPool
-
-        return RayPool(max(1, count))
-    if count == 0:
-        return InProcess()
-    return LocalPool(count, stall)
+    kind = InProcess if count == 0 and name == "local" else ENGINES[name]
+    return kind(do, count, stall)
 
 
 def _check(
@@ -313,29 +272,10 @@ def _check(
         raise MofoError(f"workers is {workers}: 0 (this process) is the least")
     if timeout is not None and timeout <= 0:
         raise MofoError(f"timeout is {timeout:g}: it has to be more than 0 seconds")
-    if engine not in ENGINES:
-        raise MofoError(f"engine {engine!r} is unknown: choose from {', '.join(ENGINES)}")
+    ENGINES.check(engine)
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder}: is a file: a store is a folder")
 
 
 def _inside(path: str, folder: Path) -> bool:
     return Path(path).is_relative_to(folder)
-
-
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Make SIGTERM end the run as tidily as Ctrl-C; only the main thread may do that."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from mofo.motion.merge import Holdings
-from mofo.motion.parts import in_shard, replaced
+from mofo.motion.parts import in_shard
 from mofo.motion.records import IMPORTED, changes, storable
+from mofo.system.files import replaced
 from mofo.types import StoreError
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def write_failures(file: Path, failures: Iterable[tuple[str, str]]) -> None:
         file.unlink(missing_ok=True)
         return
     with (
-        replaced(file, flush=False) as temporary,
+        replaced(file) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as out,
     ):
         table = csv.writer(out, lineterminator="\n")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import sys
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,16 +13,8 @@ from mofo.motion.detect_plan import overlay_files
 from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.merge import Located
 from mofo.motion.parts import part_file, write_part
+from mofo.system.files import FULL_DISK
 from mofo.types import MofoError, MotionArea, VideoError
-
-# Every library that brings its own threads; read by them when they are first imported.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -63,36 +52,6 @@ class Outcome:
     failure: str = ""
     trace: str = ""
     disk_full: bool = False
-
-
-def one_thread() -> None:
-    """Keep this process to one thread: parallelism is over videos, which scales better."""
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    import cv2
-
-    cv2.setNumThreads(1)
-    if "torch" in sys.modules:  # not yet imported, it reads the variables by itself
-        import torch
-
-        torch.set_num_threads(1)
-
-
-def end_with_parent() -> None:
-    """End this process as soon as its parent is gone, however that ended (SIGKILL).
-
-    The parent's sentinel is a pipe that the system closes; a waiting thread costs nothing.
-    """
-    import multiprocessing
-    from multiprocessing.connection import wait
-
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def watch() -> None:
-            wait([parent.sentinel])
-            os._exit(1)
-
-        threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
 
 
 def do(task: Task, progress: Callable[[int], None] | None = None) -> Outcome:

@@ -25,10 +25,10 @@ from mofo.motion.parts import (
     part_files,
     read_part,
     read_schema,
-    replaced,
 )
 from mofo.motion.records import AREAS, VIDEOS, Meta, changes, from_rows, join_versions
 from mofo.motion.tables import AreasFile, Pair, TableWriter, pairs
+from mofo.system.files import replaced
 from mofo.types import MotionArea, StoreError
 
 

@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 
 from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.records import AREAS, Meta, storable, to_rows, versions, video_row
+from mofo.system.files import replaced
 from mofo.types import MotionArea, StoreError
 
 PARTS = "parts"
@@ -74,7 +74,7 @@ def write_part(
     rows = to_rows(key, area)
     file = part_file(folder, key)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(file, flush=False) as temporary:
+    with replaced(file) as temporary:
         rows = rows.replace_schema_metadata(meta.attach(AREAS).metadata)
         pq.write_table(rows, temporary, compression=COMPRESSION)
     return file
@@ -123,21 +123,3 @@ def damage_named(file: Path) -> Iterator[None]:
             raise  # permissions and disks have their own words
         said = " ".join(str(error).split())[:120]
         raise DamagedError(f"{file}: damaged ({said}): delete it, then detect again") from None
-
-
-@contextlib.contextmanager
-def replaced(file: Path, *, flush: bool) -> Iterator[Path]:
-    """A temporary path beside ``file``, renamed onto it when the block ends well.
-
-    ``flush``: wait until the content is on the disk before the rename. What a killed process
-    leaves behind begins with a dot and is never read.
-    """
-    temporary = file.with_name(f".{file.name[:80]}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        if flush:
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)

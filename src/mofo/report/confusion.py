@@ -15,8 +15,8 @@ from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 
 from mofo.evaluation.results import ClassRow, Recognition
-from mofo.motion.parts import replaced
 from mofo.report.sheet import make_folder
+from mofo.system.files import replaced
 from mofo.types import MofoError
 
 MOST = 120  # classes that a chart can hold
@@ -210,7 +210,7 @@ def _quiet(axes: Axes, letters: float) -> None:
 def _save(figure: Figure, path: str | Path) -> None:
     make_folder(path)
     try:
-        with replaced(Path(path), flush=False) as part:
+        with replaced(Path(path)) as part:
             figure.savefig(
                 part, format="png", transparent=True, bbox_inches="tight", pad_inches=0.15
             )

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mofo.motion.parts import replaced
 from mofo.report.lettering import ALARM, INK, PAPER, QUIET, text_block
+from mofo.system.files import replaced
 from mofo.types import MofoError, SettingsError
 
 WIDTH = 1400  # pixels of a sheet
@@ -110,7 +110,7 @@ def save_png(picture_HW3: np.ndarray, path: str | Path) -> None:
     make_folder(path)
     done, data = cv2.imencode(".png", cv2.cvtColor(picture_HW3, cv2.COLOR_RGB2BGR))
     assert done
-    with _told(path), replaced(Path(path), flush=False) as part:
+    with _told(path), replaced(Path(path)) as part:
         part.write_bytes(data.tobytes())
 
 

@@ -1,6 +1,6 @@
-"""The local engine: worker processes that may die without taking the run along.
+"""Engines: many tasks in worker processes that may die without taking the run along.
 
-Each worker has a pipe of its own, so it is always known which video a dead one was working on,
+Each worker has a pipe of its own, so it is always known which task a dead one was working on,
 and no lock is shared that a killed worker could hold for ever. (Pools of one queue for all workers
 lose track of a task whose worker dies in the moment of taking it.)
 """
@@ -8,45 +8,92 @@ lose track of a task whose worker dies in the moment of taking it.)
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import c_int64
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawArray
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
-from mofo.motion.detect_worker import Outcome, Task, do, end_with_parent, one_thread
-from mofo.registry import load_plugins, plugins
+from mofo.registry import Registry, plugins
+from mofo.system.processes import begin_worker, death, starting_workers
 from mofo.types import MofoError
 
 _BEAT = 0.5  # seconds between two looks at the workers
 _FALSE_STARTS = 3  # processes in a row that end before they could take a task
 _READY = "ready"
 
+Work = Callable[[Any, Callable[[int], None] | None], Any]
+"""What is done with a task: a function of a module (so that processes can import it) that takes the
+task and a function to be called with the number of frames done since its last call.
+"""
 
-class LocalPool:
+
+class Result(NamedTuple):
+    """What became of a task: what the work returned, or why its process died or was ended."""
+
+    task: Any
+    value: Any = None
+    failure: str = ""
+
+
+class Engine(Protocol):
+    """Runs tasks somewhere; made with the work, a number of workers, and a limit in seconds."""
+
+    def __init__(self, work: Work, workers: int, stall: float | None = None) -> None: ...
+
+    @property
+    def frames(self) -> int:
+        """Frames done so far of unfinished tasks."""
+
+    def run(self, tasks: Iterator[Any]) -> Iterator[Result | None]:
+        """Results as they come, in any order; None now and then, so that the caller can look up.
+
+        Close the iterator to end the processes.
+
+        Raises:
+            MofoError: no worker process can start.
+        """
+
+
+ENGINES: Registry[type[Engine]] = Registry(
+    "engine", lambda: importlib.import_module("mofo.system.ray_engine")
+)
+
+
+class InProcess:
+    """No processes at all: for debuggers, notebooks and tests. A crash takes everything along."""
+
+    frames = 0
+
+    def __init__(self, work: Work, workers: int = 0, stall: float | None = None) -> None:
+        self._work = work
+
+    def run(self, tasks: Iterator[Any]) -> Iterator[Result | None]:
+        """Results in the order of the tasks."""
+        return (Result(task, self._work(task, None)) for task in tasks)
+
+
+@ENGINES.register("local")
+class LocalEngine:
     """Runs tasks in ``workers`` processes, each of which takes one after the other.
 
     Processes are spawned, not forked: a fork copies locks that other threads hold. Tasks are
     fetched when a worker is free, so a million of them are never in memory.
 
     Args:
+        work: see ``Work``.
         workers: processes, at least 1.
-        stall: give a video up that makes no progress for so many seconds (it is counted every 32
-            frames); None waits for ever.
-        work: what is done with a task: a function of a module, so that processes can import it.
+        stall: give up a task that makes no progress for so many seconds; None waits for ever.
     """
 
-    def __init__(
-        self, workers: int, stall: float | None = None, work: Callable[..., Outcome] = do
-    ) -> None:
-        # Frames done of the video that each worker has. Plain shared memory, one writer each.
+    def __init__(self, work: Work, workers: int, stall: float | None = None) -> None:
+        # Frames done of the task that each worker has. Plain shared memory, one writer each.
         shared = RawArray(c_int64, workers)
         self._workers = [_Worker(number, shared, work) for number in range(workers)]
         self._stall = stall
@@ -54,16 +101,12 @@ class LocalPool:
 
     @property
     def frames(self) -> int:
-        """Frames done so far of the videos that are being worked on."""
+        """Frames done so far of the tasks that are being worked on."""
         return sum(worker.frames() for worker in self._workers)
 
-    def run(self, tasks: Iterator[Task]) -> Iterator[Outcome | None]:
-        """Outcomes as they come, in no order; None now and then, so that the caller can look up.
-
-        Raises:
-            MofoError: no worker process can start.
-        """
-        again: deque[Task] = deque()
+    def run(self, tasks: Iterator[Any]) -> Iterator[Result | None]:
+        """See ``Engine.run``."""
+        again: deque[Any] = deque()
         try:
             while True:
                 for worker in self._workers:
@@ -83,53 +126,53 @@ class LocalPool:
             for worker in self._workers:
                 worker.end()
 
-    def _listen(self, worker: _Worker, again: deque[Task]) -> Iterator[Outcome]:
+    def _listen(self, worker: _Worker, again: deque[Any]) -> Iterator[Result]:
         task = worker.task
         assert task is not None
         try:
             for message in worker.messages():
-                if isinstance(message, Outcome):
+                if message != _READY:
                     worker.task = None
-                    yield message
+                    yield Result(task, *message)
                     return
                 self._false_starts = 0
         except (EOFError, OSError):
             code = worker.end()
             if worker.ready:
-                yield Outcome(task.key, failure=death(code))
+                yield Result(task, failure=death(code))
                 return
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS:
                 raise MofoError(
                     f"the worker processes cannot start (exit code {code}): a script that calls "
-                    "detect_many needs `if __name__ == '__main__':` around the call, or workers=0"
+                    "this needs `if __name__ == '__main__':` around the call, or workers=0"
                 ) from None
             again.append(task)
             return
-        if self._stall is not None and worker.stands_still() > self._stall:
+        if self._stall is not None and worker.idle_seconds() > self._stall:
             worker.end()
-            yield Outcome(task.key, failure=f"gave up: no progress for {self._stall:g} seconds")
+            yield Result(task, failure=f"gave up: no progress for {self._stall:g} seconds")
 
 
 class _Worker:
     """One worker process at a time, started when there is something to do."""
 
-    def __init__(self, number: int, shared: Any, work: Callable[..., Outcome]) -> None:
+    def __init__(self, number: int, shared: Any, work: Work) -> None:
         self._number = number
         self._work = work
         self._shared = shared
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._seen = (0, 0.0)
-        self.task: Task | None = None
+        self.task: Any = None
         self.ready = False
 
     def frames(self) -> int:
-        """Frames done of the video at work."""
+        """Frames done of the task at work."""
         return int(self._shared[self._number]) if self.task is not None else 0
 
-    def give(self, task: Task) -> None:
-        """Hand over the next video, to a new process if the old one died while it was idle."""
+    def give(self, task: Any) -> None:
+        """Hand over the next task, to a new process if the old one died while it was idle."""
         if self._process is not None and not self._process.is_alive():
             self.end()
         if self._pipe is None:
@@ -158,7 +201,7 @@ class _Worker:
                 self._seen = (0, time.monotonic())
             yield message
 
-    def stands_still(self) -> float:
+    def idle_seconds(self) -> float:
         """Seconds since the last new frame."""
         now, frames = time.monotonic(), self.frames()
         if not self.ready or frames != self._seen[0]:
@@ -193,46 +236,17 @@ class _Worker:
             daemon=True,
         )
         self.ready = False
-        with stops_held():
+        with starting_workers():
             process.start()
             self._process = process  # not before: who stops now waits for those that have begun
         theirs.close()
 
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def stops_held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until the block ends; in processes started in it, until they ask.
-
-    Ctrl-C goes to all processes of a terminal. A new one must not see it before it can ignore it,
-    and inherits what is blocked here.
-    """
-    # Started together with the first process, multiprocessing's tracker would let both through.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _serve(
-    pipe: Connection,
-    shared: Any,
-    number: int,
-    work: Callable[..., Outcome],
-    plugin_names: Sequence[str],
+    pipe: Connection, shared: Any, number: int, work: Work, plugin_names: Sequence[str]
 ) -> None:
     """The life of a worker process."""
-    for stop in _STOPS:
-        # The parent decides when to stop: batch systems send SIGTERM to everyone.
-        signal.signal(stop, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-    end_with_parent()
-    one_thread()
-    load_plugins(plugin_names)
+    begin_worker(plugin_names)
 
     def progress(frames: int) -> None:
         shared[number] += frames
@@ -240,19 +254,6 @@ def _serve(
     try:
         pipe.send(_READY)
         while True:
-            pipe.send(work(pipe.recv(), progress))
+            pipe.send((work(pipe.recv(), progress),))
     except (EOFError, BrokenPipeError):
         os._exit(0)
-
-
-def death(exitcode: int | None) -> str:
-    """The one-line reason for a worker that ended by itself."""
-    known = {-9: ": out of memory?", -11: ": a crash in a decoder?", -6: ": a crash in a decoder?"}
-    if exitcode is None:
-        return "the worker process died"
-    return f"the worker process died (exit code {exitcode}{known.get(exitcode, '')})"
-
-
-def importing_main() -> bool:
-    """Whether this is a worker process that is only just importing the user's script."""
-    return getattr(multiprocessing.current_process(), "_inheriting", False)

@@ -13,7 +13,6 @@ from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.labels import LabelTable
 from mofo.clips.token_area import token_area
 from mofo.models.classifier import ClassifierSettings
-from mofo.models.fusion import inside_bound
 from mofo.models.heads import label_loss
 from mofo.training.augment.augment_settings import AugmentSettings
 from mofo.training.augment.augmentation import Augmentation, Augmented, Plan
@@ -103,9 +102,7 @@ class FinetunePass:
         the clips whose largest logit of a head is a class that they have, mixed ones included.
         """
         clips = self.augmented(batch)
-        # Shapes depend on it, so the device is waited for once, before the model has begun.
-        bound = inside_bound(clips.inside_BN)
-        logits = model(clips.frames_BTHWC, clips.inside_BN, bound=bound)
+        logits = model(clips.frames_BTHWC, clips.inside_BN)
         loss = label_loss(logits, clips.targets, self._loss.labels, self._loss.smoothing)
         facts = {"area": clips.inside_BN.float().mean()}
         for head, values_BC in logits.items():
@@ -120,7 +117,7 @@ def score(
     grid = settings.model.grid
     area_Bthw = token_area(batch.box_BT4, batch.valid_BT, grid, per=settings.per)
     inside_BN = area_Bthw.flatten(1)
-    return model(batch.frames_BTHWC, inside_BN, bound=inside_bound(inside_BN)), inside_BN
+    return model(batch.frames_BTHWC, inside_BN), inside_BN
 
 
 def hits(logits_BC: Tensor, target_BC: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from mofo.datasets.video import Video
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 from mofo.models.model_settings import ModelSettings
 from mofo.models.saved_settings import plain_classifier
-from mofo.system.cpus import usable_cpus
+from mofo.system.processes import usable_cpus
 from mofo.training.choice import balanced_shares, few_of_each
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.finetune_step import FinetunePass, PlannedTogether, Targets, case_of

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mofo.clips.batch import ClipBatch
-from mofo.system.signals import StopRequest
+from mofo.system.processes import StopRequest
 from mofo.training.optim import set_rate
 from mofo.training.pretrain_settings import RunSettings
 from mofo.training.schedule import Schedule

@@ -18,8 +18,7 @@ from tqdm import tqdm
 
 from mofo.clips.batch import ClipBatch
 from mofo.clips.loader import batches
-from mofo.system.cpus import usable_cpus
-from mofo.system.signals import StopRequest
+from mofo.system.processes import StopRequest, usable_cpus
 from mofo.training.average import WeightAverage
 from mofo.training.checkpoint import Checkpoint, CheckpointFolder, fit_weights
 from mofo.training.engine import engine, versions

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mofo.models.classifier import Classifier
-from mofo.motion.parts import replaced
+from mofo.system.files import replaced
 from mofo.types import SettingsError
 from mofo.weights.import_report import WeightsError
 from mofo.weights.quiet import quiet

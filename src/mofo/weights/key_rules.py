@@ -168,8 +168,10 @@ def encoder_rules(layout: Layout, settings: ModelSettings, *, final_norm: bool) 
     grid, width = settings.grid, settings.width
     kernel = (width, CHANNELS, grid.tubelet, grid.patch, grid.patch)
     pixels = settings.token_pixels
-    weight = Rule("encoder.embed.weight", (width, pixels), ((f"{layout.kernel}.weight",),), kernel)
-    rules = [weight, Rule("encoder.embed.bias", (width,), ((f"{layout.kernel}.bias",),))]
+    weight = Rule(
+        "encoder.embed.proj.weight", (width, pixels), ((f"{layout.kernel}.weight",),), kernel
+    )
+    rules = [weight, Rule("encoder.embed.proj.bias", (width,), ((f"{layout.kernel}.bias",),))]
     for number in range(settings.depth):
         stacks = (f"encoder.blocks.{number}", f"{layout.encoder}.{number}")
         rules += block_rules(layout, *stacks, width)

@@ -13,7 +13,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from tqdm import tqdm
 
-from mofo.motion.parts import replaced
 from mofo.report.page.gathered import Gathered, gather
 from mofo.report.page.media import ClipMaker
 from mofo.report.page.sections.accuracy import accuracy, shade
@@ -27,6 +26,7 @@ from mofo.report.page.sections.section import Section
 from mofo.report.page.sections.unreadable import unreadable
 from mofo.report.page.words import counted, percent
 from mofo.report.sheet import make_folder
+from mofo.system.files import replaced
 from mofo.types import MofoError, SettingsError
 
 
@@ -102,7 +102,7 @@ def _write(path: Path, text: str, sections: Sequence[Section], found: Gathered) 
     # Names of files may hold bytes that are no letters.
     data = text.encode("utf-8", "backslashreplace")
     try:
-        with replaced(path, flush=False) as part:
+        with replaced(path) as part:
             part.write_bytes(data)
     except IsADirectoryError:
         raise MofoError(

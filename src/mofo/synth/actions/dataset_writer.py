@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mofo.motion.merge import merge, scan
-from mofo.motion.parts import replaced, write_part
+from mofo.motion.parts import write_part
 from mofo.synth.actions.classes import CLASSES
 from mofo.synth.actions.levels import level_named
 from mofo.synth.actions.materials import SPLITS, pictures
 from mofo.synth.actions.scene import FRAMES, ActionClip, ActionRecipe, make_action_clip
-from mofo.system.cpus import usable_cpus
-from mofo.system.lock import store_lock
+from mofo.system.files import folder_lock, replaced
+from mofo.system.processes import one_thread, usable_cpus
 from mofo.types import MofoError, MotionArea, SettingsError, hull
 from mofo.video.writer import VideoWriter
 
@@ -180,7 +180,7 @@ def write_action_set(
     _claim(folder, settings)
     areas = folder / "areas"
     areas.mkdir(parents=True, exist_ok=True)
-    with store_lock(areas, None):
+    with folder_lock(areas):
         every = list(entries(settings))
         held = scan(areas, None).held
         todo = [one for one in every if not _finished(folder, one, held, settings.masks)]
@@ -242,7 +242,7 @@ def _made(
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from concurrent.futures.process import BrokenProcessPool
 
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _one_thread)
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), one_thread)
     try:
         futures = [
             pool.submit(_make_some, folder, todo[at : at + 16], masks)
@@ -259,12 +259,6 @@ def _made(
         pool.shutdown(cancel_futures=True)
 
 
-def _one_thread() -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
 def _make_some(folder: Path, several: list[Entry], masks: bool) -> list[tuple[str, str]]:
     return [_make(folder, one, masks) for one in several]
 
@@ -277,7 +271,7 @@ def _make(folder: Path, one: Entry, masks: bool) -> tuple[str, str]:
             writer.write(frame_HW3)
     if masks:
         with (
-            replaced(folder / one.mask_path, flush=False) as temporary,
+            replaced(folder / one.mask_path) as temporary,
             temporary.open("wb") as file,
         ):
             np.savez_compressed(file, label_THW=clip.label_THW, moving_TK=clip.moving_TK)
@@ -296,7 +290,7 @@ def _groups(table: Path) -> dict[str, str]:
 def _write_table(table: Path, every: list[Entry], groups: dict[str, str]) -> None:
     """The catalog of what is there; groups of clips left over from a killed run are made anew."""
     with (
-        replaced(table, flush=False) as temporary,
+        replaced(table) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
@@ -319,5 +313,5 @@ def _write_about(folder: Path, settings: ActionSetSettings, every: list[Entry]) 
         "splits": dict(Counter(one.recipe.split for one in every)),
         "classes": {name: CLASSES[name].template for name in names},
     }
-    with replaced(folder / "about.json", flush=False) as temporary:
+    with replaced(folder / "about.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -3,62 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from mofo.motion.detect_worker import Outcome, Task, do, one_thread
 from mofo.registry import load_plugins, plugins
+from mofo.system.pool import ENGINES, Result, Work
+from mofo.system.processes import one_thread
 from mofo.types import MofoError
 
 
-class RayPool:
+@ENGINES.register("ray")
+class RayEngine:
     """Runs tasks on Ray: on the cluster of ``RAY_ADDRESS`` if set, else on this machine.
 
     Every machine has to see the videos and the store's folder under the same paths.
+
+    Args:
+        work, workers: as in ``LocalEngine``.
+        stall: not known here; Ray's own settings rule.
 
     Raises:
         MofoError: Ray is not installed.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, work: Work, workers: int, stall: float | None = None) -> None:
         try:
             import ray
         except ImportError:
             raise MofoError("engine 'ray' needs Ray: pip install 'mofo[ray]'") from None
         self._ray = ray
-        self._workers = workers
+        self._work = work
+        self._workers = max(1, workers)
         self.frames = 0  # of unfinished videos: not known here
 
-    def run(self, tasks: Iterator[Task]) -> Iterator[Outcome | None]:
-        """Outcomes as they come, in no order; None now and then, so that the caller can look up."""
+    def run(self, tasks: Iterator[Any]) -> Iterator[Result | None]:
+        """See ``Engine.run``."""
         ray = self._ray
-        ours = not ray.is_initialized()
-        if ours:
+        is_ours = not ray.is_initialized()
+        if is_ours:
             ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
         # A video that kills its worker once would do so again.
-        remote = ray.remote(num_cpus=1, max_retries=0)(_do)
-        flying: dict[object, Task] = {}
+        remote = ray.remote(num_cpus=1, max_retries=0)(_work)
+        waiting: dict[object, Any] = {}
         try:
             while True:
-                while len(flying) < 2 * self._workers and (task := next(tasks, None)):
-                    flying[remote.remote(task, plugins())] = task
-                if not flying:
+                while len(waiting) < 2 * self._workers and (task := next(tasks, None)) is not None:
+                    waiting[remote.remote(self._work, task, plugins())] = task
+                if not waiting:
                     break
-                finished, _ = ray.wait(list(flying), timeout=0.5)
+                finished, _ = ray.wait(list(waiting), timeout=0.5)
                 for reference in finished:
-                    task = flying.pop(reference)
+                    task = waiting.pop(reference)
                     try:
-                        yield ray.get(reference)
+                        yield Result(task, ray.get(reference))
                     except ray.exceptions.RayError as error:
                         text = (str(error).splitlines() or [type(error).__name__])[0]
-                        yield Outcome(task.key, failure=f"the worker process died ({text})")
+                        yield Result(task, failure=f"the worker process died ({text})")
                 yield None
         finally:
-            for reference in flying:
+            for reference in waiting:
                 ray.cancel(reference, force=True)
-            if ours:
+            if is_ours:
                 ray.shutdown()
 
 
-def _do(task: Task, plugin_names: Sequence[str]) -> Outcome:
+def _work(work: Work, task: Any, plugin_names: Sequence[str]) -> Any:
     one_thread()
     load_plugins(plugin_names)
-    return do(task)
+    return work(task, None)

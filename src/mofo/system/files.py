@@ -1,0 +1,125 @@
+"""Files that are whole or not there, and folders that one run at a time writes to."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import hashlib
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from mofo.types import MofoError
+
+try:
+    import fcntl
+except ImportError:  # Windows: runs are not kept apart there
+    fcntl = None  # type: ignore[assignment]
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+# .NAME-MACHINE-PROCESS-RANDOM.tmp, and an ending where the writer chooses the format by it.
+_TEMPORARY = re.compile(r"\..*-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp(\.\w+)?")
+
+
+@contextlib.contextmanager
+def replaced(file: Path, *, flush: bool = False, suffix: str = "") -> Iterator[Path]:
+    """A temporary path beside ``file``, renamed onto it when the block ends well.
+
+    Args:
+        file: its folder must exist.
+        flush: wait until the content is on the disk before the rename, so that it also survives
+            a power failure. A killed process loses nothing without it.
+        suffix: ending of the temporary, for a writer that chooses the format by it.
+    """
+    unique = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = file.with_name(f".{file.name[:60]}-{unique}.tmp{suffix}")
+    try:
+        yield temporary
+        if flush:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+        temporary.replace(file)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path, *, alone: bool = False) -> int:
+    """Removes what killed processes left in ``folder``, without what is below it; counts it.
+
+    Args:
+        folder: may be missing.
+        alone: nobody else writes there now: also remove what processes of other machines left.
+    """
+    count = 0
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name) if entry.name.startswith(".") else None
+            if match and (alone or match[1] == _machine()) and not _is_writing(match):
+                with contextlib.suppress(OSError):
+                    Path(entry.path).unlink()
+                    count += 1
+    return count
+
+
+def _is_writing(match: re.Match[str]) -> bool:
+    if match[1] != _machine():
+        return False
+    try:
+        os.kill(int(match[2]), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+@functools.cache
+def _machine() -> str:
+    """A name for what process numbers are unique in: the machine, or the container."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
+    except OSError:
+        space = ""
+    name = f"{socket.gethostname()} {space}"
+    return hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, part: str = "") -> Iterator[None]:
+    """Holds a folder for writing, as a whole or one part of it beside other parts.
+
+    The system releases the lock however a process ends. File systems without locks (some network
+    mounts) give none; runs must then be kept apart by whoever starts them.
+
+    Args:
+        folder: must exist.
+        part: name of the part; empty for the whole folder.
+
+    Raises:
+        MofoError: another process holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None:
+            whole = stack.enter_context((folder / ".lock").open("a"))
+            _lock(whole, folder, exclusive=not part)
+            if part:
+                own = stack.enter_context((folder / f".lock-{part}").open("a"))
+                _lock(own, folder, exclusive=True)
+        yield
+
+
+def _lock(file: IO[str], folder: Path, *, exclusive: bool) -> None:
+    kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise MofoError(
+                f"{folder}: another mofo is writing to it: wait for it, or stop it first"
+            ) from None

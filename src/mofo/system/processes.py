@@ -1,0 +1,209 @@
+"""Processes: how many fit, how a worker begins and ends, and what a request to stop does."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from mofo.registry import load_plugins
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+# Every library that brings its own threads reads one of these when it is first imported.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def usable_cpus(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> int:
+    """Processors that are really ours, at least 1.
+
+    The least of: those the process is bound to, the share that its container or job may use
+    (cgroup v2 ``cpu.max``, v1 ``cpu.cfs_quota_us``), and ``SLURM_CPUS_PER_TASK``.
+    """
+    bound = getattr(os, "sched_getaffinity", None)  # not on macOS
+    counts = [len(bound(0)) if bound else os.cpu_count() or 1]
+    slurm = environ.get("SLURM_CPUS_PER_TASK", "")
+    if slurm.isdigit():
+        counts.append(int(slurm))
+    counts += [int(share) for share in _quotas(root)]
+    return max(1, min(counts))
+
+
+def _quotas(root: Path) -> list[float]:
+    """Processor shares of this process's control groups and all groups above them."""
+    base = root / "sys/fs/cgroup"
+    shares = []
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, _, name = line.partition(":")
+        controllers, _, group = name.partition(":")
+        if controllers not in ("", "cpu", "cpu,cpuacct"):
+            continue
+        top = base / controllers
+        folder = top / group.lstrip("/")
+        # Inside a container the group's path may be seen from outside: then only the top exists.
+        for at in {folder, *(up for up in folder.parents if up.is_relative_to(top)), top}:
+            if not controllers:
+                quota, _, period = _text(at / "cpu.max").partition(" ")
+            else:
+                quota, period = (_text(at / f"cpu.cfs_{x}_us") for x in ("quota", "period"))
+            if quota.isdigit() and period.isdigit() and int(period):
+                shares.append(int(quota) / int(period))
+    return shares
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
+
+
+@contextlib.contextmanager
+def starting_workers(threads: int = 1) -> Iterator[None]:
+    """Start worker processes inside this block; their first call is ``begin_worker``.
+
+    Their numerical libraries get ``threads`` threads each, whatever they import first: with one
+    for each processor in every worker, they would starve each other. Ctrl-C and SIGTERM wait until
+    the block ends, and in the new processes until those can ignore them: Ctrl-C goes to all
+    processes of a terminal.
+    """
+    # Started together with the first process, multiprocessing's tracker would let signals through.
+    resource_tracker.ensure_running()
+    environment = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in environment.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def begin_worker(plugins: Iterable[str] = ()) -> None:
+    """The first call of a worker process: parallelism is over workers, and their parent decides.
+
+    Keeps the process to one thread; ends it as soon as its parent is gone, however that ended;
+    ignores Ctrl-C and SIGTERM, which terminals and batch systems send to everyone; imports plugins.
+
+    Args:
+        plugins: what ``mofo.registry.plugins`` says in the parent.
+    """
+    for stop in STOPS:
+        signal.signal(stop, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    end_with_parent()
+    one_thread()
+    load_plugins(plugins)
+
+
+def one_thread() -> None:
+    """Keeps this process, and those that it starts, to one thread of numerical libraries."""
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    import cv2
+
+    cv2.setNumThreads(1)
+    if "torch" in sys.modules:  # not yet imported, it reads the variables by itself
+        import torch
+
+        torch.set_num_threads(1)
+
+
+def end_with_parent() -> None:
+    """Ends this process as soon as its parent is gone, however that ended (SIGKILL).
+
+    The parent's sentinel is a pipe that the system closes; a waiting thread costs nothing.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+
+
+def is_importing_main() -> bool:
+    """Whether this is a worker process that is only just importing the user's script."""
+    return getattr(multiprocessing.current_process(), "_inheriting", False)
+
+
+def death(exitcode: int | None) -> str:
+    """The one-line reason for a worker that ended by itself."""
+    known = {-9: ": out of memory?", -11: ": a crash in a decoder?", -6: ": a crash in a decoder?"}
+    if exitcode is None:
+        return "the worker process died"
+    return f"the worker process died (exit code {exitcode}{known.get(exitcode, '')})"
+
+
+class StopRequest:
+    """While it is entered, the first Ctrl-C or SIGTERM is noted; a second has its usual effect.
+
+    Attributes:
+        name: of the signal that came, "" while none did.
+    """
+
+    def __init__(self) -> None:
+        self.name = ""
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.name)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # Python allows no other
+            self._before = {number: signal.signal(number, self._note) for number in STOPS}
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.name:
+            signal.signal(number, self._before[signal.Signals(number)])
+            os.kill(os.getpid(), number)
+        self.name = signal.Signals(number).name
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM inside of ``terminable``."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Makes SIGTERM raise ``Terminated``, so that a run ends as tidily as by Ctrl-C.
+
+    Only the main thread can do that; in others the block changes nothing.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
