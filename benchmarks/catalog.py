@@ -34,7 +34,7 @@ CHECKED = (200, 2000)
 CONVERT = """
 import resource, sys, time
 import numpy, pyarrow.parquet
-import mofo.datasets.catalog_file, mofo.datasets.row_stream, mofo.datasets.tally
+import mofo.datasets.catalog_file, mofo.datasets.row_stream
 from mofo.cli import main
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before, started = peak(), time.process_time()

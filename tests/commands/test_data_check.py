@@ -21,7 +21,8 @@ from mofo.cli import main
 from mofo.datasets import check as checking
 from mofo.datasets.catalog import read_catalog
 from mofo.datasets.check import check
-from mofo.datasets.inspect_file import FileTask, Look, look
+from mofo.datasets.file_report import FileReport, FileTask
+from mofo.datasets.inspect_file import inspect_file
 from mofo.video.writer import VideoWriter
 
 
@@ -163,77 +164,77 @@ def test_what_is_in_quarantine_is_left_out_by_others(tmp_path, distinct, tiny):
 
 def test_full_decodes_everything(tmp_path, tiny, monkeypatch):
     path = drawn(tmp_path / "a.mp4", 60)
-    seen = look(FileTask(str(path), str(path), full=True))
+    seen = inspect_file(FileTask(str(path), str(path), full=True))
     assert (seen.count, seen.frames, seen.faults) == (60, 60, ())
-    assert look(FileTask(str(path), str(path))).frames == 3
+    assert inspect_file(FileTask(str(path), str(path))).frames == 3
     # Wrong bytes that hit neither the first, the middle nor the last frame.
     data = bytearray(path.read_bytes())
     place = data.index(b"mdat") + 4
     at = place + (len(data) - place) // 4
     data[at : at + 600] = bytes(600)
     path.write_bytes(data)
-    seen = look(FileTask(str(path), str(path), full=True))
+    seen = inspect_file(FileTask(str(path), str(path), full=True))
     assert {fault.kind for fault in seen.faults} == {"damaged"}
 
 
 def test_goes_on_where_it_stopped(tmp_path, distinct, tiny, monkeypatch):
     table, kinds = plant(tmp_path, distinct, tiny, 10)
     opened: list[str] = []
-    plain = checking.look
+    plain = checking.inspect_file
 
-    def counting(task: FileTask, *more: object) -> Look:
+    def counting(task: FileTask, *more: object) -> FileReport:
         if len(opened) == 7:
             raise KeyboardInterrupt
         opened.append(task.path)
         return plain(task)
 
-    monkeypatch.setattr(checking, "look", counting)
+    monkeypatch.setattr(checking, "inspect_file", counting)
     with pytest.raises(KeyboardInterrupt, match="17 of 24 files are left; run the same"):
         check(table, tmp_path / "out", workers=0, progress=False)
     # What a killed process leaves behind: half a line.
-    with (tmp_path / "out" / "looked.jsonl").open("a") as file:
+    with (tmp_path / "out" / "files.jsonl").open("a") as file:
         file.write('{"path": "')
     first = list(opened)
     monkeypatch.setattr(
-        checking, "look", lambda task, *m: (opened.append(task.path), plain(task))[1]
+        checking, "inspect_file", lambda task, *m: (opened.append(task.path), plain(task))[1]
     )
     report = check(table, tmp_path / "out", workers=0, progress=False)
-    assert (report.skipped, report.looked) == (7, 17)
+    assert (report.skipped, report.inspected) == (7, 17)
     assert not set(first) & set(opened[7:])
     assert Counter(str(row["kind"]) for row in report.problems()) == kinds
     # A third time nothing is opened, but for what has changed.
     touched = tmp_path / "videos" / "0005.mp4"
     os.utime(touched, (0, 0))
     again = check(table, tmp_path / "out", workers=0, progress=False)
-    assert (again.skipped, again.looked) == (23, 1)
+    assert (again.skipped, again.inspected) == (23, 1)
     assert again.problems() == report.problems()
     # All frames are more than three.
     full = check(table, tmp_path / "out", workers=0, progress=False, full=True)
-    assert full.looked == 24
-    assert check(table, tmp_path / "out", workers=0, progress=False).looked == 0
+    assert full.inspected == 24
+    assert check(table, tmp_path / "out", workers=0, progress=False).inspected == 0
 
 
 def test_a_crash_takes_one_file_along(tmp_path, distinct, monkeypatch):
     for number in range(6):
         distinct(tmp_path / "videos" / f"{number}.mp4")
-    monkeypatch.setattr(checking, "look", crash)
+    monkeypatch.setattr(checking, "inspect_file", crash)
     report = check(tmp_path / "videos", tmp_path / "out", workers=2, progress=False)
     ((path, fault),) = report.faults
     assert (Path(path).name, fault.kind) == ("3.mp4", "stopped")
     assert "worker process died" in fault.reason
-    assert report.looked == 6
+    assert report.inspected == 6
     assert report.frames == 5 * 12
     # It is tried again.
-    monkeypatch.setattr(checking, "look", look)
+    monkeypatch.setattr(checking, "inspect_file", inspect_file)
     again = check(tmp_path / "videos", tmp_path / "out", workers=0, progress=False)
-    assert (again.skipped, again.looked, again.faults) == (5, 1, [])
+    assert (again.skipped, again.inspected, again.faults) == (5, 1, [])
 
 
-def crash(task: FileTask, progress: object = None) -> Look:
+def crash(task: FileTask, progress: object = None) -> FileReport:
     """A decoder that crashes on one file."""
     if task.path.endswith("3.mp4"):
         os.kill(os.getpid(), signal.SIGSEGV)
-    return look(task)
+    return inspect_file(task)
 
 
 def test_classes_that_differ_in_case_only(tmp_path, distinct):
@@ -333,7 +334,7 @@ def test_two_thousand_files(tmp_path, distinct, tiny):
     out = tmp_path / "out"
     words = [sys.executable, "-m", "mofo", "data", "check", str(table), "--out", str(out)]
     running = subprocess.Popen([*words, "--workers", "2", "--quiet"], stderr=subprocess.DEVNULL)
-    journal = out / "looked.jsonl"
+    journal = out / "files.jsonl"
     end = time.monotonic() + 60
     while not (journal.exists() and journal.read_bytes().count(b"\n") > 200):
         assert time.monotonic() < end, "waited in vain"

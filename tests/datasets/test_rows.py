@@ -7,8 +7,7 @@ import pytest
 from mofo.datasets.catalog import Catalog, read_catalog
 from mofo.datasets.catalog_file import write_catalog
 from mofo.datasets.formats import parquet
-from mofo.datasets.rows import RowTable, where
-from mofo.datasets.video import Video
+from mofo.datasets.video import RowTable, Video, where
 
 ROWS = 50
 

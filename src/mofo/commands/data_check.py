@@ -1,4 +1,4 @@
-"""Look at every file of a data set, and at its labels, and list what is wrong.
+"""Inspect every file of a data set, and its labels, and list what is wrong.
 
 Opens each file and decodes its first, middle and last frame (all with --full), side by side. Run
 the same command again to go on after a stop; files that have not changed are not opened again.
@@ -50,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
         args.sources, args.out, full=args.full, workers=args.workers, progress=not args.quiet
     )
     save_check_sheet(report, report.out / "check.png")
-    _tell(report, args)
+    _print_summary(report, args)
     return 1 if report.quarantined or report.catalog.problems else 0
 
 
-def _tell(report: CheckReport, args: argparse.Namespace) -> None:
+def _print_summary(report: CheckReport, args: argparse.Namespace) -> None:
     by_kind: dict[str, list[str]] = defaultdict(list)
     for row in report.problems():
         by_kind[str(row["kind"])].append(f"{row['what']}: {row['reason']}")
@@ -64,7 +64,7 @@ def _tell(report: CheckReport, args: argparse.Namespace) -> None:
             print(f"  {line}", file=sys.stderr)
         if len(lines) > _SHOWN:
             print(f"  and {len(lines) - _SHOWN:,} more", file=sys.stderr)
-    files = report.looked + report.skipped
+    files = report.inspected + report.skipped
     before = f" ({report.skipped:,} known from before)" if report.skipped else ""
     count = sum(map(len, by_kind.values()))
     print(

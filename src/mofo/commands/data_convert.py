@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mofo.datasets.catalog import Catalog
-    from mofo.datasets.catalog_file import Looks
-    from mofo.datasets.folders import Found
-    from mofo.datasets.tally import Tally
+    from mofo.datasets.inspect_file import FileMetadata
+    from mofo.datasets.listing import Listing
+    from mofo.datasets.row_stream import Tally
 
 EPILOG = """\
 The format is recognised by the names and first lines of files; --format, or ssv2:PATH as SOURCE,
@@ -33,7 +33,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``mofo data convert`` takes."""
-    from mofo.datasets.formats.formats import FORMATS
+    from mofo.datasets.formats.format import FORMATS
 
     parser.epilog = EPILOG
     add = parser.add_argument
@@ -50,8 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert; 0 when the file is written, 1 when it is but some videos cannot be used."""
     from mofo.datasets.catalog import read_catalog
-    from mofo.datasets.row_stream import video_stream
-    from mofo.datasets.tally import Tally
+    from mofo.datasets.row_stream import Tally, video_stream
     from mofo.types import SettingsError
 
     target = Path(args.to)
@@ -64,69 +63,69 @@ def run(args: argparse.Namespace) -> int:
     if any(Path(source).absolute() == target.absolute() for source in args.sources):
         raise SettingsError(f"{target}: is a source itself; give --to another name")
     prefix = f"{args.format}:" if args.format else ""
-    sources = [source if _is_told(source) else f"{prefix}{source}" for source in args.sources]
+    sources = [source if _has_format(source) else f"{prefix}{source}" for source in args.sources]
     # Long lists are read row by row; what has to be looked at as a whole is not.
     stream = None if args.probe else video_stream(sources, videos=args.videos)
     if stream is not None:
         rows = Tally(stream, stream)
-        _write(target, rows, stream.found, None)
-        _tell(rows, stream.found, stream.problems, len(stream.excluded), target)
+        _write(target, rows, stream.listing, None)
+        _print_summary(rows, stream.listing, stream.problems, len(stream.excluded), target)
         return 1 if stream.problems else 0
     catalog = read_catalog(sources, videos=args.videos, split_number=args.split_number)
     rows = Tally(catalog.videos, catalog)
-    looks, unreadable = _probe(catalog, args) if args.probe else (None, [])
+    metadata, unreadable = _probe(catalog, args) if args.probe else (None, [])
     problems = [*catalog.problems, *unreadable]
-    _write(target, rows, catalog, looks)
-    _tell(rows, catalog, problems, len(catalog.excluded), target)
+    _write(target, rows, catalog, metadata)
+    _print_summary(rows, catalog, problems, len(catalog.excluded), target)
     return 1 if problems else 0
 
 
 def _write(
-    target: Path, rows: Tally, about: Catalog | Found, looks: dict[str, Looks] | None
+    target: Path, rows: Tally, about: Catalog | Listing, metadata: dict[str, FileMetadata] | None
 ) -> None:
     from mofo.datasets.catalog_file import write_catalog, write_table
 
     if target.suffix.lower() == ".csv":
-        write_table(target, rows, looks=looks)
+        write_table(target, rows, metadata=metadata)
     else:
         write_catalog(
-            target, rows, classes=about.classes, flip=about.flip, looks=looks,
+            target, rows, classes=about.classes, flip=about.flip, metadata=metadata,
             apart=about.apart, distinct=True,
         )  # fmt: skip
 
 
-def _is_told(source: str) -> bool:
-    from mofo.datasets.catalog import EXCLUDE
-    from mofo.datasets.formats.formats import split_name
+def _has_format(source: str) -> bool:
+    from mofo.datasets.formats.format import split_name
+    from mofo.datasets.quarantine import EXCLUDE
 
     return source.startswith(EXCLUDE) or split_name(source)[0] is not None
 
 
 def _probe(
     catalog: Catalog, args: argparse.Namespace
-) -> tuple[dict[str, Looks], list[tuple[str, str]]]:
+) -> tuple[dict[str, FileMetadata], list[tuple[str, str]]]:
     from tqdm import tqdm
 
-    from mofo.datasets.file_shapes import probe
+    from mofo.datasets.inspect_file import probe
     from mofo.system.processes import usable_cpus
     from mofo.types import VideoError
 
     paths = list(dict.fromkeys(video.path for video in catalog))
-    looks: dict[str, Looks] = {}
+    metadata: dict[str, FileMetadata] = {}
     unreadable = []
     results = probe(paths, args.workers or usable_cpus())
     bar = tqdm(results, total=len(paths), desc="probe", unit="file", disable=args.quiet)
-    for path, look in bar:
-        if isinstance(look, VideoError):
-            unreadable.append((path, look.reason))
+    for path, result in bar:
+        if isinstance(result, VideoError):
+            unreadable.append((path, result.reason))
         else:
-            looks[path] = look
-    return looks, unreadable
+            metadata[path] = result
+    return metadata, unreadable
 
 
-def _tell(
+def _print_summary(
     rows: Tally,
-    about: Catalog | Found,
+    about: Catalog | Listing,
     problems: Sequence[tuple[str, str]],
     excluded: int,
     target: Path,

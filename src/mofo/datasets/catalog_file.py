@@ -7,32 +7,18 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mofo.datasets.folders import Apart
 from mofo.datasets.formats.parquet import BATCH, META, NUMBERS, TEXTS, TIMES, VERSION
-from mofo.datasets.table import HEADS, SEVERAL
+from mofo.datasets.formats.table import HEADS, SEVERAL
+from mofo.datasets.listing import Apart
 from mofo.datasets.video import LABEL, Video
 from mofo.system.files import replaced
 from mofo.types import MofoError
 
-
-@dataclass(frozen=True)
-class Looks:
-    """What is known about a file once it has been opened.
-
-    Attributes:
-        width, height: pixels of the upright frame.
-        fps: frames a second, on average.
-        frames: how many there are.
-    """
-
-    width: int
-    height: int
-    fps: float | None
-    frames: int
+if TYPE_CHECKING:
+    from mofo.datasets.inspect_file import FileMetadata
 
 
 def write_catalog(
@@ -41,7 +27,7 @@ def write_catalog(
     *,
     classes: Mapping[str, Sequence[str]] | None = None,
     flip: bool | None = None,
-    looks: Mapping[str, Looks] | None = None,
+    metadata: Mapping[str, FileMetadata] | None = None,
     apart: Apart | None = None,
     distinct: bool = False,
 ) -> None:
@@ -52,7 +38,7 @@ def write_catalog(
         videos: rows; gone through twice, and not held.
         classes: by head, names in the order of their numbers.
         flip: False where mirroring would make labels wrong.
-        looks: by path of a video, what is known about it.
+        metadata: by path of a video, what is known about its file.
         apart: what is evaluated apart, see ``Catalog``.
         distinct: no two rows say the same about the same file, as in any ``Catalog``.
 
@@ -70,7 +56,7 @@ def write_catalog(
     for head, many in several.items():
         fields.append(pa.field(head, pa.list_(pa.string()) if many else text))
     fields += [pa.field(name, getattr(pa, kind)()) for name, kind in NUMBERS.items()]
-    meta = {
+    catalog = {
         "version": VERSION,
         "heads": list(several),
         "classes": {head: list(names) for head, names in (classes or {}).items()},
@@ -78,31 +64,31 @@ def write_catalog(
         "apart": apart or {},
         "distinct": distinct,
     }
-    schema = pa.schema(fields, metadata={META: json.dumps(meta).encode()})
+    schema = pa.schema(fields, metadata={META: json.dumps(catalog).encode()})
     with replaced(target, flush=True) as part, pq.ParquetWriter(part, schema) as writer:
         rows = iter(videos)
         for number in itertools.count():
-            some = list(itertools.islice(rows, BATCH))
-            if not some and number:
+            batch = list(itertools.islice(rows, BATCH))
+            if not batch and number:
                 break
             columns: dict[str, list[Any]] = {
-                "path": [_relative(video.path, target) for video in some],
-                **{name: [getattr(video, name) for video in some] for name in TEXTS[1:] + TIMES},
+                "path": [_relative(video.path, target) for video in batch],
+                **{name: [getattr(video, name) for video in batch] for name in TEXTS[1:] + TIMES},
             }
             for head, many in several.items():
-                named = [[name for h, name in video.labels if h == head] for video in some]
+                named = [[name for h, name in video.labels if h == head] for video in batch]
                 columns[head] = named if many else [names[0] if names else None for names in named]
-            known = [(looks or {}).get(video.path) for video in some]
+            known = [(metadata or {}).get(video.path) for video in batch]
             for name in NUMBERS:
-                columns[name] = [None if look is None else getattr(look, name) for look in known]
+                columns[name] = [None if file is None else getattr(file, name) for file in known]
             arrays = [pa.array(columns[field.name], field.type) for field in schema]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def write_table(
-    path: str | Path, videos: Iterable[Video], *, looks: Mapping[str, Looks] | None = None
+    path: str | Path, videos: Iterable[Video], *, metadata: Mapping[str, FileMetadata] | None = None
 ) -> None:
-    """Write a catalog as CSV with a header, as ``read_table`` reads it.
+    """Write a catalog as CSV with a header, as a ``Table`` is read.
 
     It has no room for the order of the classes, for names, and for several classes of heads other
     than "label".
@@ -110,7 +96,7 @@ def write_table(
     Args:
         path: of the file; its folder is made.
         videos: rows; gone through twice, and not held.
-        looks: by path of a video, what is known about it.
+        metadata: by path of a video, what is known about its file.
 
     Raises:
         MofoError: labels that a CSV table cannot hold.
@@ -121,7 +107,7 @@ def write_table(
         if head not in HEADS or (many and head != LABEL):
             raise MofoError(f"{target}: labels of {head!r} need a catalog that ends in .parquet")
     columns = ["path", *(SEVERAL if many else head for head, many in several.items()), *TIMES]
-    columns += ["split", "group", *(NUMBERS if looks else ())]
+    columns += ["split", "group", *(NUMBERS if metadata else ())]
     with (
         replaced(target, flush=True) as part,
         part.open("w", newline="", encoding="utf-8") as file,
@@ -135,9 +121,9 @@ def write_table(
                 row[SEVERAL if many else head] = ";".join(names)
             for name in (*TIMES, "split", "group"):
                 row[name] = getattr(video, name)
-            look = (looks or {}).get(video.path)
-            if look is not None:
-                row |= {name: getattr(look, name) for name in NUMBERS}
+            file_metadata = (metadata or {}).get(video.path)
+            if file_metadata is not None:
+                row |= {name: getattr(file_metadata, name) for name in NUMBERS}
             writer.writerow(row)
 
 

@@ -1,4 +1,4 @@
-"""``mofo data check``: look at every file of a data set, and say what is wrong with it."""
+"""``mofo data check``: inspects every file of a data set, and its labels."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mofo.datasets.catalog import Catalog, read_catalog
-from mofo.datasets.check_journal import Journal
-from mofo.datasets.inspect_file import QUARANTINED, STOPPED, Fault, FileTask, Look, look
+from mofo.datasets.file_report import QUARANTINED, STOPPED, Fault, FileReport, FileTask, Journal
+from mofo.datasets.inspect_file import inspect_file
 from mofo.datasets.label_faults import LabelFault, class_counts, label_faults
 from mofo.datasets.quarantine import COLUMNS
 from mofo.system.files import replaced
@@ -36,14 +36,14 @@ class CheckReport:
     """What was found; all paths are those of the catalog.
 
     Attributes:
-        catalog: what was looked at.
+        catalog: what was inspected.
         out: the folder that has it in writing.
-        faults: ``(path, fault)`` of files and stretches.
+        faults: ``(path, fault)`` of files and segments.
         labels: what is wrong with labels.
         duplicates: files with the same content, two and more each.
         sizes, lengths, codecs: number of files by "320x240", by "2-5 s" and by codec.
         frames, seconds: in all files together.
-        looked, skipped: files that were opened now, and those known from an earlier run.
+        inspected, skipped: files that were opened now, and those known from an earlier run.
         pictures: ``(path, JPEG in base64)`` of some files, evenly from all.
     """
 
@@ -57,13 +57,13 @@ class CheckReport:
     codecs: Counter[str] = field(default_factory=Counter)
     frames: int = 0
     seconds: float = 0.0
-    looked: int = 0
+    inspected: int = 0
     skipped: int = 0
     pictures: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def quarantined(self) -> list[tuple[str, Fault]]:
-        """Files and stretches that are of no use."""
+        """Files and segments that are of no use."""
         return [(path, fault) for path, fault in self.faults if fault.kind in QUARANTINED]
 
     def problems(self) -> list[dict[str, Any]]:
@@ -99,10 +99,10 @@ def check(
     workers: int | None = None,
     progress: bool = True,
 ) -> CheckReport:
-    """Look at all files and labels of a data set; goes on where an earlier run stopped.
+    """Inspects all files and labels of a data set; goes on where an earlier run stopped.
 
     Writes into the folder ``out``: ``check.json`` (all that is in the report), ``quarantine.csv``
-    (what is of no use: give it to other verbs as the source ``exclude:FILE``) and ``looked.jsonl``
+    (what is of no use: give it to other verbs as the source ``exclude:FILE``) and ``files.jsonl``
     (a line for each file, by which a later run knows it).
 
     Args:
@@ -115,7 +115,7 @@ def check(
 
     Raises:
         MofoError: a source cannot be read at all, or ``out`` is no folder.
-        KeyboardInterrupt: stopped by Ctrl-C; what was looked at is kept.
+        KeyboardInterrupt: stopped by Ctrl-C; what was inspected is kept.
     """
     if is_importing_main():
         sys.exit(1)  # a script without a guard is run again by each worker: see LocalEngine
@@ -128,16 +128,16 @@ def check(
     catalog = read_catalog([os.fspath(source) for source in several])
     folder.mkdir(parents=True, exist_ok=True)
     report = CheckReport(catalog, folder)
-    _look_at_all(report, full, workers, progress)
+    _inspect_all(report, full, workers, progress)
     report.labels = label_faults(catalog)
     _write(report, [os.fspath(source) for source in several], full)
     return report
 
 
-def _look_at_all(report: CheckReport, full: bool, workers: int | None, show: bool) -> None:
+def _inspect_all(report: CheckReport, full: bool, workers: int | None, show: bool) -> None:
     tasks = _tasks(report.catalog, full)
     sizes: dict[str, list[str]] = defaultdict(list)
-    with Journal(report.out / "looked.jsonl") as journal:
+    with Journal(report.out / "files.jsonl") as journal:
         todo = []
         for task in tasks:
             known = journal.known(task)
@@ -151,14 +151,14 @@ def _look_at_all(report: CheckReport, full: bool, workers: int | None, show: boo
         try:
             for result, running in _results(iter(todo), count):
                 if result is not None:
-                    seen = result.value or _stopped(result)
-                    journal.add(result.task, seen)
-                    report.looked += 1
-                    _take(report, seen, sizes)
-                    bar.finished(seen.frames)
+                    file = result.value or _stopped(result)
+                    journal.add(result.task, file)
+                    report.inspected += 1
+                    _take(report, file, sizes)
+                    bar.finished(file.frames)
                 bar.beat(running)
         except KeyboardInterrupt:
-            left = len(todo) - report.looked
+            left = len(todo) - report.inspected
             raise KeyboardInterrupt(
                 f"stopped: {left} of {len(tasks)} files are left; run the same command to go on"
             ) from None
@@ -173,44 +173,44 @@ def _look_at_all(report: CheckReport, full: bool, workers: int | None, show: boo
 
 def _results(tasks: Iterator[FileTask], workers: int) -> Iterator[tuple[Result | None, int]]:
     """What becomes of the tasks, None now and then; and frames of files under way."""
-    engine = (ENGINES["local"] if workers else InProcess)(look, workers, _STALL)
+    engine = (ENGINES["local"] if workers else InProcess)(inspect_file, workers, _STALL)
     with contextlib.closing(engine.run(tasks)) as results:
         for result in results:
             yield result, engine.frames
 
 
-def _stopped(result: Result) -> Look:
-    return Look(result.task.key, faults=(Fault(STOPPED, result.failure),))
+def _stopped(result: Result) -> FileReport:
+    return FileReport(result.task.key, faults=(Fault(STOPPED, result.failure),))
 
 
 def _tasks(catalog: Catalog, full: bool) -> list[FileTask]:
     """One for each file; only those of equal size can have the same content."""
-    stretches: dict[str, dict[tuple[float | None, float | None], None]] = {}
+    segments: dict[str, dict[tuple[float | None, float | None], None]] = {}
     for video in catalog:
-        wanted = stretches.setdefault(video.path, {})
+        wanted = segments.setdefault(video.path, {})
         if video.start is not None or video.end is not None:
             wanted[video.start, video.end] = None
-    sizes = {path: Path(path).stat().st_size if Path(path).exists() else -1 for path in stretches}
+    sizes = {path: Path(path).stat().st_size if Path(path).exists() else -1 for path in segments}
     counts = Counter(sizes.values())
-    every = max(1, -(-len(stretches) // _PICTURES))
+    every = max(1, -(-len(segments) // _PICTURES))
     return [
         FileTask(path, path, tuple(wanted), full, counts[sizes[path]] > 1, number % every == 0)
-        for number, (path, wanted) in enumerate(stretches.items())
+        for number, (path, wanted) in enumerate(segments.items())
     ]
 
 
-def _take(report: CheckReport, seen: Look, same: dict[str, list[str]]) -> None:
-    report.faults += [(seen.key, fault) for fault in seen.faults]
-    if seen.digest:
-        same[seen.digest].append(seen.key)
-    if seen.picture:
-        report.pictures.append((seen.key, seen.picture))
-    if seen.count:
-        report.sizes[f"{seen.width}x{seen.height}"] += 1
-        report.lengths[_length(seen.seconds)] += 1
-        report.codecs[seen.codec] += 1
-        report.frames += seen.count
-        report.seconds += seen.seconds
+def _take(report: CheckReport, file: FileReport, same: dict[str, list[str]]) -> None:
+    report.faults += [(file.key, fault) for fault in file.faults]
+    if file.digest:
+        same[file.digest].append(file.key)
+    if file.picture:
+        report.pictures.append((file.key, file.picture))
+    if file.count:
+        report.sizes[f"{file.width}x{file.height}"] += 1
+        report.lengths[_length(file.seconds)] += 1
+        report.codecs[file.codec] += 1
+        report.frames += file.count
+        report.seconds += file.seconds
 
 
 def _length(seconds: float) -> str:
@@ -245,7 +245,7 @@ def _write(report: CheckReport, sources: list[str], full: bool) -> None:
         "sources": sources,
         "full": full,
         "rows": len(report.catalog),
-        "files": report.looked + report.skipped,
+        "files": report.inspected + report.skipped,
         "frames": report.frames,
         "seconds": round(report.seconds, 3),
         "problems": dict(Counter(str(row["kind"]) for row in problems)),

@@ -1,17 +1,30 @@
-"""What a worker does for ``mofo data check``: look at one file."""
+"""Opening files: what one is like, and all that is wrong with it, for ``mofo data check``."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import av
 import cv2
+import numpy as np
 
+from mofo.datasets.file_report import (
+    BLANK,
+    DAMAGED,
+    OUTSIDE,
+    STILL,
+    TRUNCATED,
+    UNREADABLE,
+    Fault,
+    FileReport,
+    FileTask,
+)  # fmt: skip
 from mofo.types import VideoError
 from mofo.video.clip import IndexMismatchError, read_frames
 from mofo.video.container import reason_of
@@ -19,113 +32,89 @@ from mofo.video.index import FrameIndex, Source, index_frames
 from mofo.video.picture import crop_picture, grey_picture
 from mofo.video.reader import VideoInfo, VideoReader
 
-UNREADABLE, STOPPED, OUTSIDE = "unreadable", "stopped", "outside"
-TRUNCATED, DAMAGED, STILL, BLANK = "truncated", "damaged", "one frame", "blank"
-QUARANTINED = frozenset({UNREADABLE, STOPPED, OUTSIDE})
-"""Kinds of faults that make a file, or a stretch of one, useless."""
-
 _SIDE = 160  # pixels of a picture's longer side
 _FLAT = 2.0  # standard deviation of grey levels, 0 to 255, under which a frame shows nothing
+_PROBED = 256  # files that are opened ahead of their turn
 
 
 @dataclass(frozen=True)
-class FileTask:
-    """One file to look at.
+class FileMetadata:
+    """What is known about a file once it has been opened.
 
     Attributes:
-        key, path: the file.
-        stretches: ``(start, end)`` in seconds, those that rows of the catalog are about.
-        full: decode all frames.
-        digest: read the whole file for a hash of its content.
-        picture: send its middle frame along.
+        width, height: pixels of the upright frame.
+        fps: frames a second, on average.
+        frames: how many there are.
     """
 
-    key: str
-    path: str
-    stretches: tuple[tuple[float | None, float | None], ...] = ()
-    full: bool = False
-    digest: bool = False
-    picture: bool = False
+    width: int
+    height: int
+    fps: float | None
+    frames: int
 
 
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with a file, or with a stretch of it."""
+def file_metadata(index: FrameIndex) -> FileMetadata:
+    """Size, rate and number of frames, as counted, not as the file says."""
+    seconds_T = index.seconds_T
+    fps = None
+    if len(index) > 1:
+        fps = float(np.round((len(index) - 1) / (seconds_T[-1] - seconds_T[0]), 4))
+    return FileMetadata(index.width, index.height, fps, len(index))
 
-    kind: str
-    reason: str
-    start: float | None = None
-    end: float | None = None
 
+def probe(paths: Iterable[str], workers: int) -> Iterator[tuple[str, FileMetadata | VideoError]]:
+    """Open files, decoding no more of each than one frame where that is enough.
 
-@dataclass(frozen=True)
-class Look:
-    """What was seen of a file.
+    Args:
+        paths: each once.
+        workers: threads; libraries release Python's lock while they read and decode.
 
-    Attributes:
-        key: the file.
-        frames: decoded for it.
-        width, height: pixels of the upright frame; 0 if it cannot be read.
-        count: frames in it.
-        seconds: from the first to the end of the last frame.
-        codec: FFmpeg's name.
-        faults: what is wrong with it.
-        digest: of its content; empty if not asked for.
-        picture: JPEG in base64; empty if not asked for, or if there is none.
+    Yields:
+        In the order of the paths: what a file is like, or why it cannot be read.
     """
+    rest = iter(paths)
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        while batch := list(islice(rest, _PROBED)):
+            yield from zip(batch, pool.map(_probe, batch), strict=True)
 
-    key: str
-    frames: int = 0
-    width: int = 0
-    height: int = 0
-    count: int = 0
-    seconds: float = 0.0
-    codec: str = ""
-    faults: tuple[Fault, ...] = ()
-    digest: str = ""
-    picture: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """For a file; ``from_json`` reads it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, row: dict[str, Any]) -> Look:
-        """What ``to_json`` gave; TypeError if it did not."""
-        faults = tuple(Fault(**fault) for fault in row["faults"])
-        return cls(**{**row, "faults": faults})
+def _probe(path: str) -> FileMetadata | VideoError:
+    try:
+        return file_metadata(index_frames(path))
+    except VideoError as error:
+        return error
 
 
 @dataclass
-class _Seen:
-    """A look under way."""
+class _Findings:
+    """What is found on the way."""
 
     faults: list[Fault] = field(default_factory=list)
     picture: str = ""
 
-    def fault(self, kind: str, reason: str, *stretch: float | None) -> None:
-        self.faults.append(Fault(kind, reason, *stretch))
+    def fault(self, kind: str, reason: str, *segment: float | None) -> None:
+        self.faults.append(Fault(kind, reason, *segment))
 
 
-def look(task: FileTask, progress: Callable[[int], None] | None = None) -> Look:
-    """Open a file; decode its first, middle and last frame, or all; see whether rows fit it.
+def inspect_file(task: FileTask, progress: Callable[[int], None] | None = None) -> FileReport:
+    """Opens a file, decodes its first, middle and last frame, or all, and checks its segments.
 
-    Everything that is wrong with the file becomes a fault, so that the others go on.
+    Whatever is wrong with the file becomes a fault, so that the others go on.
     """
-    seen = _Seen()
+    findings = _Findings()
     digest = ""
     try:
         digest = _digest(task.path, progress) if task.digest else ""
-        index, info, frames = _frames(task, seen, progress or (lambda frames: None))
-        for start, end in task.stretches:
+        index, info, frames = _frames(task, findings, progress or (lambda frames: None))
+        for start, end in task.segments:
             first, stop = index.segment(start, end)
             if first >= stop:
                 last = index.seconds_T[-1] - index.seconds_T[0]
                 text = f"no frame from {start or 0:g} s on: the last one is at {last:g} s"
-                seen.fault(OUTSIDE, text, start, end)
+                findings.fault(OUTSIDE, text, start, end)
         times_T = index.seconds_T
         step = (times_T[-1] - times_T[0]) / max(1, len(index) - 1)
-        return Look(
+        return FileReport(
             task.key,
             frames,
             width=index.width,
@@ -133,9 +122,9 @@ def look(task: FileTask, progress: Callable[[int], None] | None = None) -> Look:
             count=len(index),
             seconds=round(float(times_T[-1] - times_T[0] + (step or 1 / (info.fps or 25))), 3),
             codec=index.codec,
-            faults=tuple(seen.faults),
+            faults=tuple(findings.faults),
             digest=digest,
-            picture=seen.picture,
+            picture=findings.picture,
         )
     except VideoError as error:
         reason = error.reason
@@ -145,11 +134,11 @@ def look(task: FileTask, progress: Callable[[int], None] | None = None) -> Look:
         reason = "out of memory"
     except (av.FFmpegError, cv2.error, ValueError) as error:
         reason = f"cannot be decoded ({reason_of(error)})"
-    return Look(task.key, faults=(Fault(UNREADABLE, reason),), digest=digest)
+    return FileReport(task.key, faults=(Fault(UNREADABLE, reason),), digest=digest)
 
 
 def _frames(
-    task: FileTask, seen: _Seen, progress: Callable[[int], None]
+    task: FileTask, findings: _Findings, progress: Callable[[int], None]
 ) -> tuple[FrameIndex, VideoInfo, int]:
     """Decode what is asked for; the index that proved to be right, and the frames decoded."""
     least = Source.TABLE
@@ -164,44 +153,46 @@ def _frames(
                 damaged += frame.is_corrupt
                 spreads.append(float(grey_picture(frame, _small(index)).std()))
                 if number == last // 2 and task.picture:
-                    seen.picture = _picture(frame, index)
+                    findings.picture = _picture(frame, index)
         except IndexMismatchError:
             least = Source(index.source + 1)
             continue
         break
     if last == 0:
-        seen.fault(STILL, "has only one frame: nothing can move in it")
+        findings.fault(STILL, "has only one frame: nothing can move in it")
     elif max(spreads) < _FLAT:
-        seen.fault(BLANK, "shows nothing: its first, middle and last frame have one colour each")
+        findings.fault(
+            BLANK, "shows nothing: its first, middle and last frame have one colour each"
+        )
     if damaged and not task.full:
-        seen.fault(DAMAGED, f"{damaged} of {len(spreads)} frames are damaged")
+        findings.fault(DAMAGED, f"{damaged} of {len(spreads)} frames are damaged")
     with VideoReader(task.path, colour=None) as reader:
         info = reader.info
         frames = len(spreads)
         if task.full:
-            frames = sum(_told(1, progress) for _ in reader)
+            frames = sum(_counted(1, progress) for _ in reader)
             for text in reader.warnings:
-                seen.fault(TRUNCATED if text.startswith("truncated") else DAMAGED, text)
+                findings.fault(TRUNCATED if text.startswith("truncated") else DAMAGED, text)
     if not task.full:
-        _truncated(index, info, seen)
+        _truncated(index, info, findings)
     return index, info, frames
 
 
-def _told(frames: int, progress: Callable[[int], None]) -> int:
+def _counted(frames: int, progress: Callable[[int], None]) -> int:
     progress(frames)
     return frames
 
 
-def _truncated(index: FrameIndex, info: VideoInfo, seen: _Seen) -> None:
+def _truncated(index: FrameIndex, info: VideoInfo, findings: _Findings) -> None:
     """Compare what is there with what the file promises; as ``Container.complaints`` does."""
     seconds = float(index.seconds_T[-1] - index.seconds_T[0])
     if info.frames is not None:
         step = 1 / info.fps if info.fps else 0.04
         if len(index) < info.frames and (info.duration or 0) - seconds > 2.5 * step:
-            seen.fault(TRUNCATED, f"{len(index)} of {info.frames} frames are in the file")
+            findings.fault(TRUNCATED, f"{len(index)} of {info.frames} frames are in the file")
     elif info.duration and info.duration - seconds > max(0.5, 0.02 * info.duration):
         text = f"{seconds:.2f} s of {info.duration:.2f} s are in the file"
-        seen.fault(TRUNCATED, text)
+        findings.fault(TRUNCATED, text)
 
 
 def _small(index: FrameIndex) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from mofo.datasets.catalog import Catalog
 from mofo.datasets.video import Video
 
 TRAIN = "train"
-Stretch = tuple[str, float | None, float | None]
+Segment = tuple[str, float | None, float | None]
 
 
 class LabelFault(NamedTuple):
@@ -76,8 +76,8 @@ def _class_faults(head: str, counts: Mapping[str, Mapping[str, int]]) -> Iterato
 
 
 def _two_labels(catalog: Catalog) -> Iterator[LabelFault]:
-    """Rows about the same stretch that contradict each other."""
-    first: dict[Stretch, Video] = {}
+    """Rows about the same segment that contradict each other."""
+    first: dict[Segment, Video] = {}
     for video in catalog:
         before = first.setdefault((video.path, video.start, video.end), video)
         if before is video or not video.labels or not before.labels:

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mofo.datasets.formats.documents import read_rows
-from mofo.datasets.table import seconds
+from mofo.datasets.formats.documents import read_rows, seconds
 from mofo.datasets.video import Video
 from mofo.types import MofoError
 
+EXCLUDE = "exclude:"
+"""Before the name of a list of videos that are to be left out."""
 COLUMNS = ("path", "start", "end", "reason")
 """Of the CSV file; only ``path`` has to be there."""
 
@@ -21,11 +22,11 @@ Entry = tuple[str, float | None, float | None]
 
 
 class Quarantine:
-    """Files, or stretches of files, that are not to be used.
+    """Files, or segments of files, that are not to be used.
 
     Args:
         lists: CSV files with a header: ``path``, relative to the list; ``start`` and ``end`` in
-            seconds, if only that stretch is meant; ``reason``.
+            seconds, if only that segment is meant; ``reason``.
 
     Raises:
         MofoError: a list cannot be read.
@@ -37,12 +38,12 @@ class Quarantine:
             base = str(path.absolute().parent)
             for where, row in read_rows(path, ["path"]):
                 try:
-                    stretch = seconds(row.get("start")), seconds(row.get("end"))
+                    segment = seconds(row.get("start")), seconds(row.get("end"))
                 except ValueError:
                     raise MofoError(f"{where}: start and end must be seconds") from None
                 if row["path"]:
                     file = os.path.realpath(os.path.join(base, row["path"]))
-                    self._reasons[file, *stretch] = row.get("reason") or "no reason given"
+                    self._reasons[file, *segment] = row.get("reason") or "no reason given"
         # Links are only followed for files that may be meant.
         self._names = {os.path.basename(file) for file, _, _ in self._reasons}
 
@@ -58,3 +59,12 @@ class Quarantine:
             whole = self._reasons.get((file, None, None))
             return whole or self._reasons.get((file, video.start, video.end))
         return None
+
+
+def split_sources(sources: str | Path | Sequence[str | Path]) -> tuple[list[str], Quarantine]:
+    """The names of the sources, and what the quarantine lists among them leave out."""
+    several = [sources] if isinstance(sources, str | Path) else sources
+    names = [os.fspath(source) for source in several]
+    lists = [name for name in names if name.startswith(EXCLUDE) and not os.path.lexists(name)]
+    quarantine = Quarantine(Path(name.removeprefix(EXCLUDE)) for name in lists)
+    return [name for name in names if name not in lists], quarantine

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Catalog, Video, read_catalog
-from mofo.datasets.rows import where
+from mofo.datasets.video import where
 from mofo.evaluation.epic import check_submission, judge_apart, parts_apart, submit
 from mofo.evaluation.intervals import DRAWS, Sample
 from mofo.evaluation.provenance import choose_motion

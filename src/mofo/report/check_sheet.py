@@ -32,7 +32,7 @@ def save_check_sheet(report: CheckReport, path: str | Path) -> None:
 def check_sheet(report: CheckReport) -> np.ndarray:
     """The page, uint8 RGB."""
     catalog = report.catalog
-    files = report.looked + report.skipped
+    files = report.inspected + report.skipped
     kinds = Counter(str(row["kind"]) for row in report.problems())
     lines = [
         f"{len(catalog):,} rows of {files:,} files, {report.frames:,} frames, "

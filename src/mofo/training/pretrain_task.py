@@ -14,7 +14,7 @@ from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.transforms import CropSettings
 from mofo.datasets.catalog import Catalog, read_catalog
-from mofo.datasets.rows import where
+from mofo.datasets.video import where
 from mofo.models.mae import MaskedAutoencoder
 from mofo.training.optim import adamw
 from mofo.training.order import Division, SampleOrder

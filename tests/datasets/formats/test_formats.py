@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from helpers import trees
 from mofo.datasets.catalog import Catalog, read_catalog
-from mofo.datasets.formats import epic_kitchens as epic
-from mofo.datasets.formats.formats import FORMATS
+from mofo.datasets.formats.format import FORMATS
 
 
 def read(*sources: str | Path, **more) -> Catalog:
@@ -44,7 +42,7 @@ def test_every_tree_is_recognised_as_what_it_is_said_to_be(tmp_path, tiny, name)
 
 
 def test_every_format_has_a_tree():
-    assert set(FORMATS) == {*trees.TREES, "parquet"}
+    assert set(FORMATS) == {*trees.TREES, "parquet", "table"}
 
 
 @pytest.mark.parametrize("old_names", [False, True])
@@ -191,8 +189,6 @@ def test_epic(tmp_path, tiny, layout):
     assert catalog.classes["action"] == (
         "take board:chopping", "turn-on tap", "cut board:chopping", "cut onion",
     )  # fmt: skip
-    pairs = epic.action_pairs(catalog.classes)
-    np.testing.assert_array_equal(pairs, [[0, 1], [1, 0], [2, 1], [2, 2]])
 
 
 def test_epic_one_list_knows_the_same_classes(tmp_path, tiny):
@@ -214,11 +210,10 @@ def test_epic_annotations_apart_from_the_videos(tmp_path, tiny):
 
 def test_epic_tail_and_unseen(tmp_path, tiny):
     root = trees.epic(tmp_path / "EPIC-KITCHENS", tiny)
-    expected = {"verb": frozenset({"cut"}), "noun": frozenset({"board:chopping", "onion"})}
-    assert epic.tail_classes(root) == expected
-    assert epic.unseen_participants(root) == {"P18"}
-    with pytest.raises(Exception, match=r"participant_ids_test\.csv is missing"):
-        epic.unseen_participants(root, "test")
+    assert read(root).apart == {
+        "tail": {"verb": ("cut",), "noun": ("board:chopping", "onion")},
+        "unseen": {"validation": ("P18",)},
+    }
 
 
 def test_class_folders(tmp_path, tiny):

@@ -16,50 +16,49 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mofo.datasets.folders import Found, video_files
+from mofo.datasets.formats.documents import SPLITS
+from mofo.datasets.formats.format import FORMATS, Format
 from mofo.datasets.formats.source import Source
-from mofo.datasets.table import SPLITS
-from mofo.datasets.video import LABEL, Video
+from mofo.datasets.listing import Listing, video_files
+from mofo.datasets.video import LABEL
 
 
-def recognises(source: Source) -> bool:
-    """Never by itself: ``with_labels`` looks at the videos once they are listed."""
-    return False
+@FORMATS.register("folder")
+class ClassFolders(Format):
+    """Folders named after classes, or a folder of videos."""
 
+    about = "a folder for each class"
+    rank = 3
+    may_be_empty = True
 
-def read(source: Source) -> Found:
-    """All videos below the folder, with classes and splits."""
-    found = Found(str(source.path))
-    for path in video_files(source.path, source.problems):
-        found.add(path, source.problems)
-    return with_labels(found, strict=False)
+    def recognises(self, source: Source) -> bool:
+        """Any folder: whether its folders are classes shows once its videos are listed."""
+        return source.is_folder
 
+    def read(self, source: Source) -> Listing:
+        """All videos below the folder, with the classes and splits that their folders are named by.
 
-def with_labels(found: Found, *, strict: bool = True) -> Found:
-    """The same videos, with the classes and splits that the names of their folders tell.
-
-    Args:
-        found: videos with keys.
-        strict: leave a tree alone whose folders are no classes: where videos lie at other depths
-            than one (below the folders of the splits), in one folder only, or in one each.
-    """
-    folders = [video.key.split("/")[:-1] for video in found.videos]
-    in_splits = bool(folders) and all(f and f[0].lower() in SPLITS for f in folders)
-    skip = 1 if in_splits else 0
-    classes = {f[skip] for f in folders if len(f) > skip}
-    even = all(len(f) == skip + 1 for f in folders)
-    likely = even and 1 < len(classes) <= len(folders) / 2
-    is_labelled = bool(classes) and (likely or not strict)
-    if not is_labelled and not in_splits:
-        return found
-
-    def told(video: Video, names: list[str]) -> Video:
-        label = names[skip] if is_labelled and len(names) > skip else None
-        return replace(
-            video,
-            labels=((LABEL, label),) if label else (),
-            split=SPLITS[names[0].lower()] if in_splits else None,
-        )
-
-    videos = [told(video, names) for video, names in zip(found.videos, folders, strict=True)]
-    return replace(found, videos=videos)
+        A tree whose folders are no classes, since videos lie at other depths than one (below the
+        folders of the splits), in one folder only, or in one each, gives no classes, unless the
+        user has named this format.
+        """
+        listing = Listing(str(source.path))
+        for path in video_files(source.path, source.problems):
+            listing.add(path, source.problems)
+        folders = [video.key.split("/")[:-1] for video in listing.videos]
+        first = {names[0].lower() if names else "" for names in folders}
+        in_splits = bool(first) and first <= set(SPLITS)
+        depth = 1 if in_splits else 0
+        classes = {names[depth] for names in folders if len(names) > depth}
+        is_even = all(len(names) == depth + 1 for names in folders)
+        is_likely = is_even and 1 < len(classes) <= len(folders) / 2
+        is_labelled = bool(classes) and (is_likely or source.is_named)
+        if is_labelled or in_splits:
+            for row, (video, names) in enumerate(zip(listing.videos, folders, strict=True)):
+                has_label = is_labelled and len(names) > depth
+                listing.videos[row] = replace(
+                    video,
+                    labels=((LABEL, names[depth]),) if has_label else (),
+                    split=SPLITS[names[0].lower()] if in_splits else None,
+                )
+        return listing

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,14 @@ from typing import Any
 from mofo.types import MofoError
 
 _SEPARATORS = (",", ";", "\t")
+SPLITS = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""Names of splits as they are found, and what they are called here."""
+TOO_MUCH = "\n"
+"""Key of the cells of a row that the header has no name for."""
 
 
 def read_text(path: Path) -> str:
@@ -92,35 +102,54 @@ def separator(header: str, column: str) -> str:
     return _SEPARATORS[0]
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def read_rows(
+    path: Path, columns: Sequence[str], *, lower: bool = False, once: Sequence[str] = ()
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Rows of a CSV file with a header, and where each is (``"FILE, line 7"``).
 
-    Cells are without blanks at their ends; a cell that the row lacks is not in the dictionary.
+    Cells are without blanks at their ends; a cell that the row lacks is not in the dictionary, and
+    cells that the header has no name for are in it as ``TOO_MUCH``.
 
     Args:
-        path: the file.
+        path: the file, which may be long: it is read row by row.
         columns: what the header has to have at least.
+        lower: names of columns are made lower case.
+        once: columns that the header may not have twice.
 
     Raises:
         MofoError: not readable, or a column is missing.
     """
-    lines = read_text(path).splitlines(keepends=True)
-    mark = separator(lines[0], columns[0]) if lines and columns else _SEPARATORS[0]
-    reader = csv.reader(lines, delimiter=mark)
+    reader = None
     try:
-        header = [name.strip() for name in next(reader, [])]
-        missing = [name for name in columns if name not in header]
-        if missing:
-            raise MofoError(
-                f"{path}: has no column {' and no '.join(missing)} in its first line (found: "
-                f"{', '.join(header)[:200] or 'nothing'})"
-            )
-        for row in reader:
-            if row:
-                cells = (cell.strip() for cell in row)
-                yield f"{path}, line {reader.line_num}", dict(zip(header, cells, strict=False))
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            mark = separator(first, columns[0])
+            reader = csv.reader(itertools.chain([first], file), delimiter=mark)
+            header = [name.strip() for name in next(reader, [])]
+            header = [name.lower() for name in header] if lower else header
+            missing = [name for name in columns if name not in header]
+            if missing:
+                raise MofoError(
+                    f"{path}: has no column {' and no '.join(missing)} in its first line (found: "
+                    f"{', '.join(header)[:200] or 'nothing'}); add one"
+                )
+            if repeated := [name for name in once if header.count(name) > 1]:
+                raise MofoError(f'{path}: has the column "{repeated[0]}" twice; take one out')
+            for row in reader:
+                if row:
+                    cells = [cell.strip() for cell in row]
+                    named: dict[str, str] = dict(zip(header, cells, strict=False))
+                    if any(cells[len(header) :]):
+                        named[TOO_MUCH] = ",".join(cells[len(header) :])
+                    yield f"{path}, line {reader.line_num}", named
+    except OSError as error:
+        raise MofoError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        read_text(path)  # names the line
+        raise
     except csv.Error as error:
-        raise MofoError(f"{path}, line {reader.line_num}: is no CSV ({error})") from None
+        line = reader.line_num if reader else 1
+        raise MofoError(f"{path}, line {line}: is no CSV ({error})") from None
 
 
 def numbered(pairs: Sequence[tuple[object, object]], path: Path) -> tuple[str, ...]:
@@ -145,3 +174,19 @@ def numbered(pairs: Sequence[tuple[object, object]], path: Path) -> tuple[str, .
     if len(set(names)) < len(names):
         raise MofoError(f"{path}: names a class twice")
     return names
+
+
+def seconds(text: str | None) -> float | None:
+    """A time in seconds; None for an empty text, ValueError if it is none."""
+    if text is None or not text.strip():
+        return None
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(text)
+    return value
+
+
+def split_of(path: Path) -> str | None:
+    """The split that the name of a list tells, such as "validation" for ``k400_val_list.txt``."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    return next((SPLITS[word] for word in words if word in SPLITS), None)

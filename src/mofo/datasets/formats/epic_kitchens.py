@@ -23,11 +23,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from mofo.datasets.folders import Found
 from mofo.datasets.formats.documents import numbered, read_rows
+from mofo.datasets.formats.format import FORMATS, Format
 from mofo.datasets.formats.source import Source
+from mofo.datasets.listing import Listing
 from mofo.datasets.video import Video
 from mofo.types import MofoError
 
@@ -43,57 +42,71 @@ TAIL, UNSEEN = "tail", "unseen"
 Pair = tuple[int, int]
 
 
-def recognises(source: Source) -> bool:
-    """A folder with the official lists, or a list with their columns."""
-    if source.is_folder:
-        return any(source.named(name) for name in _LISTS)
-    return set(_COLUMNS) <= {name.strip() for name in source.first_line.split(",")}
+@FORMATS.register("epic")
+class EpicKitchens(Format):
+    """Lists of segments in CSV, with a verb and a noun each."""
 
+    about = "EPIC-KITCHENS-100"
 
-def read(source: Source) -> Found:
-    """The segments of all lists that are there, or of the one that is given.
+    def recognises(self, source: Source) -> bool:
+        """A folder with the official lists, or a list with their columns."""
+        if source.is_folder:
+            return any(source.named(name) for name in _LISTS)
+        return set(_COLUMNS) <= {name.strip() for name in source.first_line.split(",")}
 
-    Classes of actions are the pairs of verb and noun that the training and validation lists in the
-    folder have, in the order of their numbers: the same ones whichever list is read.
+    def read(self, source: Source) -> Listing:
+        """The segments of all lists that are there, or of the one that is given.
 
-    Raises:
-        MofoError: a list of classes is missing; a list cannot be read.
-    """
-    verbs, nouns = _classes(source, "verb"), _classes(source, "noun")
-    named = {path: split for name, split in _LISTS.items() for path in source.named(name)[:1]}
-    lists = named if source.is_folder else {source.path: named.get(source.path)}
-    labelled = [path for path, split in named.items() if split != "test"]
-    labelled += [path for path in lists if path not in named]
-    pairs = sorted({pair for path in labelled for pair in _pairs(path, len(verbs), len(nouns))})
-    found = source.lookup.found()
-    for path, split in lists.items():
-        for where, row in read_rows(path, _COLUMNS):
-            name, file = row.get("narration_id"), row.get("video_id")
-            try:
-                start = seconds(row.get("start_timestamp", ""))
-                end = seconds(row.get("stop_timestamp", ""))
-            except ValueError:
-                source.problems.append((where, "time stamps must be such as 00:01:02.34"))
-                continue
-            if not name or not file or end <= start:
-                wrong = "stops before it starts" if name and file else "has no id"
-                source.problems.append((where, f"the segment {name or ''} {wrong}"))
-                continue
-            labels: tuple[tuple[str, str], ...] = ()
-            if all(row.get(column) for column in _CLASS_COLUMNS):
-                pair = _pair(row, len(verbs), len(nouns))
-                if pair is None:
-                    text = ", ".join(f"{column} {row[column]}" for column in _CLASS_COLUMNS)
-                    source.problems.append((where, f"{text}: no such classes"))
+        Classes of actions are the pairs of verb and noun that the training and validation lists in
+        the folder have, in the order of their numbers: the same ones whichever list is read.
+
+        Raises:
+            MofoError: a list of classes is missing; a list cannot be read.
+        """
+        verbs, nouns = _classes(source, "verb"), _classes(source, "noun")
+        named = {path: split for name, split in _LISTS.items() for path in source.named(name)[:1]}
+        lists = named if source.is_folder else {source.path: named.get(source.path)}
+        labelled = [path for path, split in named.items() if split != "test"]
+        labelled += [path for path in lists if path not in named]
+        pairs = sorted({pair for path in labelled for pair in _pairs(path, len(verbs), len(nouns))})
+        listing = source.lookup.listing()
+        for path, split in lists.items():
+            for where, row in read_rows(path, _COLUMNS):
+                name, file = row.get("narration_id"), row.get("video_id")
+                try:
+                    start = _seconds(row.get("start_timestamp", ""))
+                    end = _seconds(row.get("stop_timestamp", ""))
+                except ValueError:
+                    source.problems.append((where, "time stamps must be such as 00:01:02.34"))
                     continue
-                verb, noun = verbs[pair[0]], nouns[pair[1]]
-                labels = (("verb", verb), ("noun", noun), ("action", f"{verb} {noun}"))
-            video = Video("", "", labels, start, end, split, file, name)
-            source.lookup.add(found, [file], where, video)
-    actions = tuple(f"{verbs[verb]} {nouns[noun]}" for verb, noun in pairs)
-    found.classes = {"verb": verbs, "noun": nouns, **({"action": actions} if actions else {})}
-    found.apart = _apart(source)
-    return found
+                if not name or not file or end <= start:
+                    wrong = "stops before it starts" if name and file else "has no id"
+                    source.problems.append((where, f"the segment {name or ''} {wrong}"))
+                    continue
+                labels: tuple[tuple[str, str], ...] = ()
+                if all(row.get(column) for column in _CLASS_COLUMNS):
+                    pair = _pair(row, len(verbs), len(nouns))
+                    if pair is None:
+                        text = ", ".join(f"{column} {row[column]}" for column in _CLASS_COLUMNS)
+                        source.problems.append((where, f"{text}: no such classes"))
+                        continue
+                    verb, noun = verbs[pair[0]], nouns[pair[1]]
+                    labels = (("verb", verb), ("noun", noun), ("action", f"{verb} {noun}"))
+                source.lookup.add(
+                    listing,
+                    [file],
+                    where,
+                    labels=labels,
+                    start=start,
+                    end=end,
+                    split=split,
+                    group=file,
+                    name=name,
+                )
+        actions = tuple(f"{verbs[verb]} {nouns[noun]}" for verb, noun in pairs)
+        listing.classes = {"verb": verbs, "noun": nouns, **({"action": actions} if actions else {})}
+        listing.apart = _apart(source, listing.classes)
+        return listing
 
 
 def person(video: Video) -> str:
@@ -101,7 +114,7 @@ def person(video: Video) -> str:
     return (video.name or "").partition("_")[0]
 
 
-def seconds(stamp: str) -> float:
+def _seconds(stamp: str) -> float:
     """``HH:mm:ss.SS`` in seconds; ValueError if it is none."""
     hours, minutes, rest = stamp.split(":")
     value = int(hours) * 3600 + int(minutes) * 60 + float(rest)
@@ -110,74 +123,28 @@ def seconds(stamp: str) -> float:
     return value
 
 
-def action_pairs(classes: Mapping[str, Sequence[str]]) -> np.ndarray:
-    """Verb and noun of each action, int64 ``(A, 2)``.
-
-    Args:
-        classes: of heads "verb", "noun" and "action", see ``Catalog.classes``.
-    """
-    verbs = {name: number for number, name in enumerate(classes["verb"])}
-    nouns = {name: number for number, name in enumerate(classes["noun"])}
-    halves = (name.split(" ", 1) for name in classes["action"])
-    return np.array([(verbs[verb], nouns[noun]) for verb, noun in halves], np.int64).reshape(-1, 2)
-
-
-def tail_classes(folder: str | Path) -> dict[str, frozenset[str]]:
-    """Names of the rare verbs and nouns, by head, which the challenge evaluates apart.
-
-    Args:
-        folder: of the annotations.
-
-    Raises:
-        MofoError: a file is missing or damaged.
-    """
-    source = Source(folder)
-    tail = {}
-    for head in ("verb", "noun"):
-        classes = _classes(source, head)
-        path = source.one(f"EPIC_100_tail_{head}s.csv", what=f"rare {head}s")
-        rows = read_rows(path, [head])
-        try:
-            tail[head] = frozenset(classes[int(row[head])] for _, row in rows)
-        except (KeyError, ValueError, IndexError):
-            raise MofoError(f"{path}: has a {head} that is no number of a class") from None
-    return tail
-
-
-def unseen_participants(folder: str | Path, split: str = "validation") -> frozenset[str]:
-    """Ids of the persons, such as "P18", who are in a split but not in the training set.
-
-    ``person(video)`` is the person of a segment.
-
-    Args:
-        folder: of the annotations.
-        split: "validation" or "test".
-
-    Raises:
-        MofoError: the file is missing or damaged.
-    """
-    name = f"EPIC_100_unseen_participant_ids_{split}.csv"
-    path = Source(folder).one(name, what="persons who are not in the training set")
-    column = "participant_id"
-    return frozenset(row[column] for _, row in read_rows(path, [column]) if row.get(column))
-
-
-def _apart(source: Source) -> dict[str, dict[str, tuple[str, ...]]]:
+def _apart(
+    source: Source, classes: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, tuple[str, ...]]]:
     """What the official files that are there say is to be evaluated apart."""
     apart: dict[str, dict[str, tuple[str, ...]]] = {}
-    if all(source.named(f"EPIC_100_tail_{head}s.csv") for head in ("verb", "noun")):
-        tail = tail_classes(source.folder)
-        apart[TAIL] = {head: tuple(sorted(names)) for head, names in tail.items()}
-    splits = [
-        split
-        for split in ("validation", "test")
-        if source.named(f"EPIC_100_unseen_participant_ids_{split}.csv")
-    ]
-    if splits:
-        apart[UNSEEN] = {
-            split: tuple(sorted(unseen_participants(source.folder, split))) for split in splits
-        }
+    tails = {head: source.named(f"EPIC_100_tail_{head}s.csv") for head in ("verb", "noun")}
+    if all(tails.values()):
+        apart[TAIL] = {head: _tail(paths[0], head, classes[head]) for head, paths in tails.items()}
+    for split in ("validation", "test"):
+        for path in source.named(f"EPIC_100_unseen_participant_ids_{split}.csv")[:1]:
+            rows = read_rows(path, ["participant_id"])
+            persons = {row.get("participant_id") or "" for _, row in rows} - {""}
+            apart.setdefault(UNSEEN, {})[split] = tuple(sorted(persons))
     return apart
+
+
+def _tail(path: Path, head: str, classes: Sequence[str]) -> tuple[str, ...]:
+    """Names of the rare verbs or nouns, which the challenge evaluates apart."""
+    try:
+        return tuple(sorted({classes[int(row[head])] for _, row in read_rows(path, [head])}))
+    except (KeyError, ValueError, IndexError):
+        raise MofoError(f"{path}: has a {head} that is no number of a class") from None
 
 
 def _classes(source: Source, head: str) -> tuple[str, ...]:

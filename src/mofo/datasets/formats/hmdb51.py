@@ -13,52 +13,58 @@ training, 2 for testing, 0 is not used in this split. Names have characters such
 
 from __future__ import annotations
 
-from mofo.datasets.folders import Found
 from mofo.datasets.formats.documents import read_lines
+from mofo.datasets.formats.format import FORMATS, Format
 from mofo.datasets.formats.source import Source
-from mofo.datasets.video import LABEL, Video
+from mofo.datasets.listing import Listing
+from mofo.datasets.video import LABEL
 from mofo.types import MofoError
 
 _SPLITS = {"0": None, "1": "train", "2": "test"}
 
 
-def recognises(source: Source) -> bool:
-    """A folder with lists of the official names."""
-    return source.is_folder and bool(source.named("*_test_split[123].txt"))
+@FORMATS.register("hmdb51")
+class Hmdb51(Format):
+    """A list for each class and split."""
 
+    about = "HMDB51"
 
-def read(source: Source) -> Found:
-    """The videos of one split: "train" and "test".
+    def recognises(self, source: Source) -> bool:
+        """A folder with lists of the official names."""
+        return source.is_folder and bool(source.named("*_test_split[123].txt"))
 
-    Raises:
-        MofoError: there are no lists of this split.
-    """
-    ending = f"_test_split{source.split_number}.txt"
-    lists = source.named(f"*{ending}")
-    if not lists:
-        raise MofoError(f"{source.folder}: has no *{ending}, which the split would be in")
-    found = source.lookup.found()
-    for path in lists:
-        label = path.name[: -len(ending)]
-        for number, line in read_lines(path):
-            where = f"{path}, line {number}"
-            file, _, digit = line.rpartition(" ")
-            if digit not in _SPLITS or not file.strip():
-                source.problems.append((where, "expected a file's name and 0, 1 or 2"))
-                continue
-            split = _SPLITS[digit]
-            if split is None:
-                continue
-            stem = file.strip().rsplit(".", 1)[0]
-            video = Video(
-                "",
-                "",
-                ((LABEL, label),),
-                split=split,
-                # What stands before the class is the film that the clip was cut from.
-                group=stem.partition(f"_{label}_")[0],
-                name=stem,
-            )
-            source.lookup.add(found, [f"{label}/{stem}"], where, video)
-    found.classes = {LABEL: tuple(path.name[: -len(ending)] for path in lists)}
-    return found
+    def read(self, source: Source) -> Listing:
+        """The videos of one split: "train" and "test".
+
+        Raises:
+            MofoError: there are no lists of this split.
+        """
+        ending = f"_test_split{source.split_number}.txt"
+        lists = source.named(f"*{ending}")
+        if not lists:
+            raise MofoError(f"{source.folder}: has no *{ending}, which the split would be in")
+        listing = source.lookup.listing()
+        for path in lists:
+            label = path.name[: -len(ending)]
+            for number, line in read_lines(path):
+                where = f"{path}, line {number}"
+                file, _, digit = line.rpartition(" ")
+                if digit not in _SPLITS or not file.strip():
+                    source.problems.append((where, "expected a file's name and 0, 1 or 2"))
+                    continue
+                split = _SPLITS[digit]
+                if split is None:
+                    continue
+                stem = file.strip().rsplit(".", 1)[0]
+                source.lookup.add(
+                    listing,
+                    [f"{label}/{stem}"],
+                    where,
+                    label=label,
+                    split=split,
+                    # What stands before the class is the film that the clip was cut from.
+                    group=stem.partition(f"_{label}_")[0],
+                    name=stem,
+                )
+        listing.classes = {LABEL: tuple(path.name[: -len(ending)] for path in lists)}
+        return listing

@@ -18,60 +18,63 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from mofo.datasets.folders import Found
-from mofo.datasets.formats.documents import read_rows
+from mofo.datasets.formats.documents import SPLITS, read_rows
+from mofo.datasets.formats.format import FORMATS, Format
 from mofo.datasets.formats.source import Source, first_line
-from mofo.datasets.table import SPLITS
-from mofo.datasets.video import LABEL, Video
+from mofo.datasets.listing import Listing
 
 _OPENED = 100  # CSV files of a folder; there are three lists
 _MENDED = "replacement_for_corrupted_k400"
 _COLUMNS = ("youtube_id", "time_start", "time_end")
 
 
-def recognises(source: Source) -> bool:
-    """A CSV file with a column ``youtube_id``, or a folder with one."""
-    return _is_list(source.first_line) if not source.is_folder else bool(_lists(source))
+@FORMATS.register("kinetics")
+class Kinetics(Format):
+    """Lists in CSV of ids of YouTube and times."""
 
+    about = "Kinetics-400, 600 or 700"
 
-def read(source: Source) -> Found:
-    """The videos of all lists that are there, or of the one that is given.
+    def recognises(self, source: Source) -> bool:
+        """A CSV file with a column ``youtube_id``, or a folder with one."""
+        return _is_list(source.first_line) if not source.is_folder else bool(_lists(source))
 
-    Raises:
-        MofoError: a list cannot be read.
-    """
-    found = source.lookup.found()
-    rows = [
-        row
-        for path in (_lists(source) if source.is_folder else [source.path])
-        for row in read_rows(path, _COLUMNS)
-    ]
-    times = Counter(row.get("youtube_id", "") for _, row in rows)
-    mended = source.lookup.inside(_MENDED)
-    for where, row in rows:
-        name, label = row.get("youtube_id"), row.get("label", "")
-        # Kinetics-700 says "validate", the others "val".
-        split = SPLITS.get(row.get("split", "").removesuffix("ate").lower())
-        try:
-            start, end = int(float(row["time_start"])), int(float(row["time_end"]))
-        except (KeyError, ValueError, OverflowError):
-            source.problems.append((where, "time_start and time_end must be seconds"))
-            continue
-        if not name:
-            source.problems.append((where, "no youtube_id in this row"))
-            continue
-        # Files are cut to the ten seconds already: the times are in their names, and not wanted.
-        stem = f"{name}_{start:06d}_{end:06d}"
-        stems = [f"{label}/{stem}", *([f"{label}/{name}"] if times[name] == 1 else [])]
-        told = ((LABEL, label),) if label else ()
-        video = Video("", "", told, split=split, group=name, name=stem)
-        # These are called like the broken ones, or by the id alone.
-        better = mended.get(stem) or (mended.get(name) if times[name] == 1 else None)
-        if better:
-            found.add(better, source.problems, video)
-        else:
-            source.lookup.add(found, stems, where, video)
-    return found
+    def read(self, source: Source) -> Listing:
+        """The videos of all lists that are there, or of the one that is given.
+
+        Raises:
+            MofoError: a list cannot be read.
+        """
+        listing = source.lookup.listing()
+        rows = [
+            row
+            for path in (_lists(source) if source.is_folder else [source.path])
+            for row in read_rows(path, _COLUMNS)
+        ]
+        times = Counter(row.get("youtube_id", "") for _, row in rows)
+        mended = source.lookup.inside(_MENDED)
+        for where, row in rows:
+            name, label = row.get("youtube_id"), row.get("label", "")
+            # Kinetics-700 says "validate", the others "val".
+            split = SPLITS.get(row.get("split", "").removesuffix("ate").lower())
+            try:
+                start, end = int(float(row["time_start"])), int(float(row["time_end"]))
+            except (KeyError, ValueError, OverflowError):
+                source.problems.append((where, "time_start and time_end must be seconds"))
+                continue
+            if not name:
+                source.problems.append((where, "no youtube_id in this row"))
+                continue
+            # Files are cut to the ten seconds already: the times are in their names, not wanted.
+            stem = f"{name}_{start:06d}_{end:06d}"
+            stems = [f"{label}/{stem}", *([f"{label}/{name}"] if times[name] == 1 else [])]
+            details = {"label": label, "split": split, "group": name, "name": stem}
+            # These are called like the broken ones, or by the id alone.
+            better = mended.get(stem) or (mended.get(name) if times[name] == 1 else None)
+            if better:
+                listing.add(better, source.problems, **details)
+            else:
+                source.lookup.add(listing, stems, where, **details)
+        return listing
 
 
 def _lists(source: Source) -> list[Path]:

@@ -20,14 +20,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mofo.datasets.folders import EXTENSIONS, Found, Problems, Root
-from mofo.datasets.formats.documents import each_line
+from mofo.datasets.formats.documents import SPLITS, each_line, split_of
+from mofo.datasets.formats.format import FORMATS, RowFormat
 from mofo.datasets.formats.source import Source, first_line
-from mofo.datasets.table import SPLITS
+from mofo.datasets.listing import EXTENSIONS, Listing, Problems, Rows, keyed_rows
 from mofo.datasets.video import LABEL, Video
 from mofo.types import MofoError
 
@@ -40,54 +39,42 @@ _ROW = re.compile(rf"[^,]+,.*,[\s\"]*(?:{'|'.join(SPLITS)})[\s\"]*", re.IGNORECA
 _NUMBER = re.compile(r"[0-9]{1,5}")  # of a class; longer ones are ids of something else
 
 
-def recognises(source: Source) -> bool:
-    """A text file whose first line is such a line, or a folder with a list for each split."""
-    if source.is_folder:
-        return any("train" in path.stem.lower() for path in _lists(source))
-    return source.path.suffix.lower() in (".txt", ".csv", ".list") and _is_list(source.first_line)
+@FORMATS.register("list")
+class PlainList(RowFormat):
+    """Lines of a path and a class."""
 
+    about = "plain list of paths and classes, as VideoMAE's"
+    rank = 2
 
-def read(source: Source) -> Found:
-    """The videos of a list, or of the lists of a folder.
+    def recognises(self, source: Source) -> bool:
+        """A text file whose first line is such a line, or a folder with a list for each split."""
+        if source.is_folder:
+            return any("train" in path.stem.lower() for path in _lists(source))
+        is_text = source.path.suffix.lower() in (".txt", ".csv", ".list")
+        return is_text and _is_list(source.first_line)
 
-    Raises:
-        MofoError: a list cannot be read.
-    """
-    found, rows = read_rows(source)
-    for video in rows(source.problems):
-        found.add(video.path, source.problems, video)
-    return found
+    def rows(self, source: Source) -> tuple[Listing, Rows]:
+        """The lines of a list, or of the lists of a folder; see ``RowFormat``."""
+        base = str(source.folder if source.videos is None else source.videos)
+        lists = _lists(source) if source.is_folder else [source.path]
+        labels: set[str] = set()
 
+        def collected(problems: Problems) -> Iterator[Video]:
+            for video in _rows(lists, base, problems):
+                labels.update(name for _, name in video.labels)
+                yield video
 
-def read_rows(source: Source) -> tuple[Found, Callable[[Problems], Iterator[Video]]]:
-    """What all lines have in common, and something that reads them one by one.
-
-    Raises:
-        MofoError: a list cannot be read.
-    """
-    base = str(source.folder if source.videos is None else source.videos)
-    lists = _lists(source) if source.is_folder else [source.path]
-    labels: set[str] = set()
-    root = Root(base)
-    for video in _rows(lists, base, []):
-        labels |= {name for _, name in video.labels}
-        root.add(video.path)
-    found = Found(root.path)
-    numbers = {int(label) for label in labels if _NUMBER.fullmatch(label)}
-    # Names in the order of their numbers, those included that have no video in this list.
-    if numbers and len(numbers) == len(labels):
-        found.classes = {LABEL: tuple(map(str, range(max(numbers) + 1)))}
-
-    def rows(problems: Problems) -> Iterator[Video]:
-        for video in _rows(lists, base, problems):
-            yield replace(video, key=found.key(video.path))
-
-    return found, rows
+        listing, rows = keyed_rows(base, collected)
+        numbers = {int(label) for label in labels if _NUMBER.fullmatch(label)}
+        # Names in the order of their numbers, those included that have no video in this list.
+        if numbers and len(numbers) == len(labels):
+            listing.classes = {LABEL: tuple(map(str, range(max(numbers) + 1)))}
+        return listing, rows
 
 
 def _rows(lists: Sequence[Path], base: str, problems: Problems) -> Iterator[Video]:
     """The lines; keys are still empty."""
-    told: dict[str | None, tuple[tuple[str, str], ...]] = {None: ()}
+    labels: dict[str | None, tuple[tuple[str, str], ...]] = {None: ()}
     for path in lists:
         split = split_of(path)
         for count, (number, line) in enumerate(each_line(path)):
@@ -103,15 +90,9 @@ def _rows(lists: Sequence[Path], base: str, problems: Problems) -> Iterator[Vide
                 continue
             file = os.path.normpath(os.path.join(base, os.path.expanduser(match[1].strip())))
             label = _label(match[2] or "")
-            if label not in told:
-                told[label] = ((LABEL, str(label)),)
-            yield Video(file, "", told[label], split=split)
-
-
-def split_of(path: Path) -> str | None:
-    """The split that the name of a list tells, such as "validation" for ``k400_val_list.txt``."""
-    words = re.split(r"[^a-z]+", path.stem.lower())
-    return next((SPLITS[word] for word in words if word in SPLITS), None)
+            if label not in labels:
+                labels[label] = ((LABEL, str(label)),)
+            yield Video(file, "", labels[label], split=split)
 
 
 def _label(text: str) -> str | None:

@@ -12,14 +12,14 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from mofo.datasets.folders import Found, Problems, video_files
-from mofo.datasets.video import Video
+from mofo.datasets.listing import Listing, Problems, video_files
 from mofo.types import MofoError
 
 _SIDE_FOLDER = re.compile("label|annot|split|list", re.IGNORECASE)
 _ENDINGS = (".json", ".csv", ".txt", ".list")
-_LOOKED_AT = 65536  # bytes of a file by which its kind is told
+_HEAD = 65536  # bytes of a file by which its kind is told
 
 
 class Source:
@@ -30,11 +30,12 @@ class Source:
         videos: folder that the videos are below; None: the source's own, or the one above it.
         split_number: which of several official splits.
         problems: gets ``(name, reason)`` of whatever cannot be used.
+        is_named: the user has said which format it has.
 
     Attributes:
         path: absolute.
         is_folder: whether it is a folder.
-        videos, split_number, problems: as given; ``videos`` absolute.
+        videos, split_number, problems, is_named: as given; ``videos`` absolute.
     """
 
     def __init__(
@@ -44,10 +45,11 @@ class Source:
         videos: str | Path | None = None,
         split_number: int = 1,
         problems: Problems | None = None,
+        is_named: bool = False,
     ) -> None:
         self.path = Path(path).absolute()
         self.is_folder = self.path.is_dir()
-        self.split_number = split_number
+        self.split_number, self.is_named = split_number, is_named
         self.problems: Problems = [] if problems is None else problems
         self.videos = None if videos is None else Path(videos).absolute()
         if self.videos is not None and not self.videos.is_dir():
@@ -64,7 +66,7 @@ class Source:
 
         Such are all whose name has "label", "annot", "split" or "list" in it.
         """
-        found: list[Path] = []
+        files: list[Path] = []
         folders = [self.folder]
         for folder in folders:
             try:
@@ -74,12 +76,12 @@ class Source:
                 continue
             for entry in entries:
                 if entry.name.lower().endswith(_ENDINGS):
-                    found.append(Path(entry.path))
+                    files.append(Path(entry.path))
                 elif folder is self.folder and _SIDE_FOLDER.search(entry.name):
                     with contextlib.suppress(OSError):  # a link to itself
                         if entry.is_dir():
                             folders.append(Path(entry.path))
-        return tuple(found)
+        return tuple(files)
 
     def named(self, pattern: str) -> list[Path]:
         """Files of that name, upper and lower case alike; ``pattern`` may have wildcards."""
@@ -141,26 +143,26 @@ class Lookup:
 
     def inside(self, folder: str) -> dict[str, str]:
         """Paths of the videos that lie in a folder of this name, by stem."""
-        found = {}
+        videos = {}
         for stem, paths in self._paths.items():
             for path in [paths] if isinstance(paths, str) else paths:
                 if _folder(path) == _plain(folder):
-                    found[stem] = path
-        return found
+                    videos[stem] = path
+        return videos
 
-    def found(self) -> Found:
-        """What videos are added to."""
-        return Found(self.root)
+    def listing(self) -> Listing:
+        """An empty listing, whose keys are relative to the folder."""
+        return Listing(self.root)
 
-    def add(self, found: Found, stems: Iterable[str], where: str, video: Video) -> None:
-        """Add the video that has one of these stems, or say that there is none.
+    def add(self, listing: Listing, stems: Iterable[str], where: str, **details: Any) -> None:
+        """Adds the video that has one of these stems, or says that there is none.
 
         Args:
-            found: gets the video.
+            listing: gets the video.
             stems: of the file's name, the likeliest first; a "/" before the name is for the folder
                 that it is in, where several files have that name.
             where: file and line that ask for it.
-            video: labels and the rest.
+            details: attributes of the ``Video``, other than path and key.
         """
         stems = list(stems)
         for stem in stems:
@@ -175,7 +177,7 @@ class Lookup:
                     return
                 paths = near[0]
             if paths is not None:
-                found.add(paths, self._problems, video)
+                listing.add(paths, self._problems, **details)
                 return
         name = stems[0].rpartition("/")[2]
         self._problems.append((where, f"no video called {name} below {self.root}"))
@@ -185,7 +187,7 @@ def first_line(path: Path) -> str:
     """The first line with anything in it; empty if the file is no text."""
     try:
         with path.open("rb") as file:
-            start = file.read(_LOOKED_AT)
+            start = file.read(_HEAD)
     except OSError:
         return ""
     if b"\0" in start:

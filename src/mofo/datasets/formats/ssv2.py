@@ -15,53 +15,57 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mofo.datasets.folders import Found, Problems
 from mofo.datasets.formats.documents import numbered, read_json, read_lines
+from mofo.datasets.formats.format import FORMATS, Format
 from mofo.datasets.formats.source import Source
-from mofo.datasets.video import LABEL, Video
+from mofo.datasets.listing import Listing, Problems
+from mofo.datasets.video import LABEL
 
 _PREFIX = "something-something-v2-"
 _SPLITS = ("train", "validation", "test")
 
 
-def recognises(source: Source) -> bool:
-    """A folder with the list of labels, or one of the lists of videos."""
-    if not source.is_folder:
-        return _split_of(source.path) is not None and bool(_labels_files(source))
-    lists = [path for path in source.files if _split_of(path)]
-    return bool(source.named(f"{_PREFIX}labels.json")) or (
-        bool(source.named("labels.json")) and bool(lists)
-    )
+@FORMATS.register("ssv2")
+class SomethingSomething(Format):
+    """Lists in JSON, with the names of the classes as templates."""
 
+    about = "Something-Something V2"
 
-def read(source: Source) -> Found:
-    """The videos of all lists that are there, or of the one that is given.
+    def recognises(self, source: Source) -> bool:
+        """A folder with the list of labels, or one of the lists of videos."""
+        if not source.is_folder:
+            return _split_of(source.path) is not None and bool(_labels_files(source))
+        lists = [path for path in source.files if _split_of(path)]
+        return bool(source.named(f"{_PREFIX}labels.json")) or (
+            bool(source.named("labels.json")) and bool(lists)
+        )
 
-    Raises:
-        MofoError: the list of labels is missing or damaged, or there is no list of videos.
-    """
-    labels = source.one(f"{_PREFIX}labels.json", "labels.json", what="numbers of the classes")
-    pairs = read_json(labels, dict).items()
-    classes = numbered([(number, name) for name, number in pairs], labels)
-    known = frozenset(classes)
-    lists = [source.path] if not source.is_folder else _lists(source)
-    if not lists:
-        source.one(f"{_PREFIX}train.json", what="list of videos")
-    found = source.lookup.found()
-    answers = _answers(source)
-    for path in lists:
-        split = _split_of(path)
-        for where, name, label in _rows(path, source.problems):
-            label = label or (answers.get(name) if split == "test" else None)
-            if label and label not in known:
-                source.problems.append((where, f"class {label!r} is not in {labels.name}"))
-                continue
-            told = ((LABEL, label),) if label else ()
-            video = Video("", "", told, split=split, name=name)
-            source.lookup.add(found, [name], where, video)
-    found.classes = {LABEL: classes}
-    found.flip = False  # "Pushing something from left to right"
-    return found
+    def read(self, source: Source) -> Listing:
+        """The videos of all lists that are there, or of the one that is given.
+
+        Raises:
+            MofoError: the list of labels is missing or damaged, or there is no list of videos.
+        """
+        labels = source.one(f"{_PREFIX}labels.json", "labels.json", what="numbers of the classes")
+        pairs = read_json(labels, dict).items()
+        classes = numbered([(number, name) for name, number in pairs], labels)
+        known = frozenset(classes)
+        lists = [source.path] if not source.is_folder else _lists(source)
+        if not lists:
+            source.one(f"{_PREFIX}train.json", what="list of videos")
+        listing = source.lookup.listing()
+        answers = _answers(source)
+        for path in lists:
+            split = _split_of(path)
+            for where, name, label in _rows(path, source.problems):
+                label = label or (answers.get(name) if split == "test" else None)
+                if label and label not in known:
+                    source.problems.append((where, f"class {label!r} is not in {labels.name}"))
+                    continue
+                source.lookup.add(listing, [name], where, label=label, split=split, name=name)
+        listing.classes = {LABEL: classes}
+        listing.flip = False  # "Pushing something from left to right"
+        return listing
 
 
 def _rows(path: Path, problems: Problems) -> Iterator[tuple[str, str, str | None]]:
@@ -87,11 +91,11 @@ def _answers(source: Source) -> dict[str, str]:
 
 def _lists(source: Source) -> list[Path]:
     """One list for each split; the long names where both are there."""
-    found = []
+    lists = []
     for split in _SPLITS:
         paths = source.named(f"{_PREFIX}{split}.json") or source.named(f"{split}.json")
-        found += paths[:1]
-    return found
+        lists += paths[:1]
+    return lists
 
 
 def _labels_files(source: Source) -> list[Path]:

@@ -14,57 +14,63 @@ from __future__ import annotations
 
 import re
 
-from mofo.datasets.folders import Found
 from mofo.datasets.formats.documents import numbered, read_lines
+from mofo.datasets.formats.format import FORMATS, Format
 from mofo.datasets.formats.source import Source
-from mofo.datasets.video import LABEL, Video
+from mofo.datasets.listing import Listing
+from mofo.datasets.video import LABEL
 from mofo.types import MofoError
 
 
-def recognises(source: Source) -> bool:
-    """A folder with the list of classes and any list of videos."""
-    lists = source.named("trainlist0[123].txt") + source.named("testlist0[123].txt")
-    return source.is_folder and bool(source.named("classind.txt")) and bool(lists)
+@FORMATS.register("ucf101")
+class Ucf101(Format):
+    """Lists of paths whose folder is the class."""
 
+    about = "UCF101"
 
-def read(source: Source) -> Found:
-    """The videos of one split: "train" and "test".
+    def recognises(self, source: Source) -> bool:
+        """A folder with the list of classes and any list of videos."""
+        lists = source.named("trainlist0[123].txt") + source.named("testlist0[123].txt")
+        return source.is_folder and bool(source.named("classind.txt")) and bool(lists)
 
-    Raises:
-        MofoError: a file is missing or damaged.
-    """
-    path = source.one("classInd.txt", what="numbers of the classes")
-    pairs = [line.split(None, 1) for _, line in read_lines(path)]
-    try:
-        classes = numbered([(int(number) - 1, name) for number, name in pairs], path)
-    except ValueError:
-        raise MofoError(f"{path}: expected a number and a class in each line") from None
-    found = source.lookup.found()
-    for split in ("train", "test"):
-        name = f"{split}list{source.split_number:02d}.txt"
-        list_path = source.one(name, what=f"{split} list of split {source.split_number}")
-        for number, line in read_lines(list_path):
-            where = f"{list_path}, line {number}"
-            file = line.split()[0].replace("\\", "/")
-            label, slash, base = file.rpartition("/")
-            label = label.rpartition("/")[2]
-            stem = base.rsplit(".", 1)[0]
-            if not slash or label not in classes:
-                source.problems.append((where, f"{file}: its folder is no class of {path.name}"))
-                continue
-            group = re.search(r"_(g\d+)_c\d+$", stem)
-            video = Video(
-                "",
-                "",
-                ((LABEL, label),),
-                split=split,
-                # Clips of a group show the same people in the same place.
-                group=f"{label}_{group[1]}" if group else None,
-                name=stem,
-            )
-            # The folder is HandstandPushups, its files are v_HandStandPushups_...: some copies of
-            # the data set have mended that.
-            stems = [f"{label}/{stem}", f"{label}/{stem.replace('HandStand', 'Handstand')}"]
-            source.lookup.add(found, stems, where, video)
-    found.classes = {LABEL: classes}
-    return found
+    def read(self, source: Source) -> Listing:
+        """The videos of one split: "train" and "test".
+
+        Raises:
+            MofoError: a file is missing or damaged.
+        """
+        path = source.one("classInd.txt", what="numbers of the classes")
+        pairs = [line.split(None, 1) for _, line in read_lines(path)]
+        try:
+            classes = numbered([(int(number) - 1, name) for number, name in pairs], path)
+        except ValueError:
+            raise MofoError(f"{path}: expected a number and a class in each line") from None
+        listing = source.lookup.listing()
+        for split in ("train", "test"):
+            name = f"{split}list{source.split_number:02d}.txt"
+            list_path = source.one(name, what=f"{split} list of split {source.split_number}")
+            for number, line in read_lines(list_path):
+                where = f"{list_path}, line {number}"
+                file = line.split()[0].replace("\\", "/")
+                label, slash, base = file.rpartition("/")
+                label = label.rpartition("/")[2]
+                stem = base.rsplit(".", 1)[0]
+                if not slash or label not in classes:
+                    reason = f"{file}: its folder is no class of {path.name}"
+                    source.problems.append((where, reason))
+                    continue
+                group = re.search(r"_(g\d+)_c\d+$", stem)
+                source.lookup.add(
+                    listing,
+                    # The folder is HandstandPushups, its files are v_HandStandPushups_...: some
+                    # copies of the data set have mended that.
+                    [f"{label}/{stem}", f"{label}/{stem.replace('HandStand', 'Handstand')}"],
+                    where,
+                    label=label,
+                    split=split,
+                    # Clips of a group show the same people in the same place.
+                    group=f"{label}_{group[1]}" if group else None,
+                    name=stem,
+                )
+        listing.classes = {LABEL: classes}
+        return listing

@@ -1,4 +1,4 @@
-"""Video files below a folder, and what was found in one source of a catalog."""
+"""What one source of a catalog holds, and the video files below a folder."""
 
 # os.path is several times faster than Path, which counts with a million files.
 # ruff: noqa: PTH116, PTH120, PTH122
@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from mofo.datasets.video import Video, why_unusable
+from mofo.datasets.video import LABEL, Usable, Video, why_unusable
 
 EXTENSIONS = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"}
@@ -24,9 +25,12 @@ Problems = list[tuple[str, str]]
 Apart = Mapping[str, Mapping[str, tuple[str, ...]]]
 """What is evaluated apart, and of which kind or split: ``{"tail": {"verb": ("cut", ...)}}``."""
 
+Rows = Callable[[Problems], Iterator[Video]]
+"""Reads the rows of a list once more; gets the problems that it finds on the way."""
+
 
 @dataclass
-class Found:
+class Listing:
     """What one source holds.
 
     Attributes:
@@ -47,45 +51,54 @@ class Found:
         """The key of a file below ``root``."""
         return path[len(self.root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
 
-    def add(self, path: str, problems: Problems, video: Video | None = None) -> None:
-        """Add a file below ``root``, or say why not.
+    def add(
+        self, path: str, problems: Problems, *, label: str | None = None, **details: Any
+    ) -> None:
+        """Adds a file below ``root``, or says why not.
 
         Args:
             path: absolute.
             problems: gets the reason.
-            video: all there is to say about it, except for path and key.
+            label: its only class.
+            details: other attributes of the ``Video``, but for path and key.
         """
         reason = why_unusable(path)
+        if label:
+            details["labels"] = ((LABEL, label),)
         if reason is None:
-            plain = Video(path, self.key(path))
-            self.videos.append(replace(video, path=path, key=plain.key) if video else plain)
+            self.videos.append(Video(path, self.key(path), **details))
         else:
             problems.append((path, reason))
 
 
-class Root:
-    """The folder that keys are relative to: ``base``, or what files have in common.
+def keyed_rows(base: str, rows: Rows) -> tuple[Listing, Rows]:
+    """Gives keys to rows that have none: relative to ``base``, or to what their files share.
 
-    It is what they have in common if any of them lies outside of ``base``.
+    They are relative to the deepest folder that all usable files share if any of those lies outside
+    of ``base``.
+
+    Args:
+        base: absolute folder.
+        rows: are gone through once for this.
+
+    Returns:
+        A listing without videos, and the rows with keys.
     """
+    folders: set[str] = set()
+    usable = Usable()
+    for video in rows([]):
+        folder = os.path.dirname(video.path)
+        if folder not in folders and usable(video.path) is None:
+            folders.add(folder)
+    below = base.rstrip(os.sep) + os.sep
+    is_outside = any(not f"{folder}{os.sep}".startswith(below) for folder in folders)
+    listing = Listing(os.path.commonpath(folders) if is_outside else base)
 
-    def __init__(self, base: str) -> None:
-        self._base, self._below = base, base.rstrip(os.sep) + os.sep
-        self._common: str | None = None
-        self._is_outside = False
+    def with_keys(problems: Problems) -> Iterator[Video]:
+        for video in rows(problems):
+            yield replace(video, key=listing.key(video.path))
 
-    def add(self, path: str) -> None:
-        """Another file, by its absolute path."""
-        self._is_outside |= not path.startswith(self._below)
-        folder = os.path.dirname(path)
-        if folder != self._common:
-            both = [folder] if self._common is None else [folder, self._common]
-            self._common = os.path.commonpath(both)
-
-    @property
-    def path(self) -> str:
-        """The folder."""
-        return (self._common or self._base) if self._is_outside else self._base
+    return listing, with_keys
 
 
 def is_video(name: str) -> bool:
