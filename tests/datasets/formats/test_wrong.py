@@ -205,7 +205,7 @@ def test_damaged_label_files(tmp_path, tiny, name, file, damage, expected):
 def test_sources_that_cannot_be_told(tmp_path, tiny):
     root = trees.ucf101(tmp_path / "both", tiny)
     trees.hmdb51(root, tiny)
-    fails(root, "may be ucf101 or hmdb51: say which, as in ucf101:")
+    fails(root, "may be hmdb51 or ucf101: say which, as in hmdb51:")
     assert len(read_catalog([f"hmdb51:{root}"])) == 6
     fails(f"ucf101:{tmp_path}/none", "none: does not exist")
     fails(f"ufc101:{root}", "does not exist")
