@@ -23,7 +23,7 @@ import torch
 
 from areas import provenance, write_json
 from mofo.clips.token_area import token_area
-from mofo.masking import STRATEGIES, MaskSettings, make_mask, mask_shares, running_cell_mask
+from mofo.masking import MASKS, MaskSettings, make_mask, mask_shares
 from mofo.motion.detect import detect
 from mofo.report.mask_pictures import draw_mask
 from mofo.synth.clips import ClipRecipe, make_clip
@@ -59,7 +59,7 @@ def costs(repeat: int) -> dict[str, float]:
     valid_BT = torch.ones(BATCH, GRID.frames, dtype=torch.bool)
     inside_Bthw = token_area(box_BT4, valid_BT, GRID)
     tubes = MaskSettings()
-    mask_BN = make_mask(tubes, GRID, inside_Bthw, noise_BN)
+    hidden_BN = make_mask(tubes, GRID, inside_Bthw, noise_BN).hidden_BN
 
     def mask(strategy: str) -> Callable[[], object]:
         settings = MaskSettings(strategy=strategy)
@@ -67,9 +67,9 @@ def costs(repeat: int) -> dict[str, float]:
 
     cases: dict[str, Callable[[], object]] = {
         "token_area": lambda: token_area(box_BT4, valid_BT, GRID),
-        **{strategy: mask(strategy) for strategy in STRATEGIES},
-        "running_cell_mask": lambda: running_cell_mask(tubes, GRID, mask_BN, noise_BN),
-        "mask_shares": lambda: mask_shares(mask_BN, inside_Bthw),
+        **{strategy: mask(strategy) for strategy in MASKS},
+        "motion, half decoded": lambda: make_mask(tubes, GRID, inside_Bthw, noise_BN, 0.5),
+        "mask_shares": lambda: mask_shares(hidden_BN, inside_Bthw),
     }
     taken: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(repeat):
@@ -81,15 +81,15 @@ def costs(repeat: int) -> dict[str, float]:
 
 
 def achieved(samples: int) -> list[dict]:
-    """Share hidden inside, and rho, by strategy and size of the area."""
+    """Share hidden inside, and inside of what is visible, by strategy and size of the area."""
     lines = []
     noise_BN = noises(samples)
     valid_BT = torch.ones(samples, GRID.frames, dtype=torch.bool)
     for seed, size in enumerate(SIZES):
         inside_Bthw = token_area(boxes(samples, size, seed), valid_BT, GRID)
-        for strategy in STRATEGIES:
-            mask_BN = make_mask(MaskSettings(strategy=strategy), GRID, inside_Bthw, noise_BN)
-            shares = mask_shares(mask_BN, inside_Bthw)
+        for strategy in MASKS:
+            mask = make_mask(MaskSettings(strategy=strategy), GRID, inside_Bthw, noise_BN)
+            shares = mask_shares(mask.hidden_BN, inside_Bthw)
             values = {name: float(value) for name, value in shares._asdict().items()}
             lines.append({"positions": size[0] * size[1], "strategy": strategy, **values})
     return lines
@@ -108,7 +108,7 @@ def spills(stride: int) -> list[dict]:
         valid_T = torch.from_numpy(area.valid_T)
         inside_Mthw = token_area(box_T4[frames_MT], valid_T[frames_MT], GRID)
         n_M = inside_Mthw[:, 0].sum((1, 2))
-        mask_MN = make_mask(MaskSettings(), GRID, inside_Mthw, noises(len(n_M)))
+        masks = make_mask(MaskSettings(), GRID, inside_Mthw, noises(len(n_M)))
         lines.append(
             {
                 "clip": name,
@@ -117,21 +117,21 @@ def spills(stride: int) -> list[dict]:
                 "median_area": float(n_M.float().median()) / GRID.positions,
                 "no_motion": float((n_M == 0).float().mean()),
                 "spill": float((n_M > NO_SPILL).float().mean()),
-                "rho": float(mask_shares(mask_MN, inside_Mthw).rho),
+                "visible_inside": float(mask_shares(masks.hidden_BN, inside_Mthw).visible_inside),
             }
         )
     return lines
 
 
 def table(lines: list[dict]) -> str:
-    """rho (share hidden inside), a row for each size of the area."""
+    """Of what is visible the share inside (of the area, hidden); a row for each size."""
     rows = [
-        "| area | " + " | ".join(f"`{strategy}`" for strategy in STRATEGIES) + " |",
-        "|---" * (len(STRATEGIES) + 1) + "|",
+        "| area | " + " | ".join(f"`{strategy}`" for strategy in MASKS) + " |",
+        "|---" * (len(MASKS) + 1) + "|",
     ]
     for n in dict.fromkeys(line["positions"] for line in lines):
         cells = [
-            f"{line['rho']:.2f} ({line['hidden_inside']:.2f})"
+            f"{line['visible_inside']:.2f} ({line['hidden_inside']:.2f})"
             for line in lines
             if line["positions"] == n
         ]
@@ -158,19 +158,21 @@ def picture(path: Path, seed: int = SEED) -> None:
     noise_1N = noises(1, seed)
 
     panels = [strip(video_THW3, "the clip, and its motion area", areas["clip"])]
-    for strategy in STRATEGIES:
-        inside_1thw = areas["tubelet" if strategy == "hide_motion" else "clip"]
-        mask_1N = make_mask(MaskSettings(strategy=strategy, rho=0.8), GRID, inside_1thw, noise_1N)
-        shares = mask_shares(mask_1N, inside_1thw)
+    for strategy in MASKS:
+        inside_1thw = areas[MASKS[strategy].area_span]
+        settings = MaskSettings(strategy=strategy, visible_inside_ratio=0.8)
+        mask = make_mask(settings, GRID, inside_1thw, noise_1N, decode=0.5)
+        shares = mask_shares(mask.hidden_BN, inside_1thw)
         name = "visible_share 0.8" if strategy == "visible_share" else strategy
         title = (
-            f"{name}: {100 * shares.hidden_inside:.0f} % of the area hidden, rho {shares.rho:.2f}"
+            f"{name}: {100 * shares.hidden_inside:.0f} % of the area hidden, "
+            f"{100 * shares.visible_inside:.0f} % of what is visible inside"
         )
-        panels.append(strip(video_THW3, title, inside_1thw, mask_1N))
+        panels.append(strip(video_THW3, title, inside_1thw, mask.hidden_BN))
         if strategy == "motion":
-            decoded_1N = running_cell_mask(MaskSettings(), GRID, mask_1N, noise_1N)
+            decoded_1N = torch.zeros_like(mask.hidden_BN).scatter(1, mask.target_BM, True)
             title = "motion, and what the decoder predicts: half, by a running cell"
-            panels.append(strip(video_THW3, title, inside_1thw, mask_1N, decoded_1N))
+            panels.append(strip(video_THW3, title, inside_1thw, mask.hidden_BN, decoded_1N))
     rows = [np.hstack(panels[i : i + 2]) for i in range(0, len(panels), 2)]
     path.parent.mkdir(parents=True, exist_ok=True)
     picture_HW3 = cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)
@@ -220,7 +222,10 @@ def main() -> None:
     print(f"CPU milliseconds for {BATCH} clips, one thread; {where}")
     for name, milliseconds in taken.items():
         print(f"  {name:18} {milliseconds:.2f}")
-    print("\nrho (share of the area that is hidden), by share of the frame\n\n" + table(lines))
+    print(
+        "\nShare of what is visible that is inside (of the area, hidden), by share of the frame\n\n"
+        + table(lines)
+    )
     real = [line for stride in (2, 4) for line in spills(stride)] if chosen.real else []
     if real:
         print("\nReal clips, all windows of 16 frames, central square, strategy motion")
@@ -228,7 +233,7 @@ def main() -> None:
         print(
             f"  {line['clip']}, stride {line['stride']}: {line['windows']} windows, median area "
             f"{line['median_area']:.0%}, without motion {line['no_motion']:.0%}, spill rule used "
-            f"in {line['spill']:.0%}, rho {line['rho']:.2f}"
+            f"in {line['spill']:.0%}, {line['visible_inside']:.0%} of what is visible inside"
         )
     write_json(
         chosen.out,

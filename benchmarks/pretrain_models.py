@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mofo.masking import Mask
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
@@ -59,9 +60,8 @@ class Models:
         turn_t1 = torch.arange(grid.t)[:, None] % 2
         mask_BtP = (rank_BP < hidden)[:, None].expand(-1, grid.t, -1)
         part_BtP = mask_BtP & (rank_BP[:, None] % 2 == turn_t1)
-        self.hidden = hidden * grid.t
-        self.decoded = int(part_BtP[0].sum())
-        self.mask_BN, self.part_BN = mask_BtP.flatten(1).to(device), part_BtP.flatten(1).to(device)
+        hidden_BN, part_BN = mask_BtP.flatten(1).to(device), part_BtP.flatten(1).to(device)
+        self.masks = {OURS: Mask.of(hidden_BN), PART: Mask.of(hidden_BN, part_BN)}
         self.low = device == "cuda"
         self.device = device
 
@@ -77,15 +77,13 @@ class Models:
         module: Any = self.modules[HF if case.startswith(HF) else OURS]
         if case.endswith(COMPILED):
             module = torch.compile(module)
-        options: dict[str, Any] = {"hidden": self.hidden}
-        if PART in case:
-            options |= {"decode_BN": self.part_BN, "decoded": self.decoded}
+        mask = self.masks[PART if PART in case else OURS]
 
         def forward() -> Tensor:
             with torch.autocast(self.device, torch.bfloat16) if self.low else nullcontext():
                 if case.startswith(HF):
-                    return module(pixels(self.frames_BTHWC), self.mask_BN).loss
-                return module(self.frames_BTHWC, self.mask_BN, **options).loss
+                    return module(pixels(self.frames_BTHWC), mask.hidden_BN).loss
+                return module(self.frames_BTHWC, mask).loss
 
         return forward
 

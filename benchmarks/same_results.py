@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from mofo.evaluation.embed import embed
 from mofo.evaluation.evaluate import evaluate
 from mofo.evaluation.predict import load
-from mofo.masking import MaskSettings, make_mask, running_cell_mask
+from mofo.masking import MaskSettings, make_mask
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
@@ -82,9 +82,9 @@ def masks() -> Any:
     results = {}
     for strategy in ("tube", "random", "motion", "visible_share", "hide_motion", "block"):
         settings = MaskSettings(strategy=strategy, ratio=0.75, block=2)
-        mask_BN = make_mask(settings, GRID, areas(), noise_BN)
-        decode_BN = running_cell_mask(settings, GRID, mask_BN, noise_BN)
-        bits = torch.stack([mask_BN, decode_BN]).numpy().tobytes()
+        mask = make_mask(settings, GRID, areas(), noise_BN, decode=0.5)
+        target_BN = torch.zeros_like(mask.hidden_BN).scatter(1, mask.target_BM, True)
+        bits = torch.stack([mask.hidden_BN, target_BN]).numpy().tobytes()
         results[strategy] = hashlib.sha256(bits).hexdigest()
     return results
 
@@ -93,13 +93,11 @@ def pretraining() -> Any:
     """Loss, prediction and gradients of a small masked autoencoder; of half the targets as well."""
     settings = MaskSettings(strategy="motion", ratio=0.75)
     noise_BN = random(3, GRID.tokens, seed=3)
-    mask_BN = make_mask(settings, GRID, areas(), noise_BN)
-    decode_BN = running_cell_mask(settings, GRID, mask_BN, noise_BN)
-    hidden, decoded = int(mask_BN[0].sum()), int(decode_BN[0].sum())
     results = {}
-    for case, options in (("all", {}), ("half", {"decode_BN": decode_BN, "decoded": decoded})):
+    for case, share in (("all", 1.0), ("half", 0.5)):
+        mask = make_mask(settings, GRID, areas(), noise_BN, share)
         model = randomise(MaskedAutoencoder(ModelSettings.named("nano", grid=GRID)))
-        output = model(frames(), mask_BN, hidden=hidden, **options)
+        output = model(frames(), mask)
         output.loss.backward()
         results[case] = {
             "loss": numbers(output.loss, 1),

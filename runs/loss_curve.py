@@ -81,11 +81,11 @@ def level(settings, batches: int = 8) -> float:
     order = SampleOrder(len(dataset), seed=99, division=division, rank=0, start=0, stop=batches)
     one_pass, errors = PretrainPass(settings), []
     for batch in clip_batches(dataset, order, workers=0, pin=False):
-        _, mask_BN = one_pass.area_and_mask(batch)
+        _, masks = one_pass.area_and_mask(batch)
         every = torch.arange(settings.grid().tokens).expand(len(batch), -1)
         pixels = take_patches(batch.frames_BTHWC, settings.grid(), every).float() / 255
         pixels = pixels.unflatten(2, (-1, 3))
-        for clip, mask in zip(pixels, mask_BN, strict=True):
+        for clip, mask in zip(pixels, masks.hidden_BN, strict=True):
             mean = clip[~mask].mean((0, 1))
             errors.append(float(((clip[mask] - mean) ** 2).mean()))
     return float(np.mean(errors))

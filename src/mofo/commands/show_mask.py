@@ -23,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--strategy", default="motion", metavar="NAME", help="which mask (motion)")
     add("--all", action="store_true", help="all strategies side by side")
     add("--ratio", type=float, default=0.9, metavar="R", help="share that is hidden (0.9)")
-    add("--inside", type=float, default=0.75, metavar="R", help="motion: of the area (0.75)")
-    add("--rho", type=float, default=0.5, metavar="R", help="visible_share: from the area (0.5)")
+    add("--inside-ratio", type=float, default=0.75, metavar="R", help="motion: of the area (0.75)")
+    add("--visible-inside-ratio", type=float, default=0.5, metavar="R",
+        help="visible_share: of what is visible, from the area (0.5)")  # fmt: skip
     add("--block", type=int, default=4, metavar="N", help="block: its side in patches (4)")
     add("--areas", default="dis", metavar="WHERE", help="dis, codec, none, or a store (dis)")
     add("--seed", type=int, default=0, metavar="N", help="another number, another mask (0)")
@@ -44,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
         out,
         strategies=None if args.all else (args.strategy,),
         ratio=args.ratio,
-        inside=args.inside,
-        rho=args.rho,
+        inside_ratio=args.inside_ratio,
+        visible_inside_ratio=args.visible_inside_ratio,
         block=args.block,
         areas=args.areas,
         seed=args.seed,

@@ -1,16 +1,67 @@
-"""What a user can choose about masks, and how many tokens that hides."""
+"""What a user can choose about masks, and what every kind of mask has in common.
+
+A strategy decides which tokens are hidden. Register a class to use it in recipes:
+
+    @MASKS.register("stripes")
+    class Stripes(MaskStrategy): ...
+
+    MaskSettings(strategy="stripes")
+"""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
+from typing import ClassVar
 
+from torch import Tensor
+
+from mofo.registry import Registry
 from mofo.types import SettingsError, TokenGrid
 
-STRATEGIES = ("tube", "random", "motion", "visible_share", "hide_motion", "block")
 # Shares are taken to a millionth and computed with as whole numbers: what 0.29 * 100 rounds to
 # would otherwise depend on the last bit of a float, and on the device.
 MILLION = 1_000_000
+
+MASKS: Registry[type[MaskStrategy]] = Registry("mask strategy")
+
+
+class MaskStrategy:
+    """Which tokens are hidden: of each of the t time slots K = floor(ratio * P).
+
+    A mask is a pure function of the motion area and of a sample's noise: only the order of the
+    noise values matters, so the same sample has the same mask on every device, in every batch and
+    worker. Draw no random numbers, do not loop over samples, do not wait for the device.
+
+    Args:
+        settings: shares.
+        grid: the clip's tokens.
+
+    Attributes:
+        settings, grid: as given.
+        hidden_per_slot: K.
+        num_hidden: hidden tokens of a sample, ``K * t``.
+        uses_motion: whether the motion area makes a difference.
+        area_span: the motion area of a token: of the whole "clip", or of its own "tubelet".
+        description: in one line, for people.
+    """
+
+    uses_motion: ClassVar[bool] = False
+    area_span: ClassVar[str] = "clip"
+    description: ClassVar[str]
+
+    def __init__(self, settings: MaskSettings, grid: TokenGrid) -> None:
+        self.settings, self.grid = settings, grid
+        self.hidden_per_slot = hidden_positions(settings, grid)
+        self.num_hidden = self.hidden_per_slot * grid.t
+
+    def hidden(self, inside_Bthw: Tensor, noise_BN: Tensor) -> Tensor:
+        """The hidden tokens, ``hidden_BN``; ``num_hidden`` in each row.
+
+        Args:
+            inside_Bthw: bool, tokens inside the motion area.
+            noise_BN: float in [0, 1), drawn uniformly by each sample's own generator.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +69,12 @@ class MaskSettings:
     """Which tokens are hidden from the encoder.
 
     Attributes:
-        strategy: one of ``STRATEGIES``; each is explained at ``make_mask``.
+        strategy: one of ``MASKS``; each class says what it does.
         ratio: share of all positions that is hidden, between 0 and 1, both excluded.
-        inside: for "motion", the share of the positions inside the motion area that is hidden.
-        rho: for "visible_share", the share of the visible tokens that is taken from the area.
+        inside_ratio: for "motion", the share of the positions inside the motion area that is
+            hidden.
+        visible_inside_ratio: for "visible_share", the share of the visible tokens that is taken
+            from the area.
         block: for "block", the side of a block in tokens.
 
     Raises:
@@ -30,21 +83,20 @@ class MaskSettings:
 
     strategy: str = "motion"
     ratio: float = 0.9
-    inside: float = 0.75
-    rho: float = 0.5
+    inside_ratio: float = 0.75
+    visible_inside_ratio: float = 0.5
     block: int = 4
 
     def __post_init__(self) -> None:
         problems = []
-        if self.strategy not in STRATEGIES:
-            near = difflib.get_close_matches(str(self.strategy), STRATEGIES, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
-            problems.append(
-                f"strategy {self.strategy!r} is unknown: choose from {', '.join(STRATEGIES)}{hint}"
-            )
+        try:
+            MASKS.check(self.strategy)
+        except SettingsError as error:
+            problems.append(str(error))
         if not _is_number(self.ratio) or not 0 < self.ratio < 1:
             problems.append(f"ratio {self.ratio} is not between 0 and 1, both excluded")
-        for name, share in (("inside", self.inside), ("rho", self.rho)):
+        for name in ("inside_ratio", "visible_inside_ratio"):
+            share = getattr(self, name)
             if not _is_number(share) or not 0 <= share <= 1:
                 problems.append(f"{name} {share} is not between 0 and 1")
         if not isinstance(self.block, int) or isinstance(self.block, bool) or self.block < 1:
@@ -52,12 +104,20 @@ class MaskSettings:
         if problems:
             raise SettingsError("mask: " + "; ".join(problems))
 
+    def build(self, grid: TokenGrid) -> MaskStrategy:
+        """Returns the strategy for clips of these tokens.
+
+        Raises:
+            SettingsError: nothing would be hidden, or nothing visible; a block larger than a frame.
+        """
+        return MASKS[self.strategy](self, grid)
+
 
 def hidden_positions(settings: MaskSettings, grid: TokenGrid) -> int:
     """K, the hidden tokens of each time slot: ``floor(ratio * P)``, the same in every sample.
 
     Raises:
-        SettingsError: nothing would be hidden, or nothing visible; a block larger than the frame.
+        SettingsError: nothing would be hidden, or nothing visible.
     """
     hidden = millionths(settings.ratio) * grid.positions // MILLION
     if not 0 < hidden < grid.positions:
@@ -66,35 +126,20 @@ def hidden_positions(settings: MaskSettings, grid: TokenGrid) -> int:
             f"mask: ratio {settings.ratio} {what} of the {grid.positions} positions of "
             f"{grid.height}x{grid.width} pixels in patches of {grid.patch}"
         )
-    if settings.strategy == "block" and settings.block > min(grid.h, grid.w):
-        raise SettingsError(
-            f"mask: block {settings.block} is larger than the grid of {grid.h}x{grid.w} tokens"
-        )
     return hidden
 
 
-def hidden_count(settings: MaskSettings, grid: TokenGrid) -> int:
-    """How many of a sample's N tokens are hidden: K in each of the t time slots, always.
-
-    Raises:
-        SettingsError: as ``hidden_positions``.
-    """
-    return hidden_positions(settings, grid) * grid.t
-
-
-def decoded_count(settings: MaskSettings, grid: TokenGrid, share: float) -> int:
+def decoded_count(num_hidden: int, share: float) -> int:
     """How many hidden tokens of a sample the decoder predicts: ``share`` of them, half up.
 
     Raises:
-        SettingsError: ``share`` is not above 0 and at most 1, or selects nothing; and as
-            ``hidden_positions``.
+        SettingsError: ``share`` is not above 0 and at most 1, or selects nothing.
     """
     if not _is_number(share) or not 0 < share <= 1:
         raise SettingsError(f"decoder: share {share} of the hidden tokens is not in (0, 1]")
-    hidden = hidden_count(settings, grid)
-    count = (2 * millionths(share) * hidden + MILLION) // (2 * MILLION)
+    count = (2 * millionths(share) * num_hidden + MILLION) // (2 * MILLION)
     if count == 0:
-        raise SettingsError(f"decoder: share {share} selects none of {hidden} hidden tokens")
+        raise SettingsError(f"decoder: share {share} selects none of {num_hidden} hidden tokens")
     return count
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mofo.masking import Mask
 from mofo.models.encoder import make_encoder
 from mofo.models.layers import empty_linear, init_weights, recompute
 from mofo.models.model_settings import CHANNELS, ModelSettings
@@ -35,33 +36,27 @@ _FLAT = 1e-6  # added to the deviation of a token's pixels, so that flat ones gi
 class MAEOutput(NamedTuple):
     """What a step gives.
 
-    M is the number of decoded tokens: all hidden ones, or the chosen part. Order: ascending.
-
     Attributes:
         loss: scalar, float32.
-        error_BM: mean squared error of each decoded token, float32, without a gradient.
-        index_BM: their numbers, int64.
+        error_BM: mean squared error of each predicted token, float32, without a gradient.
         prediction_BMp: their predicted pixels, in the units of the target, without a gradient.
     """
 
     loss: Tensor
     error_BM: Tensor
-    index_BM: Tensor
     prediction_BMp: Tensor
 
 
 class Prediction(NamedTuple):
-    """What the model makes of the hidden tokens, with nothing taken from them.
+    """What the model makes of the target tokens, with nothing taken from them.
 
     Attributes:
-        index_BM: numbers of the hidden tokens.
         prediction_BMp: predicted pixels in the units of the target.
         statistics: mean and deviation that the pixels below were given. They are guessed from the
             visible tokens nearby: a normalised target says nothing about them.
         pixels_BMp: predicted pixels in [0, 1].
     """
 
-    index_BM: Tensor
     prediction_BMp: Tensor
     statistics: PatchStatistics
     pixels_BMp: Tensor
@@ -86,10 +81,10 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width, eps=settings.head_norm_eps)
         self.head = empty_linear(width, settings.token_pixels)
 
-    def forward(self, latent_BVD: Tensor, visible_BV: Tensor, decoded_BM: Tensor) -> Tensor:
+    def forward(self, latent_BVD: Tensor, visible_BV: Tensor, target_BM: Tensor) -> Tensor:
         """Encoded tokens (B, V, D), their numbers, and those of M others, to pixels (B, M, p)."""
         seen = self.embed(latent_BVD) + self.positions(visible_BV)
-        masked = self.mask_token + self.positions(decoded_BM)
+        masked = self.mask_token + self.positions(target_BM)
         # The pixels of visible tokens are not predicted: they are context.
         tokens_BMD = self.blocks(torch.cat([seen, masked], dim=1), visible_BV.shape[1])
         return recompute(lambda x: self.head(self.norm(x)), tokens_BMD)
@@ -97,9 +92,6 @@ class Decoder(nn.Module):
 
 class MaskedAutoencoder(nn.Module):
     """Encoder, decoder and loss of masked pre-training.
-
-    A mask must hide the same number of tokens in every sample, and the caller says that number:
-    so all shapes are known without asking the device.
 
     Args:
         settings: sizes and options.
@@ -119,75 +111,44 @@ class MaskedAutoencoder(nn.Module):
             self.decoder.mask_token.normal_(std=_MASK_TOKEN_STD, generator=generator)
 
     def forward(
-        self,
-        frames_BTHWC: Tensor,
-        mask_BN: Tensor,
-        *,
-        hidden: int,
-        decode_BN: Tensor | None = None,
-        decoded: int | None = None,
-        weight_BN: Tensor | None = None,
+        self, frames_BTHWC: Tensor, mask: Mask, *, weight_BN: Tensor | None = None
     ) -> MAEOutput:
-        """One step: encode what is visible, predict what is hidden, compare.
+        """One step: encodes what is visible, predicts what is hidden, compares.
 
         Args:
             frames_BTHWC: uint8, or float in [0, 1]; RGB.
-            mask_BN: bool, True = hidden from the encoder; ``hidden`` of them in each sample.
-            hidden: how many tokens the mask hides.
-            decode_BN: bool, the hidden tokens that are predicted; none: all. The decoder then
-                sees only these and the visible ones, so that what it predicts differs a little
-                from the same tokens of a full decoding.
-            decoded: how many these are in each sample; to be given with ``decode_BN``.
-            weight_BN: float, weight of each token in the loss; none: 1. See ``area_weight``.
+            mask: what is visible, and what is predicted. Where that is a part of the hidden tokens,
+                the decoder sees only these and the visible ones, so that what it predicts differs
+                a little from the same tokens of a full decoding.
+            weight_BN: float, weight of each token in the loss; None: 1. See ``area_weight``.
 
         Raises:
-            SettingsError: sizes that do not fit, or impossible counts. The counts are compared
-                with the masks on the CPU only: elsewhere it would make the device wait.
+            SettingsError: frames or a mask of another size.
         """
-        if (decode_BN is None) != (decoded is None):
-            raise SettingsError("decode_BN and decoded must be given together")
-        visible_BV, index_BM = self.split(mask_BN, hidden)
-        if decode_BN is not None and decoded is not None:
-            if decoded > hidden:
-                raise SettingsError(f"{decoded} tokens to decode, but only {hidden} are hidden")
-            _, index_BM = self.split(decode_BN, decoded)
-        latent_BVD = self.encode(frames_BTHWC, visible_BV)
-        prediction_BMp = self.decode(latent_BVD, visible_BV, index_BM)
-        error_BM = self.error(prediction_BMp, self.target(frames_BTHWC, index_BM))
-        weight_BM = None if weight_BN is None else weight_BN.gather(1, index_BM)
+        self._check(frames_BTHWC, mask)
+        latent_BVD = self.encode(frames_BTHWC, mask.visible_BV)
+        prediction_BMp = self.decode(latent_BVD, mask.visible_BV, mask.target_BM)
+        error_BM = self.error(prediction_BMp, self.target(frames_BTHWC, mask.target_BM))
+        weight_BM = None if weight_BN is None else weight_BN.gather(1, mask.target_BM)
         loss = self.loss(error_BM, weight_BM)
-        return MAEOutput(loss, error_BM.detach(), index_BM, prediction_BMp.detach())
+        return MAEOutput(loss, error_BM.detach(), prediction_BMp.detach())
 
-    def split(self, mask_BN: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Numbers of the tokens that are not in the mask, (B, N - count), and that are, (B, count).
-
-        Both ascend. ``count`` must be the number of True in each row.
-        """
-        tokens = self.settings.grid.tokens
-        if mask_BN.ndim != 2 or mask_BN.shape[1] != tokens or mask_BN.dtype != torch.bool:
+    def _check(self, frames_BTHWC: Tensor, mask: Mask) -> None:
+        check_frames(frames_BTHWC, self.settings.grid)
+        wanted = (frames_BTHWC.shape[0], self.settings.grid.tokens)
+        if mask.hidden_BN.shape != wanted:
             raise SettingsError(
-                f"mask is {mask_BN.dtype} {tuple(mask_BN.shape)}, but the model takes bool "
-                f"(batch, {tokens})"
+                f"the mask is for {tuple(mask.hidden_BN.shape)} (clips, tokens), but the model got "
+                f"{tuple(wanted)}"
             )
-        if not 0 < count < tokens:
-            raise SettingsError(f"a mask of {count} tokens of {tokens}: 1 to {tokens - 1} can be")
-        if mask_BN.device.type == "cpu" and not torch.compiler.is_compiling():
-            found_B = mask_BN.sum(1)
-            if bool((found_B != count).any()):
-                raise SettingsError(
-                    f"the mask has {found_B.tolist()} tokens in its samples, not {count} in each"
-                )
-        # A stable sort puts the tokens outside first, each part in order: no count is asked for.
-        order_BN = mask_BN.to(torch.uint8).argsort(dim=1, stable=True)
-        return order_BN[:, : tokens - count], order_BN[:, tokens - count :]
 
     def encode(self, frames_BTHWC: Tensor, visible_BV: Tensor) -> Tensor:
         """Frames to the encoded visible tokens (B, V, D), normed."""
         return self.encoder(frames_BTHWC, visible_BV)
 
-    def decode(self, latent_BVD: Tensor, visible_BV: Tensor, index_BM: Tensor) -> Tensor:
-        """Encoded visible tokens to predicted pixels of tokens ``index_BM``, (B, M, p)."""
-        return self.decoder(latent_BVD, visible_BV, index_BM)
+    def decode(self, latent_BVD: Tensor, visible_BV: Tensor, target_BM: Tensor) -> Tensor:
+        """Encoded visible tokens to predicted pixels of tokens ``target_BM``, (B, M, p)."""
+        return self.decoder(latent_BVD, visible_BV, target_BM)
 
     @torch.no_grad()
     def target(self, frames_BTHWC: Tensor, index_BM: Tensor) -> Tensor:
@@ -223,18 +184,18 @@ class MaskedAutoencoder(nn.Module):
         return (error_BM * weight_BM).sum() / weight_BM.sum().clamp(min=1e-12)
 
     @torch.no_grad()
-    def predict(self, frames_BTHWC: Tensor, mask_BN: Tensor, *, hidden: int) -> Prediction:
-        """Predicts all hidden tokens, for pictures: nothing of the hidden pixels is used."""
-        grid = self.settings.grid
-        visible_BV, index_BM = self.split(mask_BN, hidden)
+    def predict(self, frames_BTHWC: Tensor, mask: Mask) -> Prediction:
+        """Predicts the target tokens, for pictures: nothing of the hidden pixels is used."""
+        self._check(frames_BTHWC, mask)
+        grid, (visible_BV, target_BM, _) = self.settings.grid, mask
         latent_BVD = self.encode(frames_BTHWC, visible_BV)
-        prediction_BMp = self.decode(latent_BVD, visible_BV, index_BM).float()
+        prediction_BMp = self.decode(latent_BVD, visible_BV, target_BM).float()
         known = patch_statistics(take_patches(frames_BTHWC, grid, visible_BV))
-        guess = spread_statistics(known, visible_BV, index_BM, grid)
+        guess = spread_statistics(known, visible_BV, target_BM, grid)
         pixels_BMp = prediction_BMp
         if self.settings.normalise_target:
             pixels_BMp = with_statistics(prediction_BMp, guess)
-        return Prediction(index_BM, prediction_BMp, guess, pixels_BMp.clamp(0, 1))
+        return Prediction(prediction_BMp, guess, pixels_BMp.clamp(0, 1))
 
 
 def with_statistics(prediction_BMp: Tensor, statistics: PatchStatistics) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mofo.clips.batch import ClipBatch
 from mofo.clips.token_area import token_area
-from mofo.masking import STRATEGIES, MaskSettings, hidden_count, make_mask, mask_shares
+from mofo.masking import MASKS, MaskSettings, make_mask, mask_shares
 from mofo.report.chosen_clips import choose_clips
 from mofo.report.lettering import QUIET, text_block
 from mofo.report.mask_pictures import draw_mask
@@ -116,8 +116,8 @@ def show_masks(
     *,
     strategies: Sequence[str] | None = ("motion",),
     ratio: float = 0.9,
-    inside: float = 0.75,
-    rho: float = 0.5,
+    inside_ratio: float = 0.75,
+    visible_inside_ratio: float = 0.5,
     block: int = 4,
     areas: str = "dis",
     seed: int = 0,
@@ -131,7 +131,7 @@ def show_masks(
         video: the file.
         path: ``.png`` or ``.mp4``, see ``write_masks``.
         strategies: names; None: all of them.
-        ratio, inside, rho, block: see ``MaskSettings``.
+        ratio, inside_ratio, visible_inside_ratio, block: see ``MaskSettings``.
         areas: where motion areas come from, see ``choose_clips``.
         seed: decides the masks.
         frames, stride, size: of the clip.
@@ -144,11 +144,17 @@ def show_masks(
     picture_kind(path)
     grid = TokenGrid(frames, size, size)
     several = [
-        MaskSettings(strategy=strategy, ratio=ratio, inside=inside, rho=rho, block=block)
-        for strategy in (STRATEGIES if strategies is None else strategies)
+        MaskSettings(
+            strategy=strategy,
+            ratio=ratio,
+            inside_ratio=inside_ratio,
+            visible_inside_ratio=visible_inside_ratio,
+            block=block,
+        )
+        for strategy in (MASKS if strategies is None else strategies)
     ]
     for settings in several:
-        hidden_count(settings, grid)  # wrong numbers are to be found before the video is read
+        settings.build(grid)  # wrong numbers are to be found before the video is read
     chosen = choose_clips([video], grid, stride=stride, areas=areas, seed=seed, clips=1)
     lines = [f"stride {stride} · motion area: {chosen.areas} · seed {seed}", *chosen.notes]
     masks = write_masks(chosen.batch, grid, several, path, lines=lines)
@@ -247,26 +253,26 @@ class _Clip:
 
 def _mask(batch: ClipBatch, grid: TokenGrid, settings: MaskSettings) -> DrawnMask:
     inside_Bthw = token_area(batch.box_BT4[:1], batch.valid_BT[:1], grid)
-    mask_BN = make_mask(settings, grid, inside_Bthw, batch.noise_BN[:1])
-    _, inside, outside, rho = (float(share) for share in mask_shares(mask_BN, inside_Bthw))
+    hidden_BN = make_mask(settings, grid, inside_Bthw, batch.noise_BN[:1]).hidden_BN
+    _, inside, outside, visible = (float(share) for share in mask_shares(hidden_BN, inside_Bthw))
     text: tuple[str, ...]
     if math.isnan(inside):
         text = ("no motion in this clip",)
     else:
         places = int(inside_Bthw[0, 0].sum())
-        asked = settings.inside if settings.strategy == "motion" else inside
+        asked = settings.inside_ratio if settings.strategy == "motion" else inside
         # One place more or less is rounding; beyond that, the rest was too small (spill rule).
         spilled = abs(inside - asked) * places > 1
         text = (
             f"hidden inside {100 * inside:.0f} %" + f" (asked {100 * asked:.0f} %)" * spilled,
             "nothing outside" if math.isnan(outside) else f"hidden outside {100 * outside:.0f} %",
-            f"visible from area {100 * rho:.0f} %",
+            f"visible from area {100 * visible:.0f} %",
         )
-    return DrawnMask(settings, mask_BN.reshape(inside_Bthw.shape)[0].numpy(), text)
+    return DrawnMask(settings, hidden_BN.reshape(inside_Bthw.shape)[0].numpy(), text)
 
 
 def _about(grid: TokenGrid, several: Sequence[MaskSettings]) -> str:
-    hidden = sorted({hidden_count(settings, grid) for settings in several})
+    hidden = sorted({settings.build(grid).num_hidden for settings in several})
     counts = " or ".join(str(count) for count in hidden)
     return (
         f"{grid.frames} frames of {grid.width}x{grid.height}, patches {grid.tubelet}x{grid.patch}x"

@@ -80,23 +80,23 @@ def reconstruct(
     grid = model.settings.grid
     batch = _some(batch, clips).to(next(model.parameters()).device)
     frames_BTHWC = batch.frames_BTHWC
-    inside_Bthw, mask_BN = one_pass.area_and_mask(batch)
+    inside_Bthw, mask = one_pass.area_and_mask(batch)
     was_training = model.training
     model.eval()
     try:
-        found = model.predict(frames_BTHWC, mask_BN, hidden=one_pass.hidden)
+        found = model.predict(frames_BTHWC, mask)
     finally:
         model.train(was_training)
 
     def put(pixels_BMp: Tensor) -> np.ndarray:
         pixels_BMp = pixels_BMp.nan_to_num(0).clamp(0, 1).mul(255).round().to(torch.uint8)
-        return put_patches(frames_BTHWC, grid, found.index_BM, pixels_BMp).cpu().numpy()
+        return put_patches(frames_BTHWC, grid, mask.target_BM, pixels_BMp).cpu().numpy()
 
     leaking_BTHWC = None
     if leak:
-        answer = patch_statistics(take_patches(frames_BTHWC, grid, found.index_BM))
+        answer = patch_statistics(take_patches(frames_BTHWC, grid, mask.target_BM))
         leaking_BTHWC = put(with_statistics(found.prediction_BMp, answer))
-    target_BMp = model.target(frames_BTHWC, found.index_BM)
+    target_BMp = model.target(frames_BTHWC, mask.target_BM)
     flat_BMp = torch.zeros_like(target_BMp)
     if not normalised:
         flat_BMp = with_statistics(flat_BMp, found.statistics)
@@ -106,7 +106,7 @@ def reconstruct(
         box_BT4=batch.box_BT4.cpu().numpy(),
         valid_BT=batch.valid_BT.cpu().numpy(),
         inside_Bthw=inside_Bthw.cpu().numpy(),
-        hidden_Bthw=mask_BN.reshape(inside_Bthw.shape).cpu().numpy(),
+        hidden_Bthw=mask.hidden_BN.reshape(inside_Bthw.shape).cpu().numpy(),
         honest_BTHWC=put(found.pixels_BMp),
         leaking_BTHWC=leaking_BTHWC,
         normalised=normalised,

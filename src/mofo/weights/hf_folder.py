@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mofo.masking import Mask
 from mofo.models.classifier import Classifier
 from mofo.models.vit import MEAN, STD
 from mofo.types import TokenGrid
@@ -134,10 +135,10 @@ def _compare(exportable: Exportable, folder: Path) -> tuple[float | None, tuple[
             ((_, ours),) = model(frames).items()
             wanted = theirs.eval()(pixels).logits
         else:
-            hidden = torch.arange(grid.tokens) >= max(1, grid.tokens // 10)
-            mask_BN = hidden.expand(_CLIPS, -1)
-            ours = model(frames, mask_BN, hidden=int(hidden.sum())).prediction_BMp
-            wanted = theirs.eval()(pixels, mask_BN).logits
+            hidden_N = torch.arange(grid.tokens) >= max(1, grid.tokens // 10)
+            mask = Mask.of(hidden_N.expand(_CLIPS, -1))
+            ours = model(frames, mask).prediction_BMp
+            wanted = theirs.eval()(pixels, mask.hidden_BN).logits
     difference = float((ours - wanted).abs().max())
     if not difference <= CLOSE * max(1.0, float(ours.abs().max())):
         raise WeightsError(
