@@ -72,6 +72,11 @@ class Models:
             made = hugging_face(ours) if case == HF else copy.deepcopy(ours)
             self.modules[case] = made.to(device)
 
+    def num_targets(self) -> tuple[int, int]:
+        """Predicted tokens of a clip: all hidden ones, and a part of them."""
+        whole, part = (self.masks[case].target_BM.shape[1] for case in (OURS, PART))
+        return whole, part
+
     def step(self, case: str) -> Step:
         """Forward, to the loss. Compiled cases share the weights of the others."""
         module: Any = self.modules[HF if case.startswith(HF) else OURS]

@@ -41,7 +41,7 @@ def measure(work: Work, cases: list[str], options: Namespace) -> dict[str, Any]:
         runs = timed_in_turn(models, forwards, work, options.repeat)
     else:
         runs = timed_apart(__file__, work, cases, options)
-    settings, hidden, decoded = work.settings, models.hidden, models.decoded
+    settings, hidden, decoded = work.settings, *models.num_targets()
     needed = memory_of_all(__file__, models, forwards, work, options.threads)
     shares = {}
     for case in (HF, OURS):

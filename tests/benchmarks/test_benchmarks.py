@@ -162,8 +162,9 @@ def test_flops_are_those_of_the_products(scripts):
 
     work = Work("small", 2, "cpu", small=True)
     models = Models(work, OURS)
-    visible = work.settings.grid.tokens - models.hidden
-    for case, decoded in ((OURS, models.hidden), (PART, models.decoded)):
+    hidden, part = models.num_targets()
+    visible = work.settings.grid.tokens - hidden
+    for case, decoded in ((OURS, hidden), (PART, part)):
         with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
             models.step(case)().backward()
         assert counter.get_total_flops() == work.batch * flops(work.settings, visible, decoded)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from mofo.masking import Mask
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
@@ -41,10 +42,15 @@ def clip(batch: int = 2, grid: TokenGrid = GRID, seed: int = 1) -> Tensor:
     return torch.randint(0, 256, size, dtype=torch.uint8, generator=generator(seed))
 
 
-def mask(batch: int = 2, hidden: int = HIDDEN, grid: TokenGrid = GRID, seed: int = 2) -> Tensor:
-    """Random tokens, ``hidden`` in each sample."""
+def tokens(batch: int = 2, count: int = HIDDEN, grid: TokenGrid = GRID, seed: int = 2) -> Tensor:
+    """Random tokens, bool (B, N); ``count`` in each sample."""
     rank_BN = torch.rand(batch, grid.tokens, generator=generator(seed)).argsort(1).argsort(1)
-    return rank_BN < hidden
+    return rank_BN < count
+
+
+def mask(batch: int = 2, hidden: int = HIDDEN, grid: TokenGrid = GRID, seed: int = 2) -> Mask:
+    """Hides random tokens, ``hidden`` in each sample."""
+    return Mask.of(tokens(batch, hidden, grid, seed))
 
 
 def gradients(module: torch.nn.Module) -> dict[str, Tensor]:

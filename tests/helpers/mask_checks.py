@@ -1,7 +1,7 @@
 """What must hold of every mask, as checks that can be put to ours and to a broken one alike.
 
-A ``make`` is anything with the signature of ``make_mask``; an ``area`` one with ``token_area``'s.
-Each check raises AssertionError.
+A ``make`` is anything with the signature of ``hidden_tokens``; an ``area`` one with that of
+``token_area``. Each check raises AssertionError.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from mofo.masking import MaskSettings, hidden_count
+from mofo.masking import MaskSettings, make_mask
 from mofo.types import TokenGrid
 
 GRID = TokenGrid(16, 224, 224)
@@ -22,6 +22,19 @@ Make = Callable[[MaskSettings, TokenGrid, Tensor, Tensor], Tensor]
 
 # A p-value under this fails. Seeds are fixed, so a test that passes once passes always.
 LEAST_P = 1e-4
+
+
+def hidden_tokens(settings: MaskSettings, grid: TokenGrid, inside_Bthw: Tensor,
+                  noise_BN: Tensor) -> Tensor:  # fmt: skip
+    """Of a mask only what it hides, bool (B, N)."""
+    return make_mask(settings, grid, inside_Bthw, noise_BN).hidden_BN
+
+
+def target_tokens(settings: MaskSettings, grid: TokenGrid, inside_Bthw: Tensor, noise_BN: Tensor,
+                  share: float = 0.5) -> Tensor:  # fmt: skip
+    """Of a mask only what the decoder predicts, bool (B, N)."""
+    mask = make_mask(settings, grid, inside_Bthw, noise_BN, share)
+    return torch.zeros_like(mask.hidden_BN).scatter(1, mask.target_BM, True)
 
 
 def noise_of(samples: int, grid: TokenGrid = GRID, *, seed: int = 0, epoch: int = 0) -> Tensor:
@@ -67,9 +80,14 @@ def asked_inside(settings: MaskSettings, n: int, hidden: int, positions: int) ->
     """
     half = Fraction(1, 2)
     if settings.strategy == "motion":
-        asked = (Fraction(str(settings.inside)) * n + half).__floor__()
+        asked = (Fraction(str(settings.inside_ratio)) * n + half).__floor__()
     elif settings.strategy == "visible_share":
-        asked = n - (Fraction(str(settings.rho)) * (positions - hidden) + half).__floor__()
+        asked = (
+            n
+            - (
+                Fraction(str(settings.visible_inside_ratio)) * (positions - hidden) + half
+            ).__floor__()
+        )
     else:
         asked = n
     possible = [m for m in range(n + 1) if 0 <= hidden - m <= positions - n]
@@ -89,8 +107,8 @@ def check_counts(make: Make, settings: MaskSettings, grid: TokenGrid, inside_Bth
     mask_BN = make(settings, grid, inside_Bthw, noise_BN)
     assert mask_BN.shape == (len(noise_BN), grid.tokens)
     assert mask_BN.dtype == torch.bool
-    assert (mask_BN.sum(1) == hidden_count(settings, grid)).all(), "not exactly K hidden"
-    hidden = hidden_count(settings, grid) // grid.t
+    assert (mask_BN.sum(1) == settings.build(grid).num_hidden).all(), "not exactly K hidden"
+    hidden = settings.build(grid).num_hidden // grid.t
     if settings.strategy == "random":
         return
     mask_BtP = mask_BN.reshape(-1, grid.t, grid.positions)
@@ -193,7 +211,7 @@ def check_corner(make: Make, area: Callable[..., Tensor]) -> None:
     for settings, there, elsewhere in (
         (MaskSettings(strategy="motion"), 9 / 12, 167 / 184),
         (MaskSettings(strategy="hide_motion"), 1, 164 / 184),
-        (MaskSettings(strategy="visible_share", rho=0.6), 0, 176 / 184),
+        (MaskSettings(strategy="visible_share", visible_inside_ratio=0.6), 0, 176 / 184),
     ):
         mask_BN = make(settings, grid, inside_Bthw, noise_of(samples))
         mask_Bthw = mask_BN.reshape(samples, grid.t, grid.h, grid.w)

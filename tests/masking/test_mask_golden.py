@@ -7,8 +7,8 @@ Rows are bits in hexadecimal, first the masks, then what the decoder predicts.
 import numpy as np
 import pytest
 
-from helpers.mask_checks import noise_of, rectangle
-from mofo.masking import STRATEGIES, MaskSettings, make_mask, running_cell_mask
+from helpers.mask_checks import hidden_tokens, noise_of, rectangle, target_tokens
+from mofo.masking import MASKS, MaskSettings
 from mofo.types import TokenGrid
 
 GOLDEN = {
@@ -43,7 +43,7 @@ def in_hex(mask_BN):
     return " ".join(np.packbits(row_N.numpy()).tobytes().hex() for row_N in mask_BN)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MASKS)
 def test_masks_are_as_they_were(strategy):
     grid = TokenGrid(8, 64, 96)
     inside = rectangle(grid, slice(1, 4), slice(3, 6), 2)
@@ -51,6 +51,6 @@ def test_masks_are_as_they_were(strategy):
     inside[1, 2:, 3] = False
     noise = noise_of(2, grid, seed=5, epoch=3)
     chosen = MaskSettings(strategy=strategy, ratio=0.75, block=2)
-    mask = make_mask(chosen, grid, inside, noise)
-    decode = running_cell_mask(chosen, grid, mask, noise)
+    mask = hidden_tokens(chosen, grid, inside, noise)
+    decode = target_tokens(chosen, grid, inside, noise)
     assert (in_hex(mask), in_hex(decode)) == GOLDEN[strategy]

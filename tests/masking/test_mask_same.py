@@ -8,8 +8,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from helpers.mask_checks import GRID, check_differ, noise_of, one_noise, random_areas, rectangle
-from mofo.masking import STRATEGIES, MaskSettings, make_mask, mask_shares, running_cell_mask
+from helpers.mask_checks import (
+    GRID,
+    check_differ,
+    hidden_tokens,
+    noise_of,
+    one_noise,
+    random_areas,
+    rectangle,
+)
+from mofo.masking import MASKS, MaskSettings, make_mask, mask_shares
 
 
 def area_of(samples):
@@ -26,14 +34,14 @@ class Masks(Dataset):
         epoch, index = key
         noise = one_noise(0, epoch, index)
         inside = rectangle(GRID, slice(3, 9), slice(2, 7))
-        return make_mask(self.chosen, GRID, inside, noise[None])[0]
+        return hidden_tokens(self.chosen, GRID, inside, noise[None])[0]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MASKS)
 def test_masks_differ_and_come_back(strategy):
     inside = rectangle(GRID, slice(3, 9), slice(2, 7))
     chosen = MaskSettings(strategy=strategy)
-    check_differ(lambda *key: make_mask(chosen, GRID, inside, one_noise(*key)[None])[0])
+    check_differ(lambda *key: hidden_tokens(chosen, GRID, inside, one_noise(*key)[None])[0])
 
 
 def test_masks_differ_between_workers_and_do_not_depend_on_them():
@@ -46,7 +54,7 @@ def test_masks_differ_between_workers_and_do_not_depend_on_them():
     assert len({mask.numpy().tobytes() for mask in masks[0]}) == len(keys)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MASKS)
 def test_global_seeds_are_neither_used_nor_touched(strategy):
     chosen, inside, noise = MaskSettings(strategy=strategy), area_of(8), noise_of(8)
     seen = []
@@ -55,22 +63,20 @@ def test_global_seeds_are_neither_used_nor_touched(strategy):
         np.random.seed(seed)  # noqa: NPY002
         torch.manual_seed(seed)
         before = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()  # noqa: NPY002
-        mask = make_mask(chosen, GRID, inside, noise)
-        seen.append(torch.cat([mask, running_cell_mask(chosen, GRID, mask, noise)]))
+        seen.append(make_mask(chosen, GRID, inside, noise, 0.5))
         assert random.getstate() == before[0]
         assert np.random.get_state()[1].tobytes() == before[1]  # noqa: NPY002
         assert torch.equal(torch.get_rng_state(), before[2])
-    assert torch.equal(*seen)
+    assert all(map(torch.equal, *seen))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MASKS)
 def test_compiles_without_a_break(strategy):
     """As one graph, also when batch sizes change; what the graph computes is the same."""
     chosen = MaskSettings(strategy=strategy)
 
     def both(inside, noise):
-        mask = make_mask(chosen, GRID, inside, noise)
-        return mask, running_cell_mask(chosen, GRID, mask, noise)
+        return make_mask(chosen, GRID, inside, noise, 0.5)
 
     compiled = torch.compile(both, fullgraph=True, backend="eager")
     for samples in (4, 7):
@@ -80,21 +86,19 @@ def test_compiles_without_a_break(strategy):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MASKS)
 def test_gpu_gives_the_same_masks_and_is_not_waited_for(strategy):
     if not torch.cuda.is_available():
         assert not os.environ.get("MOFO_REQUIRE_GPU"), "MOFO_REQUIRE_GPU is set, but no CUDA"
         pytest.skip("no CUDA device")
     chosen, inside, noise = MaskSettings(strategy=strategy), area_of(500), noise_of(500)
     noise[::3] = (noise[::3] * 8).floor() / 8  # equal values
-    mask = make_mask(chosen, GRID, inside, noise)
-    expected = mask, running_cell_mask(chosen, GRID, mask, noise)
+    expected = make_mask(chosen, GRID, inside, noise, 0.5)
     inside, noise = inside.cuda(), noise.cuda()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        mask = make_mask(chosen, GRID, inside, noise)
-        found = mask, running_cell_mask(chosen, GRID, mask, noise)
-        mask_shares(mask, inside)
+        found = make_mask(chosen, GRID, inside, noise, 0.5)
+        mask_shares(found.hidden_BN, inside)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     for cpu, gpu in zip(expected, found, strict=True):

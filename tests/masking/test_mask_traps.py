@@ -1,7 +1,7 @@
 """Defects that motion-guided masks have had, each put back on purpose: the checks reject it.
 
-Every defect is a mutated ``make_mask``, ``token_area`` or drawing of noise. The same checks pass
-with ours, so none of them is vacuous.
+Every defect is a mutated ``hidden_tokens``, ``token_area`` or drawing of noise. The same checks
+pass with ours, so none of them is vacuous.
 """
 
 import numpy as np
@@ -14,13 +14,14 @@ from helpers.mask_checks import (
     check_counts,
     check_differ,
     check_uniform,
+    hidden_tokens,
     noise_of,
     one_noise,
     random_areas,
     rectangle,
 )
 from mofo.clips.token_area import token_area
-from mofo.masking import MaskSettings, make_mask, mask_shares
+from mofo.masking import MaskSettings, mask_shares
 from mofo.types import TokenGrid
 
 MOTION = MaskSettings(strategy="motion")
@@ -54,7 +55,7 @@ def check_area(area):
 
 
 def corner_with(area):
-    check_corner(make_mask, area)
+    check_corner(hidden_tokens, area)
 
 
 def corner_in(make):
@@ -67,7 +68,7 @@ def corner_in(make):
 def swapped_mask(settings, grid, inside_Bthw, noise_BN):
     """The area's rows are taken for columns: x and y swapped on the way from token to mask."""
     swapped_Bthw = inside_Bthw.transpose(2, 3).reshape(inside_Bthw.shape)
-    return make_mask(settings, grid, swapped_Bthw, noise_BN)
+    return hidden_tokens(settings, grid, swapped_Bthw, noise_BN)
 
 
 def swapped_area(box_BT4, valid_BT, grid, per="clip"):
@@ -98,7 +99,7 @@ def rest_from_the_first_176(settings, grid, inside_Bthw, noise_BN):
     pushed_BN = noise_BN.clone()
     # Positions that are never drawn: as if their noise were larger than any other.
     pushed_BN[:, : grid.positions] += late_P & ~inside_Bthw.any(1).flatten(1)
-    return make_mask(settings, grid, inside_Bthw, pushed_BN)
+    return hidden_tokens(settings, grid, inside_Bthw, pushed_BN)
 
 
 def share_of_the_area_is_a_chance(settings, grid, inside_Bthw, noise_BN):
@@ -113,7 +114,7 @@ def share_of_the_area_is_a_chance(settings, grid, inside_Bthw, noise_BN):
 
 def filled_up_to_k_by_luck(settings, grid, inside_Bthw, noise_BN):
     """Each position outside is hidden with the probability that gives K on average."""
-    mask_BN = make_mask(settings, grid, inside_Bthw, noise_BN)
+    mask_BN = hidden_tokens(settings, grid, inside_Bthw, noise_BN)
     inside_BP = inside_Bthw.any(1).flatten(1)
     mask_BP = mask_BN[:, : grid.positions]
     outside = (~inside_BP).sum(1, keepdim=True).clamp(min=1)
@@ -124,7 +125,7 @@ def filled_up_to_k_by_luck(settings, grid, inside_Bthw, noise_BN):
 def another_mask_each_slot(settings, grid, inside_Bthw, noise_BN):
     """Not tubes: each time slot draws for itself, so a hidden patch is seen a moment later."""
     per_slot = [
-        make_mask(settings, grid, inside_Bthw, noise_BN.roll(-t * grid.positions, 1))
+        hidden_tokens(settings, grid, inside_Bthw, noise_BN.roll(-t * grid.positions, 1))
         for t in range(grid.t)
     ]
     slot_Bt = torch.stack(per_slot, 1).reshape(-1, grid.t, grid.t, grid.positions)
@@ -154,7 +155,7 @@ WORKER = np.random.default_rng(0)
 
 
 def masked_by(noise):
-    return lambda *key: make_mask(MOTION, GRID, MIDDLE, noise(*key)[None])[0]
+    return lambda *key: hidden_tokens(MOTION, GRID, MIDDLE, noise(*key)[None])[0]
 
 
 # ---- each is rejected ----------------------------------------------------------------------
@@ -163,11 +164,11 @@ def masked_by(noise):
 @pytest.mark.parametrize(
     ("check", "ours"),
     [
-        (sized, make_mask),
-        (uniform, make_mask),
+        (sized, hidden_tokens),
+        (uniform, hidden_tokens),
         (check_area, token_area),
         (corner_with, token_area),
-        (corner_in, make_mask),
+        (corner_in, hidden_tokens),
         (check_differ, masked_by(one_noise)),
     ],
 )
@@ -210,9 +211,9 @@ def test_the_defects_together_miss_the_share_by_far():
         swapped_BT4 = box_4[[1, 0, 3, 2]].expand(samples, 16, 4)
         area = and_for_or(swapped_BT4, torch.ones(samples, 16) > 0, GRID)
         noise = noise_of(samples)
-        ours = mask_shares(make_mask(MOTION, GRID, inside, noise), inside)
+        ours = mask_shares(hidden_tokens(MOTION, GRID, inside, noise), inside)
         theirs = mask_shares(rest_from_the_first_176(MOTION, GRID, area, noise), inside)
         assert float(ours.hidden_inside) == 0.75
-        assert float(ours.rho) == pytest.approx(0.3)
-        found.append((float(theirs.hidden_inside), float(theirs.rho)))
+        assert float(ours.visible_inside) == pytest.approx(0.3)
+        found.append((float(theirs.hidden_inside), float(theirs.visible_inside)))
     assert found == [pytest.approx((0.825, 0.21), abs=0.02), (1, 0)]

@@ -9,19 +9,15 @@ from helpers.mask_checks import (
     asked_inside,
     check_corner,
     check_counts,
+    hidden_tokens,
     noise_of,
     positions_of,
     random_areas,
     rectangle,
 )
 from mofo.clips.token_area import token_area
-from mofo.masking import (
-    STRATEGIES,
-    MaskSettings,
-    hidden_count,
-    make_mask,
-)
-from mofo.masking.select import smallest
+from mofo.masking import MASKS, MaskSettings
+from mofo.masking.mask import smallest
 from mofo.types import SettingsError, TokenGrid
 
 GRIDS = (
@@ -36,7 +32,7 @@ WITH_AREA = ("motion", "visible_share", "hide_motion")
 
 def by_hand(chosen, grid, inside_1thw, noise_N):
     """One mask, the slow way: lists of positions, sorted by their noise."""
-    hidden = hidden_count(chosen, grid) // grid.t
+    hidden = chosen.build(grid).num_hidden // grid.t
     if chosen.strategy == "random":
         order = sorted(range(grid.tokens), key=lambda n: noise_N[n])
         return {divmod(n, grid.positions) for n in order[: hidden * grid.t]}
@@ -72,38 +68,44 @@ def block_by_hand(chosen, grid, order, hidden):
     return found[:hidden]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MASKS)
 @pytest.mark.parametrize("block", [2, 3])
 def test_is_the_definition(strategy, block):
-    chosen = MaskSettings(strategy=strategy, ratio=0.7, inside=0.6, rho=0.3, block=block)
+    chosen = MaskSettings(
+        strategy=strategy, ratio=0.7, inside_ratio=0.6, visible_inside_ratio=0.3, block=block
+    )
     for grid in GRIDS[1:]:
         inside = random_areas(np.random.default_rng(1), 12, grid)
         per_slot = torch.from_numpy(np.random.default_rng(2).random(inside.shape) < 0.3)
         inside = torch.cat([inside, per_slot])
         noise = noise_of(len(inside), grid)
-        mask_BN = make_mask(chosen, grid, inside, noise)
+        mask_BN = hidden_tokens(chosen, grid, inside, noise)
         for b in range(len(inside)):
             found = {divmod(int(n), grid.positions) for n in mask_BN[b].nonzero()}
             assert found == by_hand(chosen, grid, inside[b], noise[b])
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MASKS)
 @pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: f"{grid.t}x{grid.h}x{grid.w}")
 def test_counts_are_exact_over_thousands_of_areas(strategy, grid):
     rng = np.random.default_rng(7)
     samples = 3000
     inside = random_areas(rng, samples, grid)
     noise = torch.from_numpy(rng.random((samples, grid.tokens), dtype=np.float32))
-    for shares in ({}, {"inside": 0.4, "rho": 1.0}, {"inside": 1.0, "rho": 0.0, "ratio": 0.5}):
+    for shares in (
+        {},
+        {"inside_ratio": 0.4, "visible_inside_ratio": 1.0},
+        {"inside_ratio": 1.0, "visible_inside_ratio": 0.0, "ratio": 0.5},
+    ):
         block = {"block": min(4, grid.h, grid.w)}
         check_counts(
-            make_mask, MaskSettings(strategy=strategy, **block, **shares), grid, inside, noise
+            hidden_tokens, MaskSettings(strategy=strategy, **block, **shares), grid, inside, noise
         )
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(STRATEGIES),
+    st.sampled_from(sorted(MASKS)),
     st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9)),
     st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.integers(1, 9),
     st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2, 5]),
@@ -113,9 +115,14 @@ def test_counts_are_exact_for_any_settings(strategy, sizes, ratio, inside, rho, 
     t, h, w = sizes
     grid = TokenGrid(t, h, w, tubelet=1, patch=1)
     try:
-        chosen = MaskSettings(strategy=strategy, ratio=round(ratio, 6), inside=round(inside, 6),
-                              rho=round(rho, 6), block=block)  # fmt: skip
-        hidden_count(chosen, grid)
+        chosen = MaskSettings(
+            strategy=strategy,
+            ratio=round(ratio, 6),
+            inside_ratio=round(inside, 6),
+            visible_inside_ratio=round(rho, 6),
+            block=block,
+        )
+        chosen.build(grid)
     except SettingsError:
         return  # nothing hidden, nothing visible, block too large: see below
     rng = np.random.default_rng(seed)
@@ -124,18 +131,18 @@ def test_counts_are_exact_for_any_settings(strategy, sizes, ratio, inside, rho, 
     noise = torch.from_numpy(rng.random((12, grid.tokens), dtype=np.float32))
     if ties:
         noise = (noise * ties).floor() / ties
-    check_counts(make_mask, chosen, grid, inside_Bthw, noise)
+    check_counts(hidden_tokens, chosen, grid, inside_Bthw, noise)
 
 
 def test_numbers_of_the_paper():
     """90 % of 196: 176 of each time slot; 75 % inside, as long as the outside has room."""
     paper = MaskSettings()
-    assert paper == MaskSettings(strategy="motion", ratio=0.9, inside=0.75)
-    assert hidden_count(paper, GRID) == 1408
+    assert paper == MaskSettings(strategy="motion", ratio=0.9, inside_ratio=0.75)
+    assert paper.build(GRID).num_hidden == 1408
     sizes = {0: 0, 1: 1, 2: 2, 6: 5, 10: 8, 64: 48, 80: 60, 82: 62, 83: 63, 100: 80, 196: 176}
     for n, m in sizes.items():
         inside = torch.arange(196).reshape(1, 1, 14, 14).expand(1, 8, 14, 14) < n
-        mask_P = positions_of(make_mask(paper, GRID, inside, noise_of(1)), GRID)[0]
+        mask_P = positions_of(hidden_tokens(paper, GRID, inside, noise_of(1)), GRID)[0]
         assert int(mask_P[:n].sum()) == m
         assert int(mask_P[n:].sum()) == 176 - m
         # 83 is the first at which that is not three quarters.
@@ -148,18 +155,21 @@ def test_numbers_of_the_paper():
 )  # fmt: skip
 def test_visible_share_gives_rho(n, rho, inside):
     """Of 20 visible positions; 5 has no more than 5; outside of 190 there are only 6."""
-    chosen = MaskSettings(strategy="visible_share", rho=rho)
+    chosen = MaskSettings(strategy="visible_share", visible_inside_ratio=rho)
     area = torch.arange(196).reshape(1, 1, 14, 14).expand(1, 8, 14, 14) < n
-    mask_P = positions_of(make_mask(chosen, GRID, area, noise_of(1)), GRID)[0]
+    mask_P = positions_of(hidden_tokens(chosen, GRID, area, noise_of(1)), GRID)[0]
     assert int((~mask_P[:n]).sum()) == inside
 
 
 def test_hide_motion_is_visible_share_zero():
     inside = random_areas(np.random.default_rng(0), 500, GRID)
     noise = noise_of(500)
-    hide = make_mask(MaskSettings(strategy="hide_motion"), GRID, inside, noise)
+    hide = hidden_tokens(MaskSettings(strategy="hide_motion"), GRID, inside, noise)
     assert torch.equal(
-        hide, make_mask(MaskSettings(strategy="visible_share", rho=0), GRID, inside, noise)
+        hide,
+        hidden_tokens(
+            MaskSettings(strategy="visible_share", visible_inside_ratio=0), GRID, inside, noise
+        ),
     )
 
 
@@ -167,8 +177,8 @@ def test_hide_motion_is_visible_share_zero():
 def test_no_motion_gives_the_very_mask_of_tube(strategy):
     noise = noise_of(200)
     none = torch.zeros(200, 8, 14, 14, dtype=torch.bool)
-    tube = make_mask(MaskSettings(strategy="tube"), GRID, none, noise)
-    assert torch.equal(make_mask(MaskSettings(strategy=strategy), GRID, none, noise), tube)
+    tube = hidden_tokens(MaskSettings(strategy="tube"), GRID, none, noise)
+    assert torch.equal(hidden_tokens(MaskSettings(strategy=strategy), GRID, none, noise), tube)
 
 
 @pytest.mark.parametrize("strategy", ["tube", "random", "block"])
@@ -176,12 +186,12 @@ def test_others_do_not_look_at_the_area(strategy):
     noise = noise_of(50)
     some, all_of_it = rectangle(GRID, slice(2, 9), slice(3, 5), 50), torch.ones(50, 8, 14, 14) > 0
     chosen = MaskSettings(strategy=strategy)
-    mask = make_mask(chosen, GRID, some, noise)
-    assert torch.equal(mask, make_mask(chosen, GRID, all_of_it, noise))
+    mask = hidden_tokens(chosen, GRID, some, noise)
+    assert torch.equal(mask, hidden_tokens(chosen, GRID, all_of_it, noise))
 
 
 def test_a_lop_sided_box_is_where_it_is():
-    check_corner(make_mask, token_area)
+    check_corner(hidden_tokens, token_area)
 
 
 @pytest.mark.parametrize("strategy", ["motion", "visible_share"])
@@ -191,15 +201,15 @@ def test_tubes_join_an_area_that_differs_between_slots(strategy):
         moving[0, t, 5, t : t + 3] = True
     joined = rectangle(GRID, slice(5, 6), slice(0, 10))
     chosen, noise = MaskSettings(strategy=strategy), noise_of(1)
-    mask = make_mask(chosen, GRID, moving, noise)
-    assert torch.equal(mask, make_mask(chosen, GRID, joined, noise))
+    mask = hidden_tokens(chosen, GRID, moving, noise)
+    assert torch.equal(mask, hidden_tokens(chosen, GRID, joined, noise))
 
 
 def test_hide_motion_goes_along_with_the_motion():
     moving = torch.zeros(40, 8, 14, 14, dtype=torch.bool)
     for t in range(8):
         moving[:, t, 4:8, t : t + 5] = True
-    mask = make_mask(MaskSettings(strategy="hide_motion"), GRID, moving, noise_of(40))
+    mask = hidden_tokens(MaskSettings(strategy="hide_motion"), GRID, moving, noise_of(40))
     mask_Bthw = mask.reshape(40, 8, 14, 14)
     assert (mask_Bthw & moving).sum() == moving.sum()
     assert (mask_Bthw.flatten(2).sum(2) == 176).all()
@@ -208,39 +218,39 @@ def test_hide_motion_goes_along_with_the_motion():
     assert 0.05 < float((~mask_Bthw & been).sum() / been.sum()) < 0.2
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MASKS)
 def test_only_the_order_of_the_noise_matters(strategy):
     chosen, inside, noise = MaskSettings(strategy=strategy), area_of(60), noise_of(60)
-    mask = make_mask(chosen, GRID, inside, noise)
-    assert torch.equal(make_mask(chosen, GRID, inside, noise.double() ** 3 / 2), mask)
+    mask = hidden_tokens(chosen, GRID, inside, noise)
+    assert torch.equal(hidden_tokens(chosen, GRID, inside, noise.double() ** 3 / 2), mask)
 
 
 def area_of(samples):
     return random_areas(np.random.default_rng(4), samples, GRID)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MASKS)
 def test_a_sample_is_the_same_in_every_batch(strategy):
     chosen, inside, noise = MaskSettings(strategy=strategy), area_of(30), noise_of(30)
-    mask = make_mask(chosen, GRID, inside, noise)
+    mask = hidden_tokens(chosen, GRID, inside, noise)
     for b in (0, 7, 29):
-        alone = make_mask(chosen, GRID, inside[b : b + 1], noise[b : b + 1])
+        alone = hidden_tokens(chosen, GRID, inside[b : b + 1], noise[b : b + 1])
         assert torch.equal(alone[0], mask[b])
     back = torch.arange(29, -1, -1)
-    assert torch.equal(make_mask(chosen, GRID, inside[back], noise[back]), mask[back])
+    assert torch.equal(hidden_tokens(chosen, GRID, inside[back], noise[back]), mask[back])
 
 
 def test_an_empty_batch_is_fine():
-    for strategy in STRATEGIES:
-        mask = make_mask(MaskSettings(strategy=strategy), GRID, area_of(3)[:0], noise_of(2)[:0])
+    for strategy in MASKS:
+        mask = hidden_tokens(MaskSettings(strategy=strategy), GRID, area_of(3)[:0], noise_of(2)[:0])
         assert mask.shape == (0, 1568)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", MASKS)
 def test_inputs_are_left_alone(strategy):
     inside, noise = area_of(5), noise_of(5)
     before = inside.clone(), noise.clone()
-    mask = make_mask(MaskSettings(strategy=strategy), GRID, inside, noise)
+    mask = hidden_tokens(MaskSettings(strategy=strategy), GRID, inside, noise)
     mask[:] = False  # its own memory, too
     assert torch.equal(inside, before[0])
     assert torch.equal(noise, before[1])

@@ -9,13 +9,14 @@ from helpers.mask_checks import (
     GRID,
     LEAST_P,
     check_uniform,
+    hidden_tokens,
     joint_p,
     noise_of,
     positions_of,
     rectangle,
     uniform_p,
 )
-from mofo.masking import MaskSettings, make_mask
+from mofo.masking import MaskSettings
 
 AREAS = {
     "middle": rectangle(GRID, slice(4, 11), slice(3, 10)),
@@ -33,24 +34,24 @@ ALL = torch.ones(196, dtype=torch.bool)
     "chosen",
     [
         MaskSettings(strategy="motion"),
-        MaskSettings(strategy="motion", ratio=0.75, inside=0.3),
-        MaskSettings(strategy="visible_share", rho=0.5),
+        MaskSettings(strategy="motion", ratio=0.75, inside_ratio=0.3),
+        MaskSettings(strategy="visible_share", visible_inside_ratio=0.5),
         MaskSettings(strategy="hide_motion"),
     ],
     ids=lambda chosen: f"{chosen.strategy} {chosen.ratio}",
 )
 def test_hidden_positions_are_uniform_within_each_region(chosen, name):
-    check_uniform(make_mask, chosen, AREAS[name], seed=len(name))
+    check_uniform(hidden_tokens, chosen, AREAS[name], seed=len(name))
 
 
 @pytest.mark.parametrize("ratio", [0.9, 0.75, 0.1])
 def test_tubes_are_uniform_over_the_frame(ratio):
-    check_uniform(make_mask, MaskSettings(strategy="tube", ratio=ratio), AREAS["nothing"])
+    check_uniform(hidden_tokens, MaskSettings(strategy="tube", ratio=ratio), AREAS["nothing"])
 
 
 def test_random_is_uniform_over_all_tokens():
     inside = AREAS["nothing"].expand(4000, -1, -1, -1)
-    mask_BN = make_mask(MaskSettings(strategy="random"), GRID, inside, noise_of(4000))
+    mask_BN = hidden_tokens(MaskSettings(strategy="random"), GRID, inside, noise_of(4000))
     all_N = torch.ones(1568, dtype=torch.bool)
     first_N = torch.arange(1568) < 784
     assert uniform_p(mask_BN, all_N) > LEAST_P
@@ -66,7 +67,7 @@ def test_blocks_prefer_no_place(side):
     samples = 6000
     inside = AREAS["nothing"].expand(samples, -1, -1, -1)
     chosen = MaskSettings(strategy="block", block=side)
-    mask_MP = positions_of(make_mask(chosen, GRID, inside, noise_of(samples)), GRID)
+    mask_MP = positions_of(hidden_tokens(chosen, GRID, inside, noise_of(samples)), GRID)
     share = 176 / 196
     score_P = (mask_MP.double().mean(0) - share) / np.sqrt(share * (1 - share) / samples)
     assert 2 * stats.norm.sf(float(score_P.abs().max())) * 196 > LEAST_P
@@ -78,7 +79,7 @@ def test_blocks_are_blocks():
     inside = AREAS["nothing"].expand(samples, -1, -1, -1)
     for side in (1, 2, 4):
         chosen = MaskSettings(strategy="block", ratio=0.5, block=side)
-        mask_MP = positions_of(make_mask(chosen, GRID, inside, noise_of(samples)), GRID)
+        mask_MP = positions_of(hidden_tokens(chosen, GRID, inside, noise_of(samples)), GRID)
         mask_Mhw = mask_MP.reshape(-1, 14, 14)
         edges.append(float((mask_Mhw[:, 1:] != mask_Mhw[:, :-1]).float().mean()))
     assert edges[0] == pytest.approx(0.5, abs=0.01)
@@ -108,7 +109,7 @@ def of_half(mask_MP):
 @pytest.mark.parametrize("statistic", [lambda mask: uniform_p(mask, ALL), of_half])
 def test_p_values_of_uniform_masks_are_uniform(statistic):
     """So the law that the statistic is compared with is the right one."""
-    values = p_values(make_mask, statistic)
+    values = p_values(hidden_tokens, statistic)
     assert stats.kstest(values, "uniform").pvalue > 1e-3
 
 
@@ -118,7 +119,7 @@ def leaning(factor):
     def make(settings, grid, inside_Bthw, noise_BN):
         noise_BN = noise_BN.clone()
         noise_BN[:, : grid.positions // 2] *= factor
-        return make_mask(settings, grid, inside_Bthw, noise_BN)
+        return hidden_tokens(settings, grid, inside_Bthw, noise_BN)
 
     return make
 

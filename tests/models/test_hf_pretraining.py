@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from helpers.older_names import older
+from mofo.masking import Mask
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.types import SettingsError, TokenGrid
@@ -35,7 +36,7 @@ def theirs(settings: ModelSettings):
 
 
 def inputs(grid: TokenGrid, batch: int):
-    """Bytes, the same as their normalised pixels, a tube mask, hidden tokens."""
+    """Bytes, the same as their normalised pixels, a tube mask."""
     generator = torch.Generator().manual_seed(1)
     size = (batch, grid.frames, grid.height, grid.width, 3)
     frames = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
@@ -43,7 +44,7 @@ def inputs(grid: TokenGrid, batch: int):
     hidden = int(0.9 * grid.positions)
     mask_BN = (rank_BP < hidden)[:, None].expand(-1, grid.t, -1).flatten(1)
     pixels_BTCHW = ((frames / 255 - MEAN) / STD).permute(0, 1, 4, 2, 3).contiguous()
-    return frames, pixels_BTCHW, mask_BN, hidden * grid.t
+    return frames, pixels_BTCHW, Mask.of(mask_BN)
 
 
 def ours_from(other, settings: ModelSettings) -> MaskedAutoencoder:
@@ -56,9 +57,9 @@ def check(settings: ModelSettings, *, batch: int = 2) -> None:
     other = theirs(settings)
     settings = settings_from_hf(other.config.to_dict())
     model = ours_from(other, settings)
-    frames, pixels, mask_BN, hidden = inputs(settings.grid, batch)
-    wanted = other(pixels, mask_BN)
-    found = model(frames, mask_BN, hidden=hidden)
+    frames, pixels, mask = inputs(settings.grid, batch)
+    wanted = other(pixels, mask.hidden_BN)
+    found = model(frames, mask)
     assert found.prediction_BMp.std() > 0.1
     assert (found.prediction_BMp - wanted.logits).abs().max() <= 1e-5
     assert abs(found.loss.item() - wanted.loss.item()) <= 1e-5

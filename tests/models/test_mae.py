@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.inputs import GRID, HIDDEN, clip, gradients, mask, model, settings
+from helpers.inputs import GRID, HIDDEN, clip, gradients, mask, model, settings, tokens
+from mofo.masking import Mask
 from mofo.models.mae import MaskedAutoencoder, area_weight, with_statistics
 from mofo.models.patches import patch_statistics, put_patches, take_patches
-from mofo.types import SettingsError
+from mofo.types import SettingsError, TokenGrid
 
 
-def step(built, frames=None, mask_BN=None, hidden=HIDDEN, **options):
-    frames = clip() if frames is None else frames
-    return built(frames, mask() if mask_BN is None else mask_BN, hidden=hidden, **options)
+def step(built, frames=None, chosen=None, **options):
+    return built(clip() if frames is None else frames, chosen or mask(), **options)
 
 
 def test_shapes_and_what_belongs_together():
@@ -21,15 +21,13 @@ def test_shapes_and_what_belongs_together():
     assert found.error_BM.shape == (2, HIDDEN)
     assert found.prediction_BMp.shape == (2, HIDDEN, 1536)
     assert not found.prediction_BMp.requires_grad
-    for row, hidden in zip(found.index_BM, mask(), strict=True):
-        assert row.tolist() == hidden.nonzero().flatten().tolist()
     assert found.loss.item() == pytest.approx(found.error_BM.mean().item(), rel=1e-6)
 
 
 def test_loss_is_the_mean_squared_error_to_the_target():
     built = model()
     found = step(built)
-    target = built.target(clip(), found.index_BM)
+    target = built.target(clip(), mask().target_BM)
     wanted = ((found.prediction_BMp - target) ** 2).mean()
     assert found.loss.item() == pytest.approx(wanted.item(), rel=1e-6)
 
@@ -76,7 +74,7 @@ def test_flat_tokens_have_a_target_of_zero(value):
 def test_batch_order_does_not_matter():
     built = model()
     found = step(built, clip(3), mask(3))
-    turned = step(built, clip(3).flip(0), mask(3).flip(0))
+    turned = step(built, clip(3).flip(0), Mask(*(part.flip(0) for part in mask(3))))
     torch.testing.assert_close(
         turned.prediction_BMp.flip(0), found.prediction_BMp, rtol=0, atol=1e-5
     )
@@ -84,21 +82,21 @@ def test_batch_order_does_not_matter():
 
 
 def test_hidden_pixels_do_not_reach_the_prediction():
-    built, hidden = model(), mask()
+    built, chosen = model(), mask()
     noise = torch.where(
-        hidden[:, :, None], take_patches(clip(seed=9), GRID), take_patches(clip(), GRID)
+        chosen.hidden_BN[:, :, None], take_patches(clip(seed=9), GRID), take_patches(clip(), GRID)
     )
     every = torch.arange(24).expand(2, -1)
     other = put_patches(clip(), GRID, every, noise)
     assert not torch.equal(other, clip())
     assert torch.equal(step(built, other).prediction_BMp, step(built).prediction_BMp)
-    found, wanted = (built.predict(f, hidden, hidden=HIDDEN) for f in (other, clip()))
+    found, wanted = (built.predict(f, chosen) for f in (other, clip()))
     assert torch.equal(found.pixels_BMp, wanted.pixels_BMp)
 
 
 def test_stages_by_hand_give_the_step():
     built = model()
-    visible, index = built.split(mask(), HIDDEN)
+    visible, index, _ = mask()
     latent = built.encode(clip(), visible)
     assert latent.shape == (2, 24 - HIDDEN, 64)
     prediction = built.decode(latent, visible, index)
@@ -106,27 +104,22 @@ def test_stages_by_hand_give_the_step():
     assert torch.equal(loss, step(built).loss)
 
 
-def part() -> torch.Tensor:
-    """Every other hidden token."""
-    hidden = mask()
-    return hidden & (hidden.cumsum(1) % 2 == 0)
+def part() -> Mask:
+    """The same mask; every other hidden token is predicted."""
+    hidden_BN = mask().hidden_BN
+    return Mask.of(hidden_BN, hidden_BN & (hidden_BN.cumsum(1) % 2 == 0))
 
 
 def test_decoding_a_part():
     """Not the same numbers as a full decoding has there: mask tokens attend to each other."""
     built = model()
-    whole, half = step(built), step(built, decode_BN=part(), decoded=HIDDEN // 2)
+    whole, half = step(built), step(built, chosen=part())
     assert half.prediction_BMp.shape == (2, HIDDEN // 2, 1536)
-    for row, chosen in zip(half.index_BM, part(), strict=True):
-        assert row.tolist() == chosen.nonzero().flatten().tolist()
     same_tokens = whole.prediction_BMp[:, 1::2]
     assert not torch.allclose(half.prediction_BMp, same_tokens, rtol=0, atol=1e-3)
-    visible, _ = built.split(mask(), HIDDEN)
+    visible, index, _ = part()
     latent = built.encode(clip(), visible)
-    assert torch.equal(built.decode(latent, visible, half.index_BM).detach(), half.prediction_BMp)
-    # The whole, given as a part, is the whole.
-    full = step(built, decode_BN=mask(), decoded=HIDDEN)
-    assert torch.equal(full.loss, whole.loss)
+    assert torch.equal(built.decode(latent, visible, index).detach(), half.prediction_BMp)
 
 
 def test_weight_outside_the_area():
@@ -135,7 +128,7 @@ def test_weight_outside_the_area():
     plain = step(built)
     same = step(built, weight_BN=area_weight(inside, 1.0))
     assert same.loss.item() == pytest.approx(plain.loss.item(), rel=1e-6)
-    at = inside.gather(1, plain.index_BM)
+    at = inside.gather(1, mask().target_BM)
     none = step(built, weight_BN=area_weight(inside, 0.0))
     assert none.loss.item() == pytest.approx(plain.error_BM[at].mean().item(), rel=1e-6)
     weight = torch.where(at, 1.0, 0.25)
@@ -179,13 +172,13 @@ def test_checkpointing_gives_the_same():
 @pytest.mark.parametrize("options", [{}, {"activation_checkpointing": True}, {"drop_path": 0.1}])
 def test_compiles_without_a_break(options):
     built = model(**options).eval()
-    plain = step(built, decode_BN=part(), decoded=9, weight_BN=area_weight(mask(seed=4), 0.5))
+    plain = step(built, chosen=part(), weight_BN=area_weight(tokens(seed=4), 0.5))
     plain.loss.backward()
     wanted = gradients(built)
     built.zero_grad()
     torch._dynamo.reset()
     compiled = torch.compile(built, fullgraph=True, backend="aot_eager")
-    found = step(compiled, decode_BN=part(), decoded=9, weight_BN=area_weight(mask(seed=4), 0.5))
+    found = step(compiled, chosen=part(), weight_BN=area_weight(tokens(seed=4), 0.5))
     found.loss.backward()
     assert found.loss.item() == pytest.approx(plain.loss.item(), rel=1e-5)
     for name, grad in gradients(built).items():
@@ -209,59 +202,48 @@ def test_on_a_gpu_without_a_sync():
     built = model()
     wanted = step(built)
     built.cuda()
-    frames, hidden = clip().cuda(), mask().cuda()
+    frames, chosen = clip().cuda(), Mask(*(part.cuda() for part in mask()))
     torch.cuda.set_sync_debug_mode("error")
     try:
-        found = built(frames, hidden, hidden=HIDDEN)
+        found = built(frames, chosen)
         found.loss.backward()
         with torch.autocast("cuda", torch.bfloat16):
-            low = built(frames, hidden, hidden=HIDDEN)
+            low = built(frames, chosen)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert found.loss.item() == pytest.approx(wanted.loss.item(), rel=1e-4)
     assert low.loss.item() == pytest.approx(wanted.loss.item(), rel=0.02)
     compiled = torch.compile(built, fullgraph=True)
     with torch.autocast("cuda", torch.bfloat16):
-        fast = compiled(frames, hidden, hidden=HIDDEN)
+        fast = compiled(frames, chosen)
     fast.loss.backward()
     assert fast.loss.item() == pytest.approx(wanted.loss.item(), rel=0.02)
 
 
 def test_predict_uses_neighbours_statistics_and_the_true_ones_only_when_given():
     built = model()
-    found = built.predict(clip(), mask(), hidden=HIDDEN)
+    found = built.predict(clip(), mask())
     assert found.pixels_BMp.min() >= 0
     assert found.pixels_BMp.max() <= 1
     # Noise has the same statistics everywhere: the guess must be near the truth.
-    true = patch_statistics(take_patches(clip(), GRID, found.index_BM))
+    true = patch_statistics(take_patches(clip(), GRID, mask().target_BM))
     assert (found.statistics.mean_BMC - true.mean_BMC).abs().max() < 0.1
     wanted = with_statistics(found.prediction_BMp, found.statistics).clamp(0, 1)
     assert torch.equal(found.pixels_BMp, wanted)
-    target = built.target(clip(), found.index_BM)
+    target = built.target(clip(), mask().target_BM)
     pixels = with_statistics(target, true)
-    truth = take_patches(clip(), GRID, found.index_BM) / 255
+    truth = take_patches(clip(), GRID, mask().target_BM) / 255
     torch.testing.assert_close(pixels, truth, rtol=0, atol=1e-5)
-    plain = model(normalise_target=False).predict(clip(), mask(), hidden=HIDDEN)
+    plain = model(normalise_target=False).predict(clip(), mask())
     assert torch.equal(plain.pixels_BMp, plain.prediction_BMp.clamp(0, 1))
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"hidden": HIDDEN + 1}, "not 19 in each"),
-        ({"hidden": 24}, "1 to 23 can be"),
-        ({"hidden": 0}, "1 to 23 can be"),
-        ({"mask_BN": torch.ones(2, 20, dtype=torch.bool)}, "takes bool"),
-        ({"mask_BN": torch.ones(2, 24)}, "takes bool"),
-        ({"decoded": 9}, "given together"),
-        ({"decode_BN": torch.ones(2, 24, dtype=torch.bool), "decoded": 20}, "only 18 are hidden"),
-        ({"decode_BN": torch.ones(2, 24, dtype=torch.bool), "decoded": 9}, "not 9 in each"),
-    ],
-)
-def test_wrong_sizes_give_one_clear_line(options, words):
-    with pytest.raises(SettingsError, match=words) as error:
-        step(model(), **options)
-    assert "\n" not in str(error.value)
+@pytest.mark.parametrize("chosen", [mask(3), mask(grid=TokenGrid(4, 64, 64))])
+def test_a_mask_of_another_size_gives_one_clear_line(chosen):
+    for act in (step, MaskedAutoencoder.predict):
+        with pytest.raises(SettingsError, match=r"mask is for .*model got \(2, 24\)") as error:
+            act(model(), clip(), chosen)
+        assert "\n" not in str(error.value)
 
 
 def test_a_few_steps_learn():

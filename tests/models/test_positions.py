@@ -44,7 +44,7 @@ def test_weights_for_another_grid_bring_its_positions():
     larger.load_state_dict(made.state_dict())  # strict: all sizes fit
     wanted = resized_table(sincos_table(24, 64), (2, 4, 3), (4, 6, 3))
     assert torch.equal(larger.encoder.positions.table_ND, wanted)
-    larger(clip(grid=other), mask(hidden=60, grid=other), hidden=60).loss.backward()
+    larger(clip(grid=other), mask(hidden=60, grid=other)).loss.backward()
 
     again = MaskedAutoencoder(settings(grid=other))
     again.load_state_dict(larger.state_dict())

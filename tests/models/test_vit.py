@@ -17,18 +17,14 @@ def encoder(**options) -> Encoder:
     return built
 
 
-def visible_of(mask_BN):
-    return mask_BN.to(torch.uint8).argsort(dim=1, stable=True)[:, : int((~mask_BN)[0].sum())]
-
-
 def test_all_tokens_and_visible_ones():
     built = encoder()
     assert built(clip()).shape == (2, 24, 64)
-    assert built(clip(), visible_of(mask())).shape == (2, 6, 64)
+    assert built(clip(), mask().visible_BV).shape == (2, 6, 64)
 
 
 def test_visible_embedding_is_that_of_all_tokens():
-    built, visible = encoder(), visible_of(mask())
+    built, visible = encoder(), mask().visible_BV
     everything = built.embed(clip())
     chosen = built.embed(clip(), visible)
     wanted = torch.stack([everything[b, visible[b]] for b in range(2)])
@@ -54,7 +50,7 @@ def test_float_frames_equal_bytes():
 
 
 def test_batch_order_does_not_matter():
-    built, visible = encoder(), visible_of(mask(3))
+    built, visible = encoder(), mask(3).visible_BV
     found = built(clip(3), visible)
     turned = built(clip(3).flip(0), visible.flip(0))
     torch.testing.assert_close(turned, found.flip(0), rtol=0, atol=1e-5)

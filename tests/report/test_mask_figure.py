@@ -3,13 +3,13 @@ import pytest
 
 from helpers.shown import batch, frames_of, read_png, said
 from mofo.commands import show_mask
-from mofo.masking import STRATEGIES, MaskSettings
+from mofo.masking import MASKS, MaskSettings
 from mofo.report import mask_figure
 from mofo.report.mask_figure import show_masks, write_masks
 from mofo.types import SettingsError, TokenGrid
 
 GRID = TokenGrid(4, 64, 64)
-ALL = [MaskSettings(strategy=strategy, ratio=0.75, block=2) for strategy in STRATEGIES]
+ALL = [MaskSettings(strategy=strategy, ratio=0.75, block=2) for strategy in MASKS]
 
 
 @pytest.mark.parametrize("several", [ALL[:1], ALL[:3], ALL], ids=len)
@@ -59,8 +59,8 @@ def test_numbers_are_said_and_so_is_the_spill_rule(tmp_path):
     # 16 places, 4 inside, 12 hidden: 3 inside, 9 of 12 outside.
     assert text() == ("hidden inside 75 %", "hidden outside 75 %", "visible from area 25 %")
     # 12 inside, 4 outside: of 12 hidden, 8 are inside at least.
-    assert text(box=(0, 0, 64, 48), inside=0.5)[0] == "hidden inside 67 % (asked 50 %)"
-    assert text(box=(0, 0, 64, 48), inside=0.5, strategy="tube")[0].count("asked") == 0
+    assert text(box=(0, 0, 64, 48), inside_ratio=0.5)[0] == "hidden inside 67 % (asked 50 %)"
+    assert text(box=(0, 0, 64, 48), inside_ratio=0.5, strategy="tube")[0].count("asked") == 0
     assert text(box=(0, 0, 64, 64))[1] == "nothing outside"
     clips.valid_BT[:] = False
     assert text() == ("no motion in this clip",)
@@ -72,7 +72,7 @@ def test_show_masks_reads_a_video(tmp_path, video, videos):
     assert [mask.settings.strategy for mask in one.masks] == ["motion"]
     assert one.notes == ()
     several = show_masks(video, tmp_path / "x.png", strategies=None, **options)
-    assert [mask.settings.strategy for mask in several.masks] == list(STRATEGIES)
+    assert [mask.settings.strategy for mask in several.masks] == list(MASKS)
     assert np.array_equal(several.masks[2].hidden_thw, one.masks[0].hidden_thw)
     other = show_masks(video, tmp_path / "x.png", seed=1, **options)
     assert not np.array_equal(other.masks[0].hidden_thw, one.masks[0].hidden_thw)
@@ -97,4 +97,4 @@ def test_mistakes_are_found_before_the_video_is_read(tmp_path):
 
 def test_the_help_names_all_strategies():
     """It does not import them: torch would come along."""
-    assert f"Strategies: {', '.join(STRATEGIES)}." in show_mask.__doc__
+    assert f"Strategies: {', '.join(MASKS)}." in show_mask.__doc__

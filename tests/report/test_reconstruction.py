@@ -23,8 +23,7 @@ RAW = settings(loss={"normalise": False})
 def with_other_hidden_pixels(clips, chosen, seed=5):
     """The same clips with noise where the mask hides them."""
     grid = chosen.grid()
-    _, mask_BN = one_pass(chosen).area_and_mask(clips)
-    index_BM = mask_BN.nonzero()[:, 1].reshape(len(clips), -1)
+    index_BM = one_pass(chosen).area_and_mask(clips)[1].target_BM
     shape = (*index_BM.shape, grid.tubelet * grid.patch**2 * 3)
     noise = torch.randint(
         0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)

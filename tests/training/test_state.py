@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mofo.masking import Mask
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.training.optim import adamw, set_rate
@@ -20,10 +21,9 @@ def build(*, compiled=False):
 def step(wrapped, optimiser, number):
     draw = torch.Generator().manual_seed(number)
     frames = torch.randint(256, (2, 4, 32, 32, 3), dtype=torch.uint8, generator=draw)
-    mask = torch.zeros(2, GRID.tokens, dtype=torch.bool)
-    mask[:, : GRID.tokens - 2] = True
+    mask = Mask.of((torch.arange(GRID.tokens) < GRID.tokens - 2).expand(2, -1))
     set_rate(optimiser, 1e-3 * (number + 1))
-    loss = wrapped(frames, mask, hidden=GRID.tokens - 2).loss
+    loss = wrapped(frames, mask).loss
     loss.backward()
     optimiser.step()
     optimiser.zero_grad()

@@ -8,6 +8,7 @@ import torch
 from helpers import official
 from helpers.official import clips
 from mofo import cli
+from mofo.masking import Mask
 from mofo.models.model_settings import ModelSettings
 from mofo.training.checkpoint import CheckpointError
 from mofo.training.saved_models import open_autoencoder, open_classifier
@@ -66,7 +67,7 @@ def pixels_of(frames):
 def some_mask(grid, batch=2):
     hidden = int(0.8 * grid.tokens)
     rank = torch.rand(batch, grid.tokens, generator=torch.Generator().manual_seed(3))
-    return rank.argsort(1).argsort(1) < hidden, hidden
+    return Mask.of(rank.argsort(1).argsort(1) < hidden)
 
 
 def check_pretraining(tmp_path, size: ModelSettings, batch: int = 2):
@@ -76,13 +77,13 @@ def check_pretraining(tmp_path, size: ModelSettings, batch: int = 2):
     assert set(done.keys.summary()) == {"matched", "re-shaped"}
     model, _ = open_autoencoder(done.path)
     grid = size.grid
-    frames, (mask, hidden) = clips(batch, grid.frames, grid.height), some_mask(grid, batch)
+    frames, mask = clips(batch, grid.frames, grid.height), some_mask(grid, batch)
     with torch.no_grad():
-        wanted = other(pixels_of(frames), mask).logits
-        found = model(frames, mask, hidden=hidden).prediction_BMp
-        exact = other.double()(pixels_of(frames.double()), mask).logits
+        wanted = other(pixels_of(frames), mask.hidden_BN).logits
+        found = model(frames, mask).prediction_BMp
+        exact = other.double()(pixels_of(frames.double()), mask.hidden_BN).logits
         other.float()
-        exactly = model.double()(frames, mask, hidden=hidden).prediction_BMp
+        exactly = model.double()(frames, mask).prediction_BMp
     del model
     assert wanted.std() > 0.1
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)  # float32 rounds
@@ -91,7 +92,9 @@ def check_pretraining(tmp_path, size: ModelSettings, batch: int = 2):
     assert report.difference <= 1e-5
     again = opened("VideoMAEForPreTraining", tmp_path / "back")
     with torch.no_grad():
-        torch.testing.assert_close(again(pixels_of(frames), mask).logits, wanted, rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            again(pixels_of(frames), mask.hidden_BN).logits, wanted, rtol=0, atol=1e-6
+        )
     return other, again
 
 

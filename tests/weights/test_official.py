@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from helpers import official
+from mofo.masking import Mask
 from mofo.training.saved_models import (
     encoder_weights,
     open_autoencoder,
@@ -48,7 +49,7 @@ def test_pretraining(tmp_path):
     assert (done.path / "model.safetensors").is_file()
     frames, mask = official.clips(2, *CLIP), tube_mask(2, 8, 6)
     with torch.no_grad():
-        found = model(frames, mask, hidden=6).prediction_BMp
+        found = model(frames, Mask.of(mask)).prediction_BMp
         wanted = official.pretrained(frames, mask, state, 2, 1)
     assert wanted.std() > 0.1
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)

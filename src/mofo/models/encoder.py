@@ -20,12 +20,7 @@ from mofo.models.model_settings import ModelSettings
 from mofo.registry import Registry
 from mofo.types import TokenGrid
 
-
-def _own() -> None:
-    import mofo.models.vit  # noqa: F401
-
-
-ENCODERS: Registry[type[Encoder]] = Registry("encoder", _own)
+ENCODERS: Registry[type[Encoder]] = Registry("encoder")
 
 
 class Encoder(nn.Module):

@@ -151,8 +151,8 @@ def _about(model: MaskedAutoencoder, one_pass: PretrainPass) -> str:
     grid = settings.grid
     return (
         f"{grid.frames} frames of {grid.width}x{grid.height}, patches {grid.tubelet}x{grid.patch}x"
-        f"{grid.patch}, {one_pass.hidden} of {grid.tokens} hidden "
-        f"({100 * one_pass.hidden / grid.tokens:.0f} %) · encoder {settings.width} wide, "
+        f"{grid.patch}, {one_pass.num_hidden} of {grid.tokens} hidden "
+        f"({100 * one_pass.num_hidden / grid.tokens:.0f} %) · encoder {settings.width} wide, "
         f"{settings.depth} blocks; decoder {settings.decoder_width} wide, "
         f"{settings.decoder_depth} blocks"
     )

@@ -37,6 +37,7 @@ class PretrainPass:
         strategy = self._mask.build(self._grid)
         decoded_count(strategy.num_hidden, self._loss.decode)
         self._per = strategy.area_span
+        self.num_hidden = strategy.num_hidden
 
     def area_and_mask(self, batch: ClipBatch, decode: float = 1.0) -> tuple[Tensor, Mask]:
         """Tokens inside the motion area (B, t, h, w), and the mask."""
