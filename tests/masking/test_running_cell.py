@@ -34,7 +34,8 @@ def test_an_exact_number_of_hidden_tokens(strategy, share):
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(sorted(MASKS)), st.tuples(st.integers(1, 6), st.integers(1, 7), st.integers(1, 7)),
+    st.sampled_from(sorted(MASKS)),
+    st.tuples(st.integers(1, 6), st.integers(1, 7), st.integers(1, 7)),
     st.floats(0.02, 1), st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 3]),
 )  # fmt: skip
 def test_an_exact_number_on_any_grid(strategy, sizes, share, seed, ties):
