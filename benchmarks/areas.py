@@ -29,7 +29,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mofo.evaluation.area_scores import ClipScores, Interval, bootstrap, score_clip
-from mofo.motion.detect_settings import FLOWS, PRESETS, DetectSettings
+from mofo.motion.presets import FLOWS, PRESETS, DetectSettings
 from mofo.synth.camera_path import CAMERAS
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import hull

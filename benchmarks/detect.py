@@ -39,7 +39,7 @@ from tqdm import tqdm
 from areas import markdown, provenance, write_json
 from mofo.motion import analyse as chain
 from mofo.motion import movers
-from mofo.motion.detect_settings import FLOWS, PRESETS, DetectSettings
+from mofo.motion.presets import FLOWS, PRESETS, DetectSettings
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.video.reader import VideoReader
 from reference_pipeline import CONVOLVE, boxes_from_flows, flow_name, flows

@@ -43,9 +43,9 @@ from areas import markdown, provenance, write_json
 from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.datasets.catalog import Video
-from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
+from mofo.motion.presets import DetectSettings
 from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.synth.real_clips import real_clips
 from mofo.types import MotionArea, TokenGrid

@@ -11,8 +11,8 @@ from PIL import Image
 
 from mofo.clips.token_area import token_area
 from mofo.motion.analyse import analyse
-from mofo.motion.detect_settings import DetectSettings
-from mofo.motion.watch import Watch
+from mofo.motion.presets import DetectSettings
+from mofo.motion.presets import Watch
 from mofo.report.lettering import text_block
 from mofo.report.overlays import draw_area, moments
 from mofo.report.sheet import beside, stacked

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mofo.evaluation.probe import ProbeReport, probe
     from mofo.evaluation.results import Results
     from mofo.motion.detect import DetectReport, detect, detect_many
-    from mofo.motion.detect_settings import DetectSettings
+    from mofo.motion.presets import DetectSettings
     from mofo.motion.store import AreaStore
     from mofo.report.page.build import report
     from mofo.training.checkpoint import open_checkpoint
@@ -70,7 +70,7 @@ __all__ = [
 _HOMES = {
     "AreaStore": "mofo.motion.store",
     "DetectReport": "mofo.motion.detect",
-    "DetectSettings": "mofo.motion.detect_settings",
+    "DetectSettings": "mofo.motion.presets",
     "Embedding": "mofo.evaluation.embed",
     "ExportReport": "mofo.weights.exporting",
     "ImportReport": "mofo.weights.importing",

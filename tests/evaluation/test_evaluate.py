@@ -20,7 +20,7 @@ from mofo.evaluation.evaluate import evaluate
 from mofo.evaluation.results import read_results
 from mofo.motion.analyse import analyse
 from mofo.motion.detect import detect_many
-from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.presets import DetectSettings
 from mofo.training.checkpoint import CheckpointError, CheckpointFolder
 from mofo.training.saved_models import open_classifier
 from mofo.training.unreadable import TooManyUnreadableError

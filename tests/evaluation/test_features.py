@@ -24,7 +24,7 @@ from mofo.evaluation.feature_settings import BOXES, FeatureSettings, Work
 from mofo.evaluation.features import extract
 from mofo.evaluation.frozen import FrozenEncoder, open_encoder, random_encoder
 from mofo.motion.detect import detect_many
-from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.presets import DetectSettings
 from mofo.training.checkpoint import CheckpointError, write_checkpoint
 from mofo.training.saved_models import open_autoencoder, open_classifier
 from mofo.types import MofoError, SettingsError, TokenGrid

@@ -11,9 +11,9 @@ import numpy as np
 from helpers.painted import paint
 from mofo.clips.dataset import ClipSettings
 from mofo.clips.transforms import CropSettings
-from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
+from mofo.motion.presets import DetectSettings
 from mofo.types import ClipSample, MotionArea, TokenGrid
 
 SMALL = TokenGrid(4, 32, 32)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from helpers.stored import content as content
 from mofo.motion.detect import detect_many
-from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.presets import DetectSettings
 
 NAMES = ["a.mp4", "b/c.webm", "b/d e 視.mp4", "e.mkv", "f.mp4", "g.mp4"]
 CODEC = DetectSettings(flow="codec")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import digest, write_part
+from mofo.motion.presets import DetectSettings
 from mofo.types import MotionArea, hull
 
 DIS = DetectSettings()

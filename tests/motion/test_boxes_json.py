@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mofo.motion.boxes_json import export_boxes, import_boxes, read_boxes, to_area, to_entries
-from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
+from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.types import MofoError, MotionArea, StoreError
 from mofo.video.writer import VideoWriter

@@ -4,8 +4,8 @@ import pytest
 
 from helpers.scenes import Waves, disk, iou, shift
 from mofo.motion.analyse import _upright, analyse
-from mofo.motion.codec import VectorField, has_vectors
-from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.flow.codec import VectorField, has_vectors
+from mofo.motion.presets import DetectSettings
 from mofo.video.reader import MOTION_VECTOR, VideoReader
 from mofo.video.writer import VideoWriter
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from helpers.scenes import Waves, about, apply, disk, pixels, shift
-from mofo.motion.flow import flow_backend, with_flow
+from mofo.motion.flow.backend import FLOWS, FlowFrame, PictureFlow, with_flow
 from mofo.types import SettingsError
 
 BACKENDS = ("dis", "farneback", "tvl1")
@@ -12,7 +12,7 @@ INNER = np.s_[12:-12, 12:-12]
 
 
 def flow_of(name, first_HW, second_HW):
-    (flow_HW2,) = flow_backend(name)([first_HW], [second_HW])
+    (flow_HW2,) = FLOWS[name]().between([first_HW], [second_HW])
     assert flow_HW2.shape == (*first_HW.shape, 2)
     assert flow_HW2.dtype == np.float32
     assert np.isfinite(flow_HW2).all()
@@ -90,13 +90,13 @@ def test_a_list_of_pairs_is_solved_pair_by_pair(name):
     waves = Waves(5)
     first = [waves.picture(48, 64)] * 3
     second = [waves.picture(48, 64, shift(u, 0)) for u in (-2, 0, 1.5)]
-    backend = flow_backend(name)
-    together = backend(first, second)
+    backend = FLOWS[name]()
+    together = backend.between(first, second)
     assert len(together) == 3
     for u, flow_HW2 in zip((-2, 0, 1.5), together, strict=True):
         assert np.median(flow_HW2[..., 0]) == pytest.approx(u, abs=0.15)
     for k in range(3):
-        (alone_HW2,) = backend([first[k]], [second[k]])
+        (alone_HW2,) = backend.between([first[k]], [second[k]])
         np.testing.assert_allclose(alone_HW2, together[k], atol=0.02)
 
 
@@ -106,20 +106,25 @@ def test_flat_frames_have_finite_small_flow(name):
     assert np.abs(flow_of(name, flat_HW, flat_HW)).max() < 0.1
 
 
-@pytest.mark.parametrize("name", ["codec", "raft", ""])
-def test_unknown_backend(name):
-    with pytest.raises(SettingsError, match="pictures"):
-        flow_backend(name)
+def test_backends_say_about_themselves_what_others_ask():
+    assert {"dis", "farneback", "tvl1", "codec"} <= set(FLOWS)
+    for name, backend in FLOWS.items():
+        assert backend.line
+        assert backend.speed > 0
+        assert backend.needs_pictures == (name != "codec")
+        assert not backend.fallback or backend.fallback in FLOWS
+    with pytest.raises(SettingsError, match="farneback"):
+        FLOWS["farnback"]
 
 
-class Fake:
+class Fake(PictureFlow):
     """ "Flow" that tells which two frames it was computed from: (first, second) grey level."""
 
     def __init__(self, batch):
         self.batch = batch
         self.calls = []
 
-    def __call__(self, first, second):
+    def between(self, first, second):
         assert first, "an empty call costs a backend a special case"
         assert len(first) == len(second) <= self.batch
         self.calls.append(len(first))
@@ -127,7 +132,10 @@ class Fake:
 
 
 def numbered(begins):
-    return [(np.full((2, 3), t, np.uint8), bool(b)) for t, b in enumerate(begins)]
+    return [
+        FlowFrame(t, t / 25, bool(b), grey_HW=np.full((2, 3), t, np.uint8))
+        for t, b in enumerate(begins)
+    ]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4, 100])
@@ -148,15 +156,12 @@ def test_with_flow_pairs_neighbours_within_a_shot(begins, batch):
     frames = numbered(begins)
     out = list(with_flow(iter(frames), Fake(batch)))
     assert len(out) == len(frames)
-    for t, ((grey_HW, began, flow_HW2), (same_HW, begin)) in enumerate(
-        zip(out, frames, strict=True)
-    ):
-        assert grey_HW is same_HW
-        assert began == begin
-        if t == 0 or begin:
-            assert flow_HW2 is None
+    for t, (made, frame) in enumerate(zip(out, frames, strict=True)):
+        assert made._replace(flow_hw2=None) == frame
+        if t == 0 or frame.begins:
+            assert made.flow_hw2 is None
         else:
-            assert flow_HW2[0, 0].tolist() == [t - 1, t]
+            assert made.flow_hw2[0, 0].tolist() == [t - 1, t]
 
 
 def test_with_flow_fills_its_batches():
@@ -180,11 +185,12 @@ def test_with_flow_is_lazy():
 
 def test_with_flow_real_backend_gives_the_flow_that_leads_to_the_frame():
     waves = Waves(6)
-    frames = [(waves.picture(64, 80, shift(2 * t, 0)), t == 0) for t in range(3)]
-    flows = [flow_HW2 for _, _, flow_HW2 in with_flow(frames, flow_backend("dis"))]
+    pictures = [waves.picture(64, 80, shift(2 * t, 0)) for t in range(3)]
+    frames = [FlowFrame(t, t / 25, t == 0, grey_HW=grey) for t, grey in enumerate(pictures)]
+    flows = [frame.flow_hw2 for frame in with_flow(frames, FLOWS["dis"]())]
     assert flows[0] is None
     assert all(np.median(flow_HW2[..., 0]) == pytest.approx(2, abs=0.1) for flow_HW2 in flows[1:])
     # The grid of the field is that of the earlier frame: looked up there, it leads to the later.
     y, x = np.mgrid[20:44, 20:60].astype(np.float32)
-    moved_HW = cv2.remap(frames[1][0], x + flows[1][20:44, 20:60, 0], y, cv2.INTER_LINEAR)
-    assert np.abs(moved_HW.astype(int) - frames[0][0][20:44, 20:60]).mean() < 2
+    moved_HW = cv2.remap(pictures[1], x + flows[1][20:44, 20:60, 0], y, cv2.INTER_LINEAR)
+    assert np.abs(moved_HW.astype(int) - pictures[0][20:44, 20:60]).mean() < 2

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from helpers.runs import command, content, make, run, wait_for
-from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.parts import part_files
+from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.system import progress as progress_module
 from mofo.system.processes import usable_cpus

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from mofo.motion.tvl1 import TVL1Settings, median5, tvl1_flow
+from mofo.motion.flow.tvl1_solver import TVL1Settings, median5, tvl1_flow
 from mofo.types import SettingsError
 
 

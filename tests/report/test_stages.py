@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from helpers.shown import frames_of, read_png
-from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.presets import DetectSettings
 from mofo.report import stages
 from mofo.report.stages import flow_picture, write_stages, write_stages_video
 from mofo.types import VideoError

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mofo.motion.flow import flow_backend
+from mofo.motion.flow.backend import FLOWS
 from mofo.synth.camera_path import CAMERAS, CameraPath, camera_path
 from mofo.synth.clips import (
     MOVING_SPEED,
@@ -278,7 +278,7 @@ def test_the_background_moves_as_the_path_says(camera, seed):
         now_22, then_22 = world_T23[t][:, :2], world_T23[t + 1][:, :2]
         world_HW2 = (screen_HW2 - world_T23[t][:, 2]) @ np.linalg.inv(now_22).T
         truth_HW2 = ((world_HW2 @ then_22.T + world_T23[t + 1][:, 2]) - screen_HW2) * short
-        (flow_HW2,) = flow_backend("dis")([grey[t]], [grey[t + 1]])
+        (flow_HW2,) = FLOWS["dis"]().between([grey[t]], [grey[t + 1]])
         error_HW = np.linalg.norm(flow_HW2 - truth_HW2, axis=-1)[20:-20, 20:-20]
         assert np.median(error_HW) < 0.25
         median_2 = np.median(flow_HW2[20:-20, 20:-20], axis=(0, 1))

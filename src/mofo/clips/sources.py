@@ -30,7 +30,7 @@ import av
 from mofo.clips.plan import ClipMotion, ClipPlan, FrameMotion, Planner
 from mofo.datasets.video import Video
 from mofo.motion.analyse import analyse
-from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.presets import DetectSettings
 from mofo.registry import Registry, did_you_mean
 from mofo.types import SettingsError, StoreError
 from mofo.video.clip import Segment

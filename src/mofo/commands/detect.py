@@ -1,7 +1,7 @@
 """Find motion areas: where things move in each frame of each video, whatever the camera does.
 
-Writes a store into the folder DIR: areas.parquet (one row a frame) and videos.parquet (one row a
-video). Run the same command again to go on after a stop; finished videos are skipped.
+Writes a store of Parquet tables into the folder DIR. Run the same command again to go on after a
+stop: finished videos are skipped.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from mofo.motion.detect import DetectReport
 
 EPILOG = """\
-Several machines, one shared folder, then one merge:
-  mofo detect videos/ --out areas --shard 1/4     (and 2/4, 3/4, 4/4)
-  mofo areas merge areas
+Several machines share a folder: --shard 1/4, 2/4 ...; then mofo areas merge areas
 
 example:
   mofo detect videos/ --out areas --overlay
@@ -26,9 +24,11 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``mofo detect`` takes."""
-    from mofo.motion.detect_settings import FLOWS, PRESETS
+    from mofo.motion.presets import FLOWS, PRESETS
 
-    parser.epilog = EPILOG
+    flows = [f"  --flow {name:12} {kind.line}" for name, kind in FLOWS.items()]
+    presets = [f"  --preset {name:10} {kind.line}" for name, kind in PRESETS.items()]
+    parser.epilog = "\n".join([*flows, *presets, "", EPILOG])
     add = parser.add_argument
     add(
         "sources",
@@ -37,8 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="video, folder (searched through), glob, CSV list, data set; exclude:LIST",
     )
     add("--out", required=True, metavar="DIR", help="folder of the store")
-    add("--flow", choices=FLOWS, default="", help="optical flow (default: dis; tvl1 for paper)")
-    add("--preset", choices=PRESETS, default="default", help="ours (default), or the paper's")
+    own = ", ".join(f"{kind.flow} for {name}" for name, kind in PRESETS.items())
+    add("--flow", choices=FLOWS, default="", help=f"optical flow ({own})")
+    add("--preset", choices=PRESETS, default="default", help="how movers are found (default)")
     add("--short-side", type=int, default=240, metavar="N", help="analysis size, pixels (240)")
     add("--workers", type=int, metavar="N", help="processes (default: all processors)")
     add("--shard", type=_shard, default=(1, 1), metavar="I/N", help="do only part I of N")
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Detect; 0 when every video is done, 1 when any failed."""
     from mofo.motion.detect import detect_many
-    from mofo.motion.detect_settings import DetectSettings
+    from mofo.motion.presets import DetectSettings
 
     report = detect_many(
         args.sources,

@@ -17,7 +17,7 @@ example:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``mofo show motion`` takes."""
-    from mofo.motion.detect_settings import FLOWS, PRESETS
+    from mofo.motion.presets import FLOWS, PRESETS
 
     parser.epilog = EPILOG
     add = parser.add_argument
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw; 0 when the picture is written."""
-    from mofo.motion.detect_settings import DetectSettings
+    from mofo.motion.presets import DetectSettings
     from mofo.report.sheet import picture_kind
     from mofo.report.stages import write_stages, write_stages_video
     from mofo.types import SettingsError

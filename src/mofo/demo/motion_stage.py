@@ -7,7 +7,7 @@ from pathlib import Path
 from mofo.demo.stage import Found, Stage
 from mofo.demo.video_sources import INSTALL, Sources
 from mofo.motion.detect import detect_many
-from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.report.mask_figure import show_masks
 from mofo.report.stages import write_stages

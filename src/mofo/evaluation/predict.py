@@ -22,7 +22,7 @@ from mofo.evaluation.scoring import Scorer, score_views
 from mofo.evaluation.views import SPATIAL, TEMPORAL, average_views
 from mofo.evaluation.windows import duration_of, window_spans
 from mofo.motion.analyse import analyse
-from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.training.saved_models import SavedClassifier, open_classifier
 from mofo.types import MotionArea, SettingsError, VideoError

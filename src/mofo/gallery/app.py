@@ -6,7 +6,7 @@ import importlib.util
 from typing import Any
 
 from mofo.gallery.views import Views, told
-from mofo.motion.detect_settings import FLOWS, PRESETS
+from mofo.motion.presets import FLOWS, PRESETS
 from mofo.synth.real_clips import real_clips
 from mofo.types import MofoError
 

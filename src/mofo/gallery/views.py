@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mofo.evaluation.predict import load
 from mofo.motion.analyse import analyse
-from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.presets import DetectSettings
 from mofo.report.annotated import write_annotated
 from mofo.report.mask_figure import show_masks
 from mofo.report.overlays import write_overlay

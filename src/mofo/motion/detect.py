@@ -19,9 +19,9 @@ from mofo.motion.detect_plan import (
     read_failures,
     write_failures,
 )
-from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.detect_worker import Outcome, Task, do
 from mofo.motion.merge import Holdings, merge, scan, would_lose
+from mofo.motion.presets import DetectSettings
 from mofo.motion.tables import Pair
 from mofo.system.files import folder_lock
 from mofo.system.pool import ENGINES, Engine, InProcess

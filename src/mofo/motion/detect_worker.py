@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mofo.motion.detect_plan import overlay_files
-from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.merge import Located
 from mofo.motion.parts import part_file, write_part
+from mofo.motion.presets import DetectSettings
 from mofo.system.files import FULL_DISK
 from mofo.types import MofoError, MotionArea, VideoError
 

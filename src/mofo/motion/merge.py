@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.parts import (
     PARTS,
     DamagedError,
@@ -26,6 +25,7 @@ from mofo.motion.parts import (
     read_part,
     read_schema,
 )
+from mofo.motion.presets import DetectSettings
 from mofo.motion.records import AREAS, VIDEOS, Meta, changes, from_rows, join_versions
 from mofo.motion.tables import AreasFile, Pair, TableWriter, pairs
 from mofo.system.files import replaced

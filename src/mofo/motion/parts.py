@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mofo.motion.detect_settings import DetectSettings
+from mofo.motion.presets import DetectSettings
 from mofo.motion.records import AREAS, Meta, storable, to_rows, versions, video_row
 from mofo.system.files import replaced
 from mofo.types import MotionArea, StoreError

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mofo.motion.detect_settings import DetectSettings
 from mofo.motion.parts import part_files
+from mofo.motion.presets import DetectSettings
 from mofo.motion.records import Meta, changes, from_rows, join_versions, storable
 from mofo.motion.tables import AreasFile, Pair, pairs
 from mofo.types import MotionArea, StoreError

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from mofo.motion.analyse import analyse
-from mofo.motion.detect_settings import DetectSettings
-from mofo.motion.watch import Watch
+from mofo.motion.presets import DetectSettings, Watch
 from mofo.report.lettering import QUIET, text_block
 from mofo.report.overlays import caption, draw_area, frame_rate, moments
 from mofo.report.sheet import GAP, INNER, beside, make_folder, page, save_png, stacked

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from mofo.motion.analyse import analyse
-from mofo.motion.detect_settings import DetectSettings
-from mofo.motion.watch import Watch
+from mofo.motion.presets import DetectSettings, Watch
 from mofo.report.overlays import draw_area, fit_size, frame_rate
 from mofo.report.page.media import Clip, ClipMaker
 from mofo.report.stages import map_picture

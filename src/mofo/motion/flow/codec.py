@@ -6,13 +6,26 @@ decoding at almost no cost, and the pixels themselves are not needed.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-_BYTES = 40  # of one AVMotionVector
+from mofo.motion.flow.backend import (
+    FLOWS,
+    FlowBackend,
+    FlowFrame,
+    FlowStream,
+    FlowUnavailableError,
+    Reader,
+)
+from mofo.video.reader import VideoReader
+
+_AT_ONCE = 32  # frames whose vectors are worked on together
 # FFmpeg's names of codecs whose decoders export vectors.
 _EXPORTING = ("h264", "mpeg4", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "wmv", "flv1")
 
@@ -20,6 +33,71 @@ _EXPORTING = ("h264", "mpeg4", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "w
 def has_vectors(codec: str) -> bool:
     """Whether FFmpeg can export motion vectors of this codec."""
     return codec.startswith(_EXPORTING)
+
+
+@FLOWS.register("codec")
+class CodecFlow(FlowBackend):
+    """Motion vectors of the file, as a field on a grid of blocks."""
+
+    line = "motion vectors of the file: nearly free, coarse"
+    needs_pictures = False
+    speed = 0.3
+    fallback = "dis"
+
+    @contextlib.contextmanager
+    def open(
+        self, path: str | Path, short_side: int, *, cuts: bool, reader: Reader = VideoReader
+    ) -> Iterator[FlowStream]:
+        """See ``FlowBackend.open``. Vectors cannot tell a cut from any other I-frame."""
+        with reader(path, colour=None, motion_vectors=True) as frames:
+            if not has_vectors(frames.info.codec) or frames.info.mirrored:
+                raise _no_vectors()
+            yield _VectorStream(frames, short_side)
+
+
+class _VectorStream(FlowStream):
+    def __init__(self, reader: VideoReader, short_side: int) -> None:
+        info = reader.info
+        size = (info.width, info.height)
+        coded = size[::-1] if info.rotation in (90, 270) else size
+        scale = min(1.0, short_side / min(coded))
+        self._field = VectorField(*coded, scale)
+        self.reader, self.rotation = reader, info.rotation
+        self.shape_hw, self.cell = self._field.shape_hw, self._field.cell
+        self.size = (round(coded[0] * scale), round(coded[1] * scale))
+
+    def __iter__(self) -> Iterator[FlowFrame]:
+        waiting: list[tuple[FlowFrame, np.ndarray | None, int]] = []
+        first, seen = True, False
+        for frame in self.reader:
+            # Nothing is known across an I-frame, be it a scene cut or not; so no cuts are noted.
+            begins = first or frame.kind == "I"
+            distance = self._field.distance(frame.kind, frame.order, frame.referred)
+            waiting.append((FlowFrame(frame.index, frame.time, begins), frame.vectors, distance))
+            first, seen = False, seen or frame.vectors is not None
+            if len(waiting) >= _AT_ONCE:
+                yield from self._solved(waiting)
+                waiting = []
+        yield from self._solved(waiting)
+        if not seen:
+            raise _no_vectors()
+
+    def _solved(
+        self, waiting: list[tuple[FlowFrame, np.ndarray | None, int]]
+    ) -> Iterator[FlowFrame]:
+        if not waiting:
+            return
+        frames, vectors, distances = zip(*waiting, strict=True)
+        flow_Thw2, confidence_Thw = self._field.fields(list(vectors), list(distances))
+        for t, frame in enumerate(frames):
+            if vectors[t] is None:
+                yield frame
+            else:
+                yield frame._replace(flow_hw2=flow_Thw2[t], confidence_hw=confidence_Thw[t])
+
+
+def _no_vectors() -> FlowUnavailableError:
+    return FlowUnavailableError("no motion vectors that can be used")
 
 
 class VectorField:

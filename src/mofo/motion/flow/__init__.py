@@ -1,0 +1,1 @@
+"""Optical flow: how each frame of a video leads to the next; one file a backend."""
