@@ -12,7 +12,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Set when a library is first used, and the same whichever test does so.
-SET_BY_LIBRARIES = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_", "TRITON_", "ACCELERATE_")
+SET_BY_LIBRARIES = (
+    "PYTEST_CURRENT_TEST", "TORCHINDUCTOR_", "TRITON_", "ACCELERATE_", "LD_LIBRARY_PATH",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
