@@ -75,7 +75,7 @@ class Study:
 
     def prepare(self, level: str, clips: int) -> None:
         self.timed(
-            "synth", "data", "synth", "--recipe", "motion-actions", "--level", level,
+            "synth", "data", "synth", "--level", level,
             "--clips", clips, "--size", 64, "--out", self.data, "--quiet",
         )  # fmt: skip
         self.timed("detect", "detect", self.table, "--out", self.areas, "--quiet")
@@ -113,8 +113,8 @@ class Study:
             "control-areas", "probe", "areas", *common, "--out", self.out / "results" / "areas"
         )
         self.timed(
-            "control-random", "probe", "attentive", "--init", "random",
-            "--config", RECIPES / "actions.yaml", *common, "--fusion", "cross_attention",
+            "control-random", "probe", "attentive", "random", *common,
+            "--config", RECIPES / "actions.yaml", "--fusion", "cross_attention",
             "--cache", self.out / "cache", "--out", self.out / "results" / "random",
         )  # fmt: skip
 

@@ -37,14 +37,6 @@ UPWARD_STILL: dict[tuple[str, str], int] = {
     ("training", "report"): 2,
 }
 SAME_NAMES_STILL: list[str] = [
-    "app.py",
-    "demo.py",
-    "detect.py",
-    "embed.py",
-    "evaluate.py",
-    "parts.py",
-    "predict.py",
-    "probe.py",
     "unreadable.py",
     "views.py",
 ]

@@ -1,40 +1,20 @@
 """The ``mofo`` command: one command, many verbs.
 
-A verb's module is imported only when the verb is used, and heavy libraries only when it runs.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
+A verb's libraries are imported only when it runs. Exit codes: 0 done, 1 failed, 2 wrong usage, 130
+stopped by Ctrl-C.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import difflib
 import errno
-import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
 
-from mofo.commands.layout import HelpLayout
-
-# Verb -> what it does; the module is mofo.commands.<verb>.
-VERBS = {
-    "detect": "find motion areas in videos",
-    "areas": "merge, export and import stores of motion areas",
-    "data": "check and convert data sets, generate a labelled one",
-    "pretrain": "motion-focused pre-training on videos without labels",
-    "finetune": "a classifier that knows where things move",
-    "evaluate": "test a fine-tuned model: several views of each video, with intervals",
-    "probe": "how much a frozen model knows: kNN, linear, attentive; areas alone",
-    "embed": "features of videos as Parquet or npz",
-    "weights": "weights of VideoMAE, MOFO and Hugging Face in, and ours out",
-    "predict": "say what videos show, with probabilities; long ones window by window",
-    "show": "draw what the system sees: motion, masks, reconstructions",
-    "app": "a local gallery in the browser: drop a video, see what moves in it",
-    "report": "one HTML page about runs, tests and motion areas",
-    "demo": "all of this on real video, in ten minutes, with a report page",
-}
+from mofo.commands.verb import GROUPS, VERBS
+from mofo.registry import unknown, use_plugins
+from mofo.types import MofoError, SettingsError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,20 +38,15 @@ def _with_plugins(words: list[str]) -> int:
         word = words.pop(at)
         name = word[len("--plugin=") :] if "=" in word else words.pop(at) if words[at:] else ""
         if not name:
-            print("mofo: --plugin needs the name of a module or a .py file", file=sys.stderr)
-            return 2
+            return _fail("", "--plugin needs the name of a module or a .py file", 2)
         names.append(name)
-    if not names:
-        return _main(words)
-    from mofo.registry import use_plugins
-    from mofo.types import SettingsError
-
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(use_plugins(names))
+            if names:
+                stack.enter_context(use_plugins(names))
         except SettingsError as error:
             return _fail(words[0] if words else "", str(error), 2)
-        return _main(words)
+        return _dispatch(words)
 
 
 def _index(words: list[str], option: str) -> int | None:
@@ -79,98 +54,83 @@ def _index(words: list[str], option: str) -> int | None:
     return next(fits, None)
 
 
-def _main(words: list[str]) -> int:
-    if not words or words[0] in ("-h", "--help"):
+def _dispatch(words: list[str]) -> int:
+    first, second = [*words, "", ""][:2]
+    if first in ("", "-h", "--help"):
         print(overview(), end="")
         return 0 if words else 2
-    if words[0] in ("-V", "--version"):
+    if first in ("-V", "--version"):
         from importlib.metadata import version
 
         print(f"mofo {version('mofo')}")
         return 0
-    verb = words[0]
-    if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(VERBS)}"
-        what = "option" if verb.startswith("-") else "verb"
-        print(f"mofo: there is no {what} {verb!r}: {hint}", file=sys.stderr)
-        return 2
-    module = importlib.import_module(f"mofo.commands.{verb}")
-    parser = _Parser(
-        prog=f"mofo {verb}",
-        description=module.__doc__,
-        formatter_class=HelpLayout,
-        allow_abbrev=False,
-    )
-    module.add_arguments(parser)
+    if first in VERBS:
+        return _run(first, VERBS[first], words[1:])
+    if first not in GROUPS:
+        noun = "option" if first.startswith("-") else "verb"
+        return _fail("", unknown(noun, first, _first_words()), 2)
+    if second in ("-h", "--help"):
+        print(overview(first), end="")
+        return 0
+    name = f"{first} {second}"
+    if name in VERBS:
+        return _run(name, VERBS[name], words[2:])
+    parts = [verb.partition(" ")[2] for verb in VERBS if verb.startswith(f"{first} ")]
+    if not second:
+        return _fail(first, f"needs one word more: {', '.join(parts)}", 2)
+    return _fail(first, unknown("verb", second, parts), 2)
+
+
+def _run(name: str, verb: Callable[[list[str]], int], words: list[str]) -> int:
     try:
-        if getattr(module, "TAKES_SETTINGS", False):
-            args, rest = parser.parse_known_args(words[1:])
-            args.settings = _pairs(rest, parser)
-        else:
-            args = parser.parse_args(words[1:])
+        return verb(words)
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return stop.code if isinstance(stop.code, int) else 2
-    return _run(verb, module.run, args)
-
-
-def _pairs(words: list[str], parser: argparse.ArgumentParser) -> list[tuple[str, str]]:
-    """``--section.key value`` and ``--section.key=value`` as pairs."""
-    pairs, rest = [], list(words)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("--"):
-            parser.error(f"{word!r} belongs to no option: settings are written --section.key value")
-        key, is_pair, value = word[2:].partition("=")
-        if not is_pair:
-            if not rest or rest[0].startswith("--"):
-                parser.error(f"{word} has no value")
-            value = rest.pop(0)
-        pairs.append((key, value))
-    return pairs
-
-
-def _run(verb: str, run: object, args: argparse.Namespace) -> int:
-    from mofo.types import MofoError, SettingsError
-
-    try:
-        code = run(args)  # type: ignore[operator]
-        return int(code)
     except SettingsError as error:
-        return _fail(verb, str(error), 2)
+        return _fail(name, str(error), 2)
     except MofoError as error:
-        return _fail(verb, str(error), 1)
+        return _fail(name, str(error), 1)
     except KeyboardInterrupt as error:
-        return _fail(verb, str(error) or "stopped", 130)
+        return _fail(name, str(error) or "stopped", 130)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise  # BrokenPipeError is for main; the rest are bugs, to be seen in full
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(verb, f"{where}{error.strerror}", 1)
+        return _fail(name, f"{where}{error.strerror}", 1)
 
 
-def _fail(verb: str, text: str, code: int) -> int:
+def _fail(name: str, text: str, code: int) -> int:
     line = " ".join(text.split())
-    print(f"mofo {verb}: {line}", file=sys.stderr)
+    print(f"mofo {name}: {line}".replace("mofo :", "mofo:"), file=sys.stderr)
     return code
 
 
-def overview() -> str:
-    """The text of ``mofo --help``."""
-    width = max(map(len, VERBS)) + 2
-    verbs = "".join(f"  {verb:{width}}{text}\n" for verb, text in VERBS.items())
+def _first_words() -> list[str]:
+    return list(dict.fromkeys(name.partition(" ")[0] for name in VERBS))
+
+
+def overview(group: str = "") -> str:
+    """The text of ``mofo --help``, or of ``mofo GROUP --help``."""
+    if group:
+        about, prefix = GROUPS[group], f"{group} "
+        summaries = {
+            name.partition(" ")[2]: verb.summary
+            for name, verb in VERBS.items()
+            if name.startswith(prefix)
+        }
+    else:
+        about, prefix = "Motion-focused self-supervised video learning.", ""
+        summaries = {
+            word: GROUPS[word].rstrip(".") if word in GROUPS else VERBS[word].summary
+            for word in _first_words()
+        }
+    width = max(map(len, summaries)) + 2
+    verbs = "".join(f"  {word:{width}}{text}\n" for word, text in summaries.items())
+    example = next(iter(summaries))
     return (
-        "usage: mofo VERB ...\n\n"
-        "Motion-focused self-supervised video learning.\n\n"
-        f"verbs:\n{verbs}\n"
-        "`mofo VERB --help` explains a verb; `mofo --version` tells the version.\n"
+        f"usage: mofo {prefix}VERB ...\n\n{about}\n\nverbs:\n{verbs}\n"
+        f"`mofo {prefix}VERB --help` explains a verb; `mofo --version` prints the version.\n"
         "`--plugin MODULE or FILE.py`, with any verb, adds kinds of your own.\n\n"
-        "example:\n  mofo detect videos/ --out areas\n"
-    )
-
-
-class _Parser(argparse.ArgumentParser):
-    """Wrong usage: what is wrong first, then where to look; the whole usage text hides it."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+        + ("example:\n  mofo detect videos/ --out areas\n" if not group else
+           f"example:\n  mofo {prefix}{example} --help\n")
+    )  # fmt: skip

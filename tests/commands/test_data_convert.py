@@ -115,7 +115,7 @@ def test_missing_videos_are_told_and_counted(tmp_path, tiny, capsys):
         (["{root}"], 2, "--to"),
         (["{root}", "--to", "c.csv", "--split-number", "0"], 2, "1 is the first"),
         (["{root}/none", "--to", "c.csv"], 1, "does not exist"),
-        (["{root}", "--to", "c.csv", "--format", "ufc"], 2, "invalid choice"),
+        (["{root}", "--to", "c.csv", "--format", "ufc"], 2, "'ufc' is unknown"),
     ],
 )
 def test_wrong_usage(tmp_path, tiny, monkeypatch, capsys, words, code, expected):

@@ -109,7 +109,7 @@ def test_annotating_never_overwrites_the_video(run, videos, tmp_path):
         (["--hop", "1"], 2, "give --window, too"),
         (["--window", "1", "--hop", "2"], 2, "leaves gaps"),
         (["--window", "0"], 2, "more than 0"),
-        (["--views", "three"], 2, "TIMESxCROPS"),
+        (["--views", "three"], 2, "two numbers such as 2x3"),
         (["--areas", "codex"], 1, "did you mean 'codec'"),
         (["--top", "0"], 2, "top 0"),
     ],

@@ -109,7 +109,7 @@ def test_python_writes_the_same_results(checkpoint, tables, cache, tmp_path):
 
 
 def test_random_weights_as_a_control(checkpoint, tables, cache, tmp_path, capsys):
-    words = ("--init", "random", "--config", checkpoint, tables["colour"], "--cache", cache)
+    words = ("random", tables["colour"], "--config", checkpoint, "--cache", cache)
     options = ("--fusion", "cross_attention", "--areas", "dis", "--epochs", 3, "--seed", 5)
     assert run("attentive", *words, *options, "--out", tmp_path) == 0
     found = read_results(tmp_path / "results.json")
@@ -219,9 +219,9 @@ def test_labels_and_splits_that_make_no_probe(
 @pytest.mark.parametrize(
     ("words", "code", "expected"),
     [
-        (["knn", "CHECKPOINT"], 2, "name a CHECKPOINT, then one SOURCE or more"),
-        (["knn", "--init", "random", "TABLE"], 2, "--config says which sizes"),
-        (["knn", "CHECKPOINT", "TABLE", "--config", "x"], 2, "--config goes with --init random"),
+        (["knn", "CHECKPOINT"], 2, "required: SOURCE"),
+        (["knn", "random", "TABLE"], 2, "--config RECIPE"),
+        (["knn", "CHECKPOINT", "TABLE", "--config", "x"], 2, "--config RECIPE"),
         (["knn", "STRANGE", "TABLE"], 1, "which has no encoder"),
         (["knn", "CHECKPOINT", "TABLE", "--pool", "tokens"], 2, "`attentive` takes tokens"),
         (["knn", "CHECKPOINT", "TABLE", "--k", "0"], 2, "k 0"),
@@ -232,7 +232,7 @@ def test_labels_and_splits_that_make_no_probe(
          "fusion cross_attention needs motion areas"),
         (["attentive", "CHECKPOINT", "TABLE", "--clips", "2"], 2, "use one clip"),
         (["areas", "TABLE", "--areas", "none"], 2, "needs motion areas"),
-        (["linaer", "TABLE"], 2, "invalid choice: 'linaer'"),
+        (["linaer", "TABLE"], 2, "did you mean 'linear'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(checkpoint, tables, cache, tmp_path, capsys, words, code, expected):

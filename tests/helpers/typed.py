@@ -6,15 +6,14 @@ trains, ``QUICK`` to what has an option of that name, and ``NOT_RUN`` is only ch
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import mofo.cli
+from mofo.commands.verb import GROUPS, VERBS, Verb
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.recipe import load_settings
@@ -57,7 +56,7 @@ def words_of_mofo(words: list[str]) -> list[str] | None:
     return None
 
 
-def check(words: list[str], root: Path, whole: bool, monkeypatch: Any) -> None:
+def check(words: list[str], root: Path, whole: bool) -> None:
     """Raises AssertionError if a command cannot be right; runs nothing.
 
     ``whole``: it stands by itself; in a sentence, what has to be given may be left out.
@@ -66,7 +65,7 @@ def check(words: list[str], root: Path, whole: bool, monkeypatch: Any) -> None:
         words = words[1:]
     typed = words_of_mofo(words)
     if typed is not None:
-        check_mofo(typed, whole, monkeypatch)
+        check_mofo(typed, whole)
     elif words[0] in ("torchrun", "accelerate"):
         assert words[1:] == ["config"] or len(words) == 1, words
     elif words[0] == "make":
@@ -93,29 +92,43 @@ def check_script(words: list[str], root: Path) -> None:
             assert f'"{word.partition("=")[0]}"' in text, f"{words[0]} has no {word}"
 
 
-def check_mofo(words: list[str], whole: bool, monkeypatch: Any) -> None:
+def check_mofo(words: list[str], whole: bool) -> None:
     """The real parser takes it, and a recipe with these keys is a valid one."""
     open_end = not whole or "..." in words
     words = [word.removesuffix("...") for word in words if word != "..."]
-    if len(words) == 1:  # "mofo demo": a verb's name
-        assert words[0] in mofo.cli.VERBS or words[0] in ("--help", "--version")
+    if len(words) == 1 and words[0].startswith("--"):
+        assert mofo.cli.main(words) == 0
         return
     if words[0].isupper():
         return  # mofo VERB --help
-    taken: list[argparse.Namespace] = []
-    told = io.StringIO()
-    with monkeypatch.context() as patch, contextlib.redirect_stderr(told):
-        patch.setattr(mofo.cli, "_run", lambda verb, run, args: taken.append(args) or 0)
-        code = mofo.cli.main(words)
-    if open_end and re.search("arguments are required|expected one argument", told.getvalue()):
+    verb, rest = find(words)
+    if verb is None or len(words) == 1:  # the name of a verb or group
         return
-    assert code == 0, f"mofo {' '.join(words)}: {told.getvalue()}"
-    kind = SETTINGS.get(words[0])
-    if not taken or kind is None or taken[0].keys or taken[0].replay:
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            values = verb.parse(rest)
+    except SystemExit as stop:
+        unfinished = re.search("arguments are required|expected one argument", printed.getvalue())
+        if stop.code == 0 or (open_end and unfinished):
+            return
+        raise AssertionError(f"mofo {words}: {printed.getvalue()}") from None
+    kind = SETTINGS.get(verb.name)
+    if kind is None or values.get("keys") or values.get("replay"):
         return
-    given = dict(taken[0].settings)
     needed = {"data.source": "videos", "run.out": "out"} if open_end else {}
-    load_settings(taken[0].config, [*(needed | given).items()], kind)
+    load_settings(values.get("config"), [*(needed | dict(values["pairs"])).items()], kind)
+
+
+def find(words: list[str]) -> tuple[Verb | None, list[str]]:
+    """The verb that ``words`` begin with, and the other words; None: only a group's name."""
+    name = " ".join(words[:2])
+    if name in VERBS:
+        return VERBS[name], words[2:]
+    if words[0] in GROUPS:
+        assert words[1:] in ([], ["--help"]), words
+        return None, []
+    return VERBS[words[0]], words[1:]
 
 
 def run(words: list[str]) -> str | None:
@@ -131,10 +144,11 @@ def run(words: list[str]) -> str | None:
             more += [f"--{key}", value]
         shutil.rmtree(_option(words, "--run.out"), ignore_errors=True)  # made before, otherwise
     elif words[0] not in SETTINGS:
-        parser = _parser(words)
+        verb, _ = find(words)
+        names = {f"--{option.name.replace('_', '-')}" for option in verb.options()}
         for option, value in QUICK.items():
             only = _QUICK_ONLY.get(option)
-            if option in parser and (only is None or " ".join(words[:2]) in only):
+            if option in names and (only is None or " ".join(words[:2]) in only):
                 more += [option, value]
     code = mofo.cli.main([*words, *more])
     allowed = (0, 1) if " ".join(words).startswith(MAY_LEAVE_OUT) else (0,)
@@ -144,15 +158,3 @@ def run(words: list[str]) -> str | None:
 
 def _option(words: list[str], name: str) -> str:
     return words[words.index(name) + 1]
-
-
-def _parser(words: list[str]) -> set[str]:
-    """Options of a verb, or of its part."""
-    import importlib
-
-    part = "_".join(words[:2])
-    folder = Path(mofo.cli.__file__).parent / "commands"
-    name = part if (folder / f"{part}.py").exists() else words[0]
-    parser = argparse.ArgumentParser()
-    importlib.import_module(f"mofo.commands.{name}").add_arguments(parser)
-    return set(parser._option_string_actions)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from helpers.shown import batch, frames_of, read_png, said
-from mofo.commands import show_mask
 from mofo.masking import MASKS, MaskSettings
 from mofo.report import mask_figure
 from mofo.report.mask_figure import show_masks, write_masks
@@ -93,8 +92,3 @@ def test_mistakes_are_found_before_the_video_is_read(tmp_path):
             show_masks(tmp_path / "no.mp4", out, **options)
     with pytest.raises(SettingsError, match=r"must end in \.png"):
         show_masks(tmp_path / "no.mp4", tmp_path / "x.webp")
-
-
-def test_the_help_names_all_strategies():
-    """It does not import them: torch would come along."""
-    assert f"Strategies: {', '.join(MASKS)}." in show_mask.__doc__

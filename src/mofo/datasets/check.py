@@ -22,7 +22,7 @@ from mofo.system.files import replaced
 from mofo.system.pool import ENGINES, InProcess, Result
 from mofo.system.processes import is_importing_main, usable_cpus
 from mofo.system.progress import Progress
-from mofo.types import MofoError
+from mofo.types import MofoError, SettingsError
 
 _PICTURES = 40
 _STALL = 300.0  # seconds without a frame until a file is given up
@@ -120,7 +120,7 @@ def check(
     if is_importing_main():
         sys.exit(1)  # a script without a guard is run again by each worker: see LocalEngine
     if workers is not None and workers < 0:
-        raise MofoError(f"workers is {workers}: 0 (this process) is the least")
+        raise SettingsError(f"workers is {workers}: 0 (this process) is the least")
     several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     folder = Path(out).absolute()
     if folder.exists() and not folder.is_dir():

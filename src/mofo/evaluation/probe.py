@@ -237,8 +237,8 @@ def _encoder(
         return None
     if len(given) != 1:
         raise SettingsError(
-            f"probe {kind}: give a checkpoint, or a recipe for random weights (--init random "
-            "--config RECIPE)"
+            f"probe {kind}: give a checkpoint, or a recipe for random weights (the checkpoint "
+            "`random` and --config RECIPE)"
         )
     return open_encoder(given[0]) if config is None else random_encoder(given[0], seed)
 

@@ -27,7 +27,7 @@ from mofo.system.files import folder_lock
 from mofo.system.pool import ENGINES, Engine, InProcess
 from mofo.system.processes import Terminated, is_importing_main, terminable, usable_cpus
 from mofo.system.progress import Progress
-from mofo.types import MofoError, MotionArea, StoreError
+from mofo.types import MofoError, MotionArea, SettingsError, StoreError
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,9 @@ def _check(
     shard: Shard, workers: int | None, engine: str, timeout: float | None, folder: Path
 ) -> None:
     if not 1 <= shard[0] <= shard[1]:
-        raise MofoError(f"shard {shard[0]}/{shard[1]}: the first number goes from 1 to the second")
+        raise SettingsError(
+            f"shard {shard[0]}/{shard[1]}: the first number goes from 1 to the second"
+        )
     if workers is not None and workers < 0:
         raise MofoError(f"workers is {workers}: 0 (this process) is the least")
     if timeout is not None and timeout <= 0:

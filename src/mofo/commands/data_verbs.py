@@ -1,0 +1,223 @@
+"""``mofo data``: check, convert and generate data sets."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mofo.commands.verb import print_rows, verb
+
+if TYPE_CHECKING:
+    from mofo.datasets.catalog import Catalog
+    from mofo.datasets.inspect_file import FileMetadata
+    from mofo.datasets.row_stream import Tally
+
+
+@verb("data check", calls="mofo.datasets.check:check")
+def check(call: Callable[..., Any], sources: list[str], *, out: Path = Path("check")) -> int:
+    """Inspect every file and label, and list what is wrong.
+
+    Opens each file and decodes its first, middle and last frame (all with --full), side by side.
+    Run the same command again to continue after a stop; files that have not changed are not opened
+    again. The exit code is 1 if there is anything that cannot be used.
+
+    Args:
+        sources: videos, folders, patterns, lists or data sets.
+        out: folder for the results (check).
+        full: decode all frames.
+
+    The folder has quarantine.csv (what is of no use), check.json (everything) and check.png (a page
+    with pictures). Other verbs leave out what is in quarantine if it is one more source:
+
+    examples:
+      mofo data check videos/ --out check
+      mofo detect videos/ exclude:check/quarantine.csv --out areas
+    """
+    from mofo.report.check_sheet import save_check_sheet
+
+    report = call(sources=sources, out=out)
+    save_check_sheet(report, report.out / "check.png")
+    by_kind: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in report.problems():
+        by_kind[str(row["kind"])].append((str(row["what"]), str(row["reason"])))
+    for kind, rows in by_kind.items():
+        print_rows(kind, rows, shown=10)
+    before = f" ({report.skipped:,} known from before)" if report.skipped else ""
+    count = sum(map(len, by_kind.values()))
+    print(
+        f"{len(report.catalog):,} rows of {report.inspected + report.skipped:,} files{before}, "
+        f"{report.frames:,} frames: {count:,} problem{'s' if count != 1 else ''}, "
+        f"{len(report.quarantined):,} in quarantine"
+    )
+    for name in ("check.png", "check.json", "quarantine.csv"):
+        print(f"  {report.out / name}")
+    if report.quarantined:
+        sources = [*sources, f"exclude:{report.out / 'quarantine.csv'}"]
+    print(f"next: mofo detect {shlex.join(sources)} --out areas")
+    return 1 if report.quarantined or report.catalog.problems else 0
+
+
+@verb("data convert")
+def convert(
+    sources: list[str],
+    *,
+    to: Path,
+    format_: str = "",
+    videos: Path | None = None,
+    split_number: int = 1,
+    probe: bool = False,
+    workers: int | None = None,
+    progress: bool = True,
+) -> int:
+    """Read a data set in its published layout, write it as one file.
+
+    That file is a source like any other, for every verb; but data sets can be given to them
+    directly, too. It is worth while where an option below is needed, or where reading the lists
+    takes long. The format is recognised by the names and first lines of files; --format, or
+    ssv2:PATH as SOURCE, says it: docs/data.md shows the tree that each expects.
+
+    Args:
+        sources: folders or lists of data sets; any source.
+        to: file to write: .parquet (a catalog), or .csv.
+        format_: name of the format: {datasets.FORMATS}.
+        videos: folder that the videos are below, if not the source's.
+        split_number: official split, 1 to 3.
+        probe: open the files: size, frame rate, number of frames.
+        workers: files opened at once (default: all processors).
+
+    CSV tables, plain lists and catalogs may be long: unless --probe asks for more, they are never
+    in memory as a whole.
+
+    examples:
+      mofo data convert something-something-v2/ --to ssv2.parquet
+      mofo data convert ucf101/ --split-number 2 --to ucf101-2.parquet
+      mofo data convert train.csv --format list --videos clips/ --to k400.parquet
+    """
+    from mofo.datasets.catalog import read_catalog
+    from mofo.datasets.formats.format import FORMATS, split_name
+    from mofo.datasets.quarantine import EXCLUDE
+    from mofo.datasets.row_stream import Tally, video_stream
+    from mofo.types import SettingsError
+
+    if to.suffix.lower() not in (".parquet", ".csv"):
+        raise SettingsError(f"--to {to}: the name must end in .parquet or .csv")
+    if workers is not None and workers < 1:
+        raise SettingsError(f"--workers {workers}: 1 is the least")
+    if split_number < 1:
+        raise SettingsError(f"--split-number {split_number}: 1 is the first")
+    if any(Path(source).absolute() == to.absolute() for source in sources):
+        raise SettingsError(f"{to}: is a source itself; give --to another name")
+    if format_:
+        FORMATS.check(format_)
+        sources = [
+            source
+            if source.startswith(EXCLUDE) or split_name(source)[0] is not None
+            else f"{format_}:{source}"
+            for source in sources
+        ]
+    # Long lists are read row by row; what has to be inspected as a whole is not.
+    stream = None if probe else video_stream(sources, videos=videos)
+    metadata = None
+    unreadable: list[tuple[str, str]] = []
+    about: Any
+    if stream is not None:
+        source: Any = stream
+        rows, about = Tally(stream, stream), stream.listing
+    else:
+        about = source = read_catalog(sources, videos=videos, split_number=split_number)
+        rows = Tally(about.videos, about)
+        if probe:
+            metadata, unreadable = _probe(about, workers, progress)
+    _write(to, rows, about, metadata)
+    problems = [*source.problems, *unreadable]  # those of a stream are known once it is read
+    excluded = len(source.excluded)
+    print_rows("cannot be used", problems, shown=20)
+    parts = [f"{rows.count:,} rows of {rows.files():,} files"]
+    parts.append(", ".join(f"{count:,} {split}" for split, count in rows.splits.items()))
+    for head, names in rows.names.items():
+        known = about.classes.get(head)
+        parts.append(f"{head}: {len(names):,}{f' of {len(known):,}' if known else ''} classes")
+    if excluded:
+        parts.append(f"{excluded:,} in quarantine left out")
+    print("; ".join(parts))
+    if about.flip is False:
+        print("labels know left from right: keep data.flip off")
+    print(f"  {to}")
+    print(f"next: mofo data check {shlex.quote(str(to))} --out check")
+    return 1 if problems else 0
+
+
+def _write(to: Path, rows: Tally, about: Any, metadata: dict[str, FileMetadata] | None) -> None:
+    from mofo.datasets.catalog_file import write_catalog, write_table
+
+    if to.suffix.lower() == ".csv":
+        write_table(to, rows, metadata=metadata)
+    else:
+        write_catalog(
+            to, rows, classes=about.classes, flip=about.flip, metadata=metadata, apart=about.apart,
+            distinct=True,
+        )  # fmt: skip
+
+
+def _probe(
+    catalog: Catalog, workers: int | None, progress: bool
+) -> tuple[dict[str, FileMetadata], list[tuple[str, str]]]:
+    from tqdm import tqdm
+
+    from mofo.datasets.inspect_file import probe
+    from mofo.system.processes import usable_cpus
+    from mofo.types import VideoError
+
+    paths = list(dict.fromkeys(video.path for video in catalog))
+    metadata: dict[str, FileMetadata] = {}
+    unreadable = []
+    results = probe(paths, workers or usable_cpus())
+    for path, result in tqdm(
+        results, total=len(paths), desc="probe", unit="file", disable=not progress
+    ):
+        if isinstance(result, VideoError):
+            unreadable.append((path, result.reason))
+        else:
+            metadata[path] = result
+    return metadata, unreadable
+
+
+@verb(
+    "data synth",
+    calls="mofo.synth.actions.dataset_writer:write_action_set",
+    settings={"settings": "mofo.synth.actions.dataset_writer:ActionSetSettings"},
+)
+def synth(call: Callable[..., Any], *, clips: int, out: Path, progress: bool = True) -> int:
+    """Generate a labelled set in which only motion tells classes apart.
+
+    Things cut out of real photographs move over other photographs: left, right, towards, away,
+    turning, stopping, dropping, meeting, pushing ... A single frame does not tell the class. The
+    folder gets videos/, videos.csv (path, label, split, group), areas/ (exact motion areas) and
+    about.json. Run the same command again to continue after a stop, or with more clips to enlarge
+    the set.
+
+    Args:
+        clips: clips in all (70/15/15 % a split).
+        out: folder of the set.
+
+    levels: easy (8 classes, one large thing, still camera), medium (16), hard (20, moving camera)
+
+    example:
+      mofo data synth --level easy --clips 2000 --out actions
+    """
+    from tqdm import tqdm
+
+    with tqdm(total=clips, unit="clip", disable=not progress) as bar:
+        report = call(out=out, clips=clips, progress=bar.update)
+        bar.total = report.done
+    counts = ", ".join(f"{count} {split}" for split, count in report.counts.items())
+    before = f", {report.skipped} finished before" if report.skipped else ""
+    print(f"{report.done + report.skipped} clips ({counts}): {report.done} made{before}")
+    print(f"  {report.table}")
+    print(f"  {report.folder / 'areas'}")
+    table, areas = (shlex.quote(str(path)) for path in (report.table, report.folder / "areas"))
+    print(f"next: mofo pretrain --config tiny --data.source {table} --data.areas {areas}")
+    return 0

@@ -1,0 +1,209 @@
+"""``mofo evaluate``, ``mofo probe`` and ``mofo embed``: what a trained model is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from mofo.commands.verb import print_rows, verb
+
+_ATTENTIVE = "mofo.evaluation.attentive_probe:AttentiveSettings"
+
+
+@verb("evaluate", calls="mofo.evaluation.evaluate:evaluate", skip=("draws",))
+def evaluate(
+    call: Callable[..., Any],
+    checkpoint: str,
+    *,
+    out: Path | None = None,
+    submission: Path | None = None,
+) -> int:
+    """Test a fine-tuned model: several views of each video, with intervals.
+
+    Prints the metrics with 95 % intervals and a table of classes; --out writes results.json and
+    pictures.
+
+    Args:
+        checkpoint: its folder, or that of a run: then the best.
+        sources: labelled videos: CSV lists, data sets, folders.
+        split: train, validation, test or all (default: validation, if there is one).
+        views: segments of time x crops.
+        areas: motion areas, see below.
+        store: store of motion areas, as `mofo detect` makes it.
+        workers: processes that read (default: all processors).
+        seed: of intervals and shuffled areas.
+        max_unreadable: share of the videos; more end the test.
+        out: folder for results.json and pictures.
+        submission: also write the EPIC-KITCHENS challenge's .zip.
+
+    --areas says which motion areas the model gets: detected (its own; from --store, or found now as
+    in training), none, shuffled (another video's), centre (the middle of the frame), truth (exact
+    ones, from --store); or codec, dis, or the folder of a store.
+    Several processes: torchrun --nproc-per-node 2 -m mofo evaluate ...
+
+    examples:
+      mofo evaluate runs/fine test.csv --store areas --out results
+      mofo evaluate runs/ek100 epic-kitchens/ --split test --submission ek100.zip
+    """
+    from mofo.evaluation.evaluate import is_main
+
+    results = call(checkpoint=checkpoint, submission=submission)
+    if not is_main():
+        return 0
+    _print_results(results, out)
+    if submission:
+        print(f"\n  {submission}")
+    print(f"next: mofo predict {quote(checkpoint)} VIDEO")
+    return 0
+
+
+def _probe(kind: str, *skip: str, **settings: str) -> Callable[[Any], Any]:
+    """Registers ``mofo probe KIND`` without the options of other kinds."""
+    return verb(
+        f"probe {kind}",
+        calls="mofo.evaluation.probe:probe",
+        settings={"**": "mofo.evaluation.feature_settings:FeatureSettings"} | settings,
+        skip=("kind", "grid", "attentive", *skip),
+    )
+
+
+@_probe("knn")
+def knn(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None) -> int:
+    """Nearest neighbours by cosine.
+
+    Args:
+        checkpoint: its folder, or that of a run; random: untrained, in the sizes of --config.
+        sources: videos with labels and splits.
+        k: neighbours that vote.
+        temperature: of their votes.
+        pool: mean, inside or both.
+        out: folder for results.json and pictures.
+
+    example:
+      mofo probe knn runs/first videos.csv
+    """
+    return _print_probe(call("knn", _checkpoint(checkpoint)), out)
+
+
+@_probe("linear", "k", "temperature")
+def linear(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None) -> int:
+    """Logistic regression on pooled features.
+
+    Args:
+        checkpoint: its folder, or that of a run; random: untrained, in the sizes of --config.
+        sources: videos with labels and splits.
+        pool: mean, inside or both.
+        out: folder for results.json and pictures.
+
+    example:
+      mofo probe linear runs/first videos.csv --pool both --out results/linear
+    """
+    return _print_probe(call("linear", _checkpoint(checkpoint)), out)
+
+
+@_probe(
+    "attentive", "k", "temperature", "pool", "heads", "rates", "weight_decay", attentive=_ATTENTIVE
+)
+def attentive(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None) -> int:
+    """A learned query, or another fusion, on tokens.
+
+    Args:
+        checkpoint: its folder, or that of a run; random: untrained, in the sizes of --config.
+        sources: videos with labels and splits.
+        fusion: {models.FUSIONS}.
+        out: folder for results.json and pictures.
+
+    examples:
+      mofo probe attentive runs/first videos.csv --fusion cross_attention
+      mofo probe attentive random videos.csv --config recipes/small.yaml
+    """
+    return _print_probe(call("attentive", _checkpoint(checkpoint)), out)
+
+
+@_probe("areas", "k", "temperature", "pool", "layer", "checkpoint", "config")
+def areas(
+    call: Callable[..., Any], *, frames: int = 16, size: int = 224, out: Path | None = None
+) -> int:
+    """Control: where the motion area is over time, and no picture at all.
+
+    Args:
+        sources: videos with labels and splits.
+        frames: frames of a clip.
+        size: height and width, pixels.
+        out: folder for results.json and pictures.
+
+    example:
+      mofo probe areas videos.csv --areas areas
+    """
+    from mofo.types import TokenGrid
+
+    # Patches as large as can be: there are no tokens here.
+    return _print_probe(call("areas", None, grid=TokenGrid(frames, size, size, 1, size)), out)
+
+
+@verb(
+    "embed",
+    calls="mofo.evaluation.embed:write_embedding",
+    settings={"**": "mofo.evaluation.feature_settings:FeatureSettings"},
+)
+def embed(call: Callable[..., Any], checkpoint: str, sources: list[str], *, out: str) -> int:
+    """Write the features that a model has of videos, as Parquet or npz.
+
+    One row a video, with path, labels, split and feature. The middle clip of each video is taken,
+    cut as in the model's training. Run the same command again to continue after a stop.
+
+    Args:
+        checkpoint: folder of a pre-training's or fine-tuning's checkpoint, or of a run.
+        sources: videos, folders, globs, CSV lists or data sets.
+        out: FILE.parquet, FILE.npz, or a folder.
+        split: only train, validation or test (default: all).
+        cache: keep features here for the next time.
+        pool: mean, inside, both or tokens.
+
+    --pool inside (or both) needs motion areas, found on the way (codec) or from `mofo detect`.
+    Several processes: torchrun --nproc-per-node 2 -m mofo embed ...
+
+    example:
+      mofo embed runs/first videos/ --out features.parquet
+    """
+    report = call(checkpoint=checkpoint, sources=sources, out=out)
+    if report.main:
+        print_rows("left out", report.failures)
+        size = " x ".join(f"{side:,}" for side in report.shape)
+        print(f"{report.videos:,} videos, a feature of {size} numbers each: {report.path}")
+        if out.lower().endswith(".npz"):
+            print(f'next: numpy.load("{report.path}")["feature"] in Python')
+        else:
+            print(f'next: pyarrow.parquet.read_table("{report.path}"), or any Parquet reader')
+    return 1 if report.failures else 0
+
+
+def _checkpoint(name: str) -> str | None:
+    return None if name == "random" else name
+
+
+def _print_probe(report: Any, out: Path | None) -> int:
+    if not report.main or report.results is None:
+        return 0
+    for note in report.notes:
+        print(f"note: {note}")
+    _print_results(report.results, out)
+    if out:
+        print(f"next: mofo report {quote(str(out))}")
+    else:
+        print("next: mofo probe areas with the same videos: how much the areas alone give away")
+    return 1 if report.results.left_out else 0
+
+
+def _print_results(results: Any, out: Path | None) -> None:
+    """Prints what was measured, and writes it into a folder if there is one."""
+    from mofo.report.recognised import results_table, write_evaluation
+
+    print_rows("left out", results.left_out, shown=20)
+    print(results_table(results))
+    if out:
+        print()
+        for file in write_evaluation(results, out):
+            print(f"  {file}")

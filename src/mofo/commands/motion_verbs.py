@@ -1,0 +1,114 @@
+"""``mofo detect`` and ``mofo areas``: motion areas of videos, and stores of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from mofo.commands.verb import print_rows, verb
+
+_NEXT = 'next: mofo.AreaStore.open("{}") in Python, or any Parquet reader'
+
+
+@verb(
+    "detect",
+    calls="mofo.motion.detect:detect_many",
+    settings={"settings": "mofo.motion.presets:DetectSettings"},
+)
+def detect(call: Callable[..., Any], *, out: Path, shard: tuple[int, int] = (1, 1)) -> int:
+    """Find where things move in videos, whatever the camera does.
+
+    Writes a store of Parquet tables into the folder PATH. Run the same command again to continue
+    after a stop: finished videos are skipped.
+
+    Args:
+        sources: videos, folders (searched through), globs, CSV lists, data sets; exclude:LIST.
+        out: folder of the store.
+        shard: I/N: only part I of N.
+        flow: optical flow: {motion.FLOWS} (default: that of the preset).
+        preset: how movers are found: {motion.PRESETS}.
+        engine: what runs the processes: {system.ENGINES}.
+
+    Several machines share a folder: --shard 1/4, 2/4 ...; then mofo areas merge areas
+
+    example:
+      mofo detect videos/ --out areas --overlay
+    """
+    report = call(out=out, shard=shard)
+    print_rows("warnings", report.warnings)
+    print_rows("failed", report.failures)
+    parts = [f"{report.done} done"]
+    parts += [f"{report.skipped} finished before"] if report.skipped else []
+    parts += [f"{report.failed} failed"] if report.failed else []
+    line = f"{report.found} video{'s' if report.found != 1 else ''}: {', '.join(parts)}"
+    if report.frames:
+        line += f"; {report.frames:,} frames, {report.frames / report.seconds:,.0f} a second"
+    print(line)
+    for path in report.paths:
+        print(f"  {path}")
+    if shard != (1, 1):
+        print(f"next, when all {shard[1]} shards are done: mofo areas merge {quote(str(out))}")
+    elif report.done + report.skipped:
+        print(_NEXT.format(out))
+    return 1 if report.failed else 0
+
+
+@verb("areas merge", calls="mofo.motion.detect:merge_shards")
+def merge(call: Callable[..., Any], folder: Path) -> int:
+    """Merge the shards of a store into one table.
+
+    Args:
+        folder: folder of the store.
+
+    example:
+      mofo areas merge areas
+    """
+    pair = call(folder=folder)
+    print(f"  {pair.areas}\n  {pair.videos}")
+    print(_NEXT.format(folder))
+    return 0
+
+
+@verb("areas export", calls="mofo.motion.boxes_json:export_boxes", skip=("file",))
+def export(call: Callable[..., Any], store: Path, *, to: Path) -> int:
+    """Write the boxes of a store to a JSON file.
+
+    Args:
+        store: folder of the store.
+        to: JSON file to write.
+        clip_union: one box a video, repeated in every frame.
+
+    The JSON is that of the released MOFO code: {file stem: [{"labels": [{"box2d": {"x1": ..., "y1":
+    ..., "x2": ..., "y2": ...}, "gt_annotation": "union"}]}, ...]}, an entry a frame.
+
+    example:
+      mofo areas export areas --to boxes.json
+    """
+    from mofo.motion.store import AreaStore
+
+    with AreaStore.open(store) as opened:
+        videos = call(store=opened, file=to)
+    print(f"{videos} videos\n  {to}")
+    print(f"next: mofo areas import {quote(str(to))} --videos SOURCE --out DIR brings them back")
+    return 0
+
+
+@verb("areas import", calls="mofo.motion.boxes_json:import_boxes", skip=("sources",))
+def import_(call: Callable[..., Any], file: Path, *, videos: list[str], out: Path) -> int:
+    """Make a store of the boxes in a JSON file.
+
+    Args:
+        file: JSON file to read, as `mofo areas export` writes it.
+        videos: the videos: sizes and times come from them.
+        out: folder of the store.
+
+    example:
+      mofo areas import boxes.json --videos videos/ --out imported
+    """
+    report = call(file=file, sources=videos, out=out)
+    print_rows("left out", report.failures)
+    print(f"{report.done} videos\n  {out}")
+    print(_NEXT.format(out))
+    return 1 if report.failures else 0

@@ -1,0 +1,104 @@
+"""``mofo report``, ``mofo app`` and ``mofo demo``: pages in a browser, and all of it at once."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mofo.commands.verb import verb
+
+
+@verb("report", calls="mofo.report.page.build:report", skip=("left_out",))
+def report(call: Callable[..., Any]) -> int:
+    """One HTML page about runs, tests and motion areas, to be sent around.
+
+    The folders are made by `mofo pretrain`, `finetune`, `evaluate`, `probe` or `detect`, or have
+    such folders in them. Several runs are shown side by side.
+
+    Args:
+        folders: runs, tests, stores of motion areas.
+        out: the page.
+        title: heading (default: names of the folders).
+        clips: clips in a section at most; 0: none.
+
+    example:
+      mofo report runs/first runs/second areas --out report.html
+    """
+    page = call()
+    for problem in page.problems:
+        print(f"note: {problem}", file=sys.stderr)
+    print(f"page: {page.path} ({page.size / 1e6:.1f} MB)")
+    print(f"next: open {page.path} in a browser, or send it: it needs nothing else")
+    return 0
+
+
+@verb("app")
+def app(
+    *, pretrained: str = "", classifier: str = "", port: int = 7860, open_: bool = False
+) -> int:
+    """A local gallery in the browser: drop a video, see what moves in it.
+
+    It shows the motion area, masks, and what a model makes of the video. Needs the extra app: pip
+    install 'mofo[app]'. It listens on this machine only. Ctrl-C ends it.
+
+    Args:
+        pretrained: pre-training, to show reconstructions.
+        classifier: fine-tuning, to show predictions.
+        port: port on 127.0.0.1.
+        open_: open a browser.
+
+    example:
+      mofo app --pretrained runs/tiny --classifier runs/fine
+    """
+    import tempfile
+
+    from mofo.gallery.app import HOST, make_page
+    from mofo.gallery.views import Views
+    from mofo.types import MofoError
+
+    with tempfile.TemporaryDirectory(prefix="mofo-") as folder:
+        page = make_page(Views(Path(folder), pretrained, classifier))
+        try:
+            page.launch(
+                server_name=HOST, server_port=port, inbrowser=open_, quiet=True,
+                allowed_paths=[folder], prevent_thread_lock=True, theme=page.theme,
+            )  # fmt: skip
+        except OSError as error:
+            raise MofoError(f"port {port}: {error}; choose another --port") from None
+        print(f"gallery: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+        page.block_thread()
+    return 0
+
+
+@verb("demo", calls="mofo.demo.demo:demo", skip=("scale", "say"))
+def demo(
+    call: Callable[..., Any], *, out: Path = Path("demo"), videos: list[str] | None = None
+) -> int:
+    """All of this on real video, in ten minutes, with a report page.
+
+    Motion areas, a generated set of labelled clips, pre-training, fine-tuning against a baseline,
+    evaluation, prediction; for two processors. Nothing is downloaded. Stop it with Ctrl-C at any
+    time: the same command continues from there, and does nothing twice.
+
+    Args:
+        out: folder for everything (demo).
+        videos: videos of yours: folders, files.
+
+    examples:
+      mofo demo
+      mofo demo --videos my_videos/ --out my_demo
+    """
+    # Libraries crash where Ctrl-C meets them half imported: it waits until they are there.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        importlib.import_module("mofo.demo.demo")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    done = call(out=out, videos=videos or ())
+    print("next: mofo detect YOUR_VIDEOS --out areas --overlay")
+    return 1 if done.found["areas"]["failures"] else 0

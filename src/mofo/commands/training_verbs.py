@@ -1,0 +1,139 @@
+"""``mofo pretrain`` and ``mofo finetune``: options are the keys of their settings."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from mofo.commands.verb import verb
+
+
+@verb("pretrain", keys=True)
+def pretrain(
+    pairs: list[tuple[str, str]],
+    *,
+    config: str | None = None,
+    keys: bool = False,
+    replay: Path | None = None,
+    progress: bool = True,
+) -> int:
+    """Motion-focused pre-training on videos without labels.
+
+    The mask of the autoencoder is drawn with the motion area.
+    A recipe (YAML) says everything; each of its keys can be changed as --section.key value. The
+    same command continues after a stop, from the last checkpoint in run.out.
+
+    Args:
+        config: recipe; see recipes/.
+        keys: print all settings with their defaults.
+        replay: run a captured batch whose loss was no number again.
+
+    Ctrl-C and SIGTERM finish the step, save, and say how to continue.
+    Several GPUs: accelerate launch -m mofo pretrain --config ... (or torchrun).
+
+    example:
+      mofo pretrain --config recipes/tiny.yaml \\
+          --data.source videos/ --run.out runs/mine
+    """
+    if replay:
+        return _replay(replay)
+    from mofo.training.recipe import explain_keys, load_settings
+
+    if keys:
+        print(explain_keys())
+        return 0
+    from mofo.training.pretrain_task import pretrain as train
+
+    report = train(load_settings(config, pairs), progress=progress)
+    if not report.main:
+        return 0 if report.finished else 1
+    _print_report(report)
+    if not report.finished:
+        return _stopped(report)
+    print(f"next: mofo show reconstruction {shlex.quote(str(report.checkpoint))} VIDEO")
+    return 0
+
+
+@verb("finetune", keys=True)
+def finetune(
+    pairs: list[tuple[str, str]],
+    *,
+    config: str | None = None,
+    init: str | None = None,
+    freeze: str | None = None,
+    keys: bool = False,
+    replay: Path | None = None,
+    progress: bool = True,
+) -> int:
+    """Fine-tune a classifier that knows where things move.
+
+    Its tokens inside the motion area attend to those outside.
+    A recipe (YAML) says everything; each of its keys can be changed as --section.key value. The
+    same command continues after a stop, from the last checkpoint in run.out.
+
+    Args:
+        config: recipe; see recipes/.
+        init: checkpoint or run to begin with (model.init).
+        freeze: encoder, or a number of blocks (model.freeze).
+        keys: print all settings with their defaults.
+        replay: run a captured batch whose loss was no number again.
+
+    Labels: a CSV with the columns path,label[,split], folders named after classes, or a known data
+    set. Ctrl-C and SIGTERM finish the step, save, and say how to continue.
+    Several GPUs: accelerate launch -m mofo finetune --config ... (or torchrun).
+
+    example:
+      mofo finetune --config recipes/tiny-finetune.yaml --init runs/tiny \\
+          --data.source videos.csv --run.out runs/mine
+    """
+    if replay:
+        return _replay(replay)
+    from mofo.training.finetune_settings import FinetuneSettings
+    from mofo.training.recipe import explain_keys, load_settings
+
+    if keys:
+        print(explain_keys(FinetuneSettings))
+        return 0
+    from mofo.clips.sources import MotionChoice
+    from mofo.training.finetune_task import finetune as train
+
+    short = {"model.init": json.dumps(init) if init else None, "model.freeze": freeze}
+    given = [(key, value) for key, value in short.items() if value is not None]
+    settings = load_settings(config, [*given, *pairs], FinetuneSettings)
+    report = train(settings, progress=progress)
+    if not report.main:
+        return 0 if report.finished else 1
+    _print_report(report)
+    if report.best is not None:
+        metrics = ", ".join(f"{name} {value:.4g}" for name, value in report.validation.items())
+        print(f"last validation: {metrics}; the best checkpoint is that of step {report.best:,}")
+    if not report.finished:
+        return _stopped(report)
+    if report.steps < report.of:
+        print(f"ended early: {settings.optim.patience} validations without a new best")
+    store = MotionChoice.parse(settings.data.areas).store
+    words = [settings.run.out, *settings.data.source, *(["--store", store] if store else [])]
+    print(f"next: mofo evaluate {shlex.join(words)}")
+    return 0
+
+
+def _replay(file: Path) -> int:
+    from mofo.training.replay import replay
+
+    print("\n".join(replay(file)))
+    return 0
+
+
+def _print_report(report: Any) -> None:
+    if report.unreadable:
+        print(f"{report.unreadable} videos cannot be read: {report.unreadable_file}")
+    print(f"{report.steps:,} of {report.of:,} steps, loss {report.loss:.4f}: {report.checkpoint}")
+
+
+def _stopped(report: Any) -> int:
+    reason = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"
+    print(f"{reason}; the same command continues from here", file=sys.stderr)
+    return 1

@@ -1,0 +1,163 @@
+"""``mofo weights``: weights of other programs in, and ours out."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mofo.commands.verb import verb
+
+
+@verb("weights import", calls="mofo.weights.importing:import_weights")
+def import_(
+    call: Callable[..., Any],
+    source: str,
+    *,
+    out: Path,
+    all_keys: bool = False,
+    report: Path | None = None,
+) -> int:
+    """Make a checkpoint of ours out of weights of another program.
+
+    SOURCE: a .pth file of VideoMAE, VideoMAE V2 or the released MOFO program, pre-trained or
+    fine-tuned, or a folder of Hugging Face's VideoMAE. Nothing in a file is ever run. Every tensor
+    must be there, be known and fit; what is not is named, and can be allowed by name.
+
+    Args:
+        source: file or folder.
+        out: folder of the checkpoint.
+        size: pixels a side of the clips that the model takes (default: as trained).
+        frames: of the clips that the model takes (default: as trained).
+        model_size: what the weights must be of: small, base ...
+        tubelet: frames of a token that the weights must be of.
+        patch: pixels a side of a token that the weights must be of.
+        made_for: frames x pixels, where the file does not say it (16x224).
+        heads: of the encoder, where the file does not say it (width / 64).
+        decoder_heads: the same of the decoder.
+        classes: names of classes: JSON, CSV, or lines.
+        head: name of the classifier's question.
+        fusion: of the classifier (default: as trained).
+        sampling: dense or segments: how clips are taken.
+        stride: of dense clips.
+        allow_missing: tensors that may be missing; patterns such as 'decoder.*'.
+        allow_unexpected: tensors that may be left over.
+        all_keys: show every tensor.
+        report: write all of it as JSON, too.
+
+    example:
+      mofo weights import k400.pth --classes k400.json --out weights/k400
+    """
+    from mofo.weights.import_report import WeightsError
+
+    try:
+        done = call(source=source, out=out)
+    except WeightsError as error:
+        if error.report is not None:
+            print(error.report.table(everything=all_keys), file=sys.stderr)
+            _write(report, error.report.plain())
+        raise
+    print(done.keys.table(everything=all_keys))
+    _write(report, done.keys.plain())
+    for note in done.notes:
+        print(f"note: {note}")
+    for head, names in done.classes.items():
+        print(f"{len(names)} classes of {head!r}: {', '.join(names[:5])}")
+    print(f"{'classifier' if done.classes else 'pre-training'} ({done.layout}): {done.path}")
+    path = shlex.quote(str(done.path))
+    if done.classes:
+        print(f"next: mofo evaluate {path} SOURCE, or mofo predict {path} VIDEO")
+    else:
+        print(f"next: mofo show reconstruction {path} VIDEO, or a fine-tuning from it")
+    return 0
+
+
+@verb("weights export", calls="mofo.weights.exporting:export_weights")
+def export(
+    call: Callable[..., Any], checkpoint: str, *, to: str, out: Path, metrics: Path | None = None
+) -> int:
+    """Write a checkpoint for other programs, and check what was written.
+
+      hf      a folder that Hugging Face's transformers open as it is: a
+              pre-training, or a classifier with fusion "mean"; with a model card
+      onnx    a classifier as one .onnx file
+      torch   a classifier as one .pt2 file, to be opened with torch.export.load
+
+    The inputs of the last two: frames, uint8 (batch, frames, height, width, 3), RGB, and inside,
+    bool (batch, tokens), the tokens inside the motion area. Their outputs are logits.
+
+    Args:
+        checkpoint: its folder, or that of a run: then the best one.
+        to: hf, onnx or torch.
+        out: folder (hf) or file to write.
+        licence: of the weights, for the model card.
+        metrics: results.json of mofo evaluate, or JSON of names and numbers, for the card.
+
+    example:
+      mofo weights export runs/finetuned --to onnx --out model.onnx
+    """
+    done = call(checkpoint=checkpoint, to=to, out=out, metrics=_metrics(metrics) if metrics else {})
+    for note in done.notes:
+        print(f"note: {note}")
+    if done.difference is not None:
+        print(f"checked: outputs differ from ours by {done.difference:.1e} at most")
+    print(f"{'folder' if to == 'hf' else 'file'}: {done.path}")
+    if to == "hf":
+        print(f"next: read {done.path}/README.md, which shows how to open it")
+    elif to == "onnx":
+        print(f'next: onnxruntime.InferenceSession("{done.path}")')
+    else:
+        print(f'next: torch.export.load("{done.path}").module()(frames, inside)')
+    return 0
+
+
+@verb("weights show", calls="mofo.weights.looking:look_at_weights")
+def show(call: Callable[..., Any], source: str) -> int:
+    """Print what is in a file or folder of weights: kind, size, grid, classes.
+
+    Takes a checkpoint or run of ours, a .pth file of VideoMAE or MOFO, or a folder of Hugging Face.
+    The exit code is 1 where a tensor is missing, too many, or of another shape.
+
+    Args:
+        source: file or folder.
+
+    example:
+      mofo weights show videomae-base/
+    """
+    found = call(source=source)
+    print("\n".join(found.lines()))
+    if found.problems:
+        return 1
+    if found.layout == "mofo":
+        to = "hf --out DIR" if found.fusion in (None, "mean") else "onnx --out FILE"
+        print(f"next: mofo weights export {shlex.quote(source)} --to {to}")
+    else:
+        print(f"next: mofo weights import {shlex.quote(source)} --out DIR")
+    return 0
+
+
+def _write(path: Path | None, content: Any) -> None:
+    if path is None:
+        return
+    from mofo.system.files import replaced
+
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with replaced(path, flush=True) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    print(f"report: {path}", file=sys.stderr)
+
+
+def _metrics(path: Path) -> dict[str, Any]:
+    from mofo.weights.import_report import WeightsError
+    from mofo.weights.model_card import metrics_of
+    from mofo.weights.tensor_files import read_json
+
+    metrics = metrics_of(read_json(path))
+    if metrics is None:
+        raise WeightsError(
+            f"{path}: holds neither names with numbers nor the results of `mofo evaluate --out`"
+        )
+    return metrics
