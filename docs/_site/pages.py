@@ -37,8 +37,8 @@ def first_page() -> str:
 
 
 def commands_page() -> str:
-    """The help of every verb and of its parts."""
-    from mofo.cli import VERBS
+    """The help of every verb, those of two words below their group."""
+    from mofo.commands.verb import GROUPS, VERBS
 
     lines = [
         "# Commands",
@@ -46,10 +46,14 @@ def commands_page() -> str:
         "1 failed, 2 wrong usage, 130 stopped by Ctrl-C.",
         _block(_help()),
     ]
-    for verb in VERBS:
-        lines += [f"## mofo {verb}", _block(_help(verb))]
-        for part in _parts(verb):
-            lines += [f"### mofo {verb} {part}", _block(_help(verb, part))]
+    seen = set()
+    for name in VERBS:
+        first = name.partition(" ")[0]
+        if first in GROUPS and first not in seen:
+            seen.add(first)
+            lines += [f"## mofo {first}", _block(_help(first))]
+        heading = "###" if first in GROUPS else "##"
+        lines += [f"{heading} mofo {name}", _block(_help(*name.split()))]
     lines += ["## Settings of mofo pretrain", _block(_printed("pretrain", "--keys"))]
     lines += ["## Settings of mofo finetune", _block(_printed("finetune", "--keys"))]
     return "\n\n".join(lines) + "\n"
@@ -99,15 +103,6 @@ def notebook_page(path: Path) -> str:
         lines.append(_block(source, "python") if cell["cell_type"] == "code" else source)
     told = "*This page is the notebook `docs/notebooks/first-steps.ipynb`; a test runs it.*"
     return "\n\n".join([lines[0], told, *lines[1:]]) + "\n"
-
-
-def _parts(verb: str) -> list[str]:
-    """The second words of a verb, from what it says about a wrong one."""
-    text = _printed(verb, "?")
-    if "argument WHAT" not in text and "argument ACTION" not in text:
-        return []
-    choices = text.partition("choose from")[2].partition(")")[0]
-    return [word.strip(" '") for word in choices.split(",")]
 
 
 def _help(*words: str) -> str:

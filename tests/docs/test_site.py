@@ -52,12 +52,12 @@ def test_a_link_that_leads_nowhere_ends_the_build(tmp_path, text, told):
 
 def test_every_page_and_name_is_there(site):
     import mofo
-    from mofo.cli import VERBS
+    from mofo.commands.verb import VERBS
 
     for page in ROOT.glob("docs/*.md"):
         assert (site / page.with_suffix(".html").name).is_file()
     commands = (site / "commands.html").read_text()
-    assert all(f'id="mofo-{verb}"' in commands for verb in VERBS)
+    assert all(f'id="mofo-{verb.replace(" ", "-")}"' in commands for verb in VERBS)
     python = (site / "python.html").read_text()
     for name in set(mofo.__all__) - {"__version__"}:
         text = python.partition(f'id="mofo.{name}"')[2].partition('id="mofo.')[0]
