@@ -23,7 +23,6 @@ from pathlib import Path
 
 from mofo.evaluation.results import read_results
 
-RECIPES = Path(__file__).parents[1] / "recipes"
 # Name of the row, pre-training, fusion.
 ROWS = (
     ("from scratch, mean", None, "mean"),
@@ -33,8 +32,7 @@ ROWS = (
     ("tube masks, cross-attention", "tube", "cross_attention"),
     ("motion masks, cross-attention (MOFO)", "motion", "cross_attention"),
 )
-PRETRAINING = {"motion": "actions.yaml", "tube": "actions-tube.yaml"}
-FINETUNING = {"mean": "actions-finetune-mean.yaml", "cross_attention": "actions-finetune.yaml"}
+MASKS = ("motion", "tube")
 PROVENANCE = ("detected", "truth", "none", "shuffled", "centre")
 
 
@@ -82,7 +80,8 @@ class Study:
 
     def pretrain(self, masks: str) -> None:
         self.timed(
-            f"pretrain-{masks}", "pretrain", "--config", RECIPES / PRETRAINING[masks], "--quiet",
+            f"pretrain-{masks}", "pretrain", "--config", "actions",
+            "--mask.strategy", masks, "--quiet",
             "--data.source", self.table, "--data.areas", self.areas,
             "--run.out", self.run_of(masks), "--run.seed", self.seed, "--run.trackers", "[]",
         )  # fmt: skip
@@ -91,7 +90,8 @@ class Study:
         name = f"{masks or 'scratch'}-{fusion}"
         init = ("--init", self.run_of(masks)) if masks else ()
         self.timed(
-            f"finetune-{name}", "finetune", "--config", RECIPES / FINETUNING[fusion], *init,
+            f"finetune-{name}", "finetune", "--config", "actions-finetune",
+            "--model.fusion", fusion, *init,
             "--quiet", "--data.source", self.table, "--data.areas", self.areas,
             "--run.out", self.out / "finetune" / name, "--run.seed", self.seed,
             "--run.trackers", "[]",
@@ -114,7 +114,7 @@ class Study:
         )
         self.timed(
             "control-random", "probe", "attentive", "random", *common,
-            "--config", RECIPES / "actions.yaml", "--fusion", "cross_attention",
+            "--config", "actions", "--fusion", "cross_attention",
             "--cache", self.out / "cache", "--out", self.out / "results" / "random",
         )  # fmt: skip
 
@@ -125,7 +125,7 @@ class Study:
         self.prepare(level, clips)
         with ThreadPoolExecutor(self.jobs) as pool:
             for group in (
-                [(self.pretrain, masks) for masks in PRETRAINING],
+                [(self.pretrain, masks) for masks in MASKS],
                 [(self.finetune, masks, fusion) for _, masks, fusion in ROWS],
                 [
                     (self.evaluate, "motion-cross_attention", areas)

@@ -3,13 +3,13 @@
 #   runs/hmdb51.sh DATA [OUT]
 # DATA: hmdb51_org/ and testTrainMulti_7030_splits/ below one folder (docs/data.md).
 # Published top-1: 62.6 (VideoMAE); MOFO has none.
+# As UCF101, but every second frame, 4800 epochs and 50 (VideoMAE).
 # What it takes: docs/reproduce.md. Several GPUs: TRAIN="accelerate launch -m mofo" runs/hmdb51.sh ...
 # The same command goes on after a stop.
 set -euo pipefail
 DATA=${1:?folder of the data set}
 OUT=${2:-runs/out/hmdb51}
 TRAIN=${TRAIN:-mofo}
-RECIPES=$(dirname "$0")/../recipes
 SOURCE=$OUT/hmdb51.parquet
 mkdir -p "$OUT"
 
@@ -19,8 +19,8 @@ mofo data check "$SOURCE" --out "$OUT/check" || [ -s "$OUT/check/quarantine.csv"
 GOOD=exclude:$OUT/check/quarantine.csv
 
 mofo detect "$SOURCE" "$GOOD" --out "$OUT/areas"
-$TRAIN pretrain --config "$RECIPES/hmdb51.yaml" --data.source "['$SOURCE', '$GOOD']" --data.split train \
-  --data.areas "$OUT/areas" --run.out "$OUT/pretrained"
-$TRAIN finetune --config "$RECIPES/hmdb51-finetune.yaml" --init "$OUT/pretrained" \
-  --data.source "['$SOURCE', '$GOOD']" --data.areas "$OUT/areas" --run.out "$OUT/classes"
+$TRAIN pretrain --config ucf101 --data.source "['$SOURCE', '$GOOD']" --data.split train \
+  --data.areas "$OUT/areas" --run.out "$OUT/pretrained" --data.stride 2 --optim.epochs 4800
+$TRAIN finetune --config ucf101-finetune --init "$OUT/pretrained" \
+  --data.source "['$SOURCE', '$GOOD']" --data.areas "$OUT/areas" --run.out "$OUT/classes" --data.stride 2 --optim.epochs 50
 mofo evaluate "$OUT/classes" "$SOURCE" "$GOOD" --split test --views 10x3 --store "$OUT/areas" --out "$OUT/results"

@@ -34,11 +34,11 @@ from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.synth.real_clips import real_clips
 from mofo.training.metrics_log import read_journal
 from mofo.training.order import Division, SampleOrder
-from mofo.training.recipe import load_settings
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.step import PretrainPass
 from mofo.video.reader import VideoReader
 
-RECIPES = {"motion": "tiny", "tube": "tiny-tube"}
+MASKS = ("motion", "tube")
 ROOT = Path(__file__).parents[1]
 # 14 x 14 positions, as in the recipes for 224 pixels: 19 of them are visible, so a hole is near to
 # something seen. The recipe's 6 x 6 leave four; it is made for minutes.
@@ -100,24 +100,24 @@ def train(table: Path, out: Path, steps: int) -> dict[str, list[float]]:
         subprocess.Popen(
             [
                 sys.executable, "-m", "mofo", "pretrain", "--quiet",
-                "--config", str(ROOT / "recipes" / f"{recipe}.yaml"),
+                "--config", "tiny", "--mask.strategy", name,
                 "--data.source", str(table), "--data.areas", str(out / "areas"),
                 "--run.out", str(out / name),
                 "--optim.epochs", f"{epochs:.6f}", "--optim.warmup_epochs", "10",
                 *(word for key, value in SHAPE.items() for word in (f"--{key}", value)),
-                "--data.repeats", str(REPEATS),
+                "--data.clips_per_video", str(REPEATS),
                 "--run.workers", "1", "--run.trackers", "[]", "--run.pictures_every", "500",
             ],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-        for name, recipe in RECIPES.items()
+        for name in MASKS
     ]  # fmt: skip
     codes = [process.wait() for process in running]
     if any(codes):
         raise SystemExit(f"training failed: {codes}")
     return {
         name: [line["loss"] for line in read_journal(out / name / "metrics.jsonl")]
-        for name in RECIPES
+        for name in MASKS
     }
 
 
@@ -160,8 +160,8 @@ def main() -> None:
         *SHAPE.items(),
     ]
     levels = {
-        name: level(load_settings(ROOT / "recipes" / f"{recipe}.yaml", pairs))
-        for name, recipe in RECIPES.items()
+        name: level(PretrainSettings.from_yaml("tiny", [*pairs, ("mask.strategy", name)]))
+        for name in MASKS
     }
     (chosen.out / "curve.json").write_text(json.dumps({"loss": curves, "level": levels}))
     draw(curves, levels, chosen.picture or chosen.out / "loss.png")

@@ -9,7 +9,6 @@ set -euo pipefail
 DATA=${1:?folder of the data set}
 OUT=${2:-runs/out/ssv2}
 TRAIN=${TRAIN:-mofo}
-RECIPES=$(dirname "$0")/../recipes
 SOURCE=$OUT/ssv2.parquet
 mkdir -p "$OUT"
 
@@ -19,8 +18,8 @@ mofo data check "$SOURCE" --out "$OUT/check" || [ -s "$OUT/check/quarantine.csv"
 GOOD=exclude:$OUT/check/quarantine.csv
 
 mofo detect "$SOURCE" "$GOOD" --out "$OUT/areas"
-$TRAIN pretrain --config "$RECIPES/ssv2.yaml" --data.source "['$SOURCE', '$GOOD']" --data.split train \
+$TRAIN pretrain --config ssv2 --data.source "['$SOURCE', '$GOOD']" --data.split train \
   --data.areas "$OUT/areas" --run.out "$OUT/pretrained"
-$TRAIN finetune --config "$RECIPES/ssv2-finetune.yaml" --init "$OUT/pretrained" \
+$TRAIN finetune --config ssv2-finetune --init "$OUT/pretrained" \
   --data.source "['$SOURCE', '$GOOD']" --data.areas "$OUT/areas" --run.out "$OUT/classes"
 mofo evaluate "$OUT/classes" "$SOURCE" "$GOOD" --store "$OUT/areas" --out "$OUT/results"

@@ -9,7 +9,6 @@ set -euo pipefail
 DATA=${1:?folder of the data set}
 OUT=${2:-runs/out/ucf101}
 TRAIN=${TRAIN:-mofo}
-RECIPES=$(dirname "$0")/../recipes
 SOURCE=$OUT/ucf101.parquet
 mkdir -p "$OUT"
 
@@ -19,8 +18,8 @@ mofo data check "$SOURCE" --out "$OUT/check" || [ -s "$OUT/check/quarantine.csv"
 GOOD=exclude:$OUT/check/quarantine.csv
 
 mofo detect "$SOURCE" "$GOOD" --out "$OUT/areas"
-$TRAIN pretrain --config "$RECIPES/ucf101.yaml" --data.source "['$SOURCE', '$GOOD']" --data.split train \
+$TRAIN pretrain --config ucf101 --data.source "['$SOURCE', '$GOOD']" --data.split train \
   --data.areas "$OUT/areas" --run.out "$OUT/pretrained"
-$TRAIN finetune --config "$RECIPES/ucf101-finetune.yaml" --init "$OUT/pretrained" \
+$TRAIN finetune --config ucf101-finetune --init "$OUT/pretrained" \
   --data.source "['$SOURCE', '$GOOD']" --data.areas "$OUT/areas" --run.out "$OUT/classes"
 mofo evaluate "$OUT/classes" "$SOURCE" "$GOOD" --split test --views 5x3 --store "$OUT/areas" --out "$OUT/results"

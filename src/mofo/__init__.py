@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from mofo.motion.store import AreaStore
     from mofo.report.page.build import report
     from mofo.training.checkpoint import open_checkpoint
+    from mofo.training.finetune_settings import FinetuneSettings
     from mofo.training.finetune_task import finetune
+    from mofo.training.pretrain_settings import PretrainSettings
     from mofo.training.pretrain_task import pretrain
-    from mofo.training.recipe import load_settings
     from mofo.training.task import RunReport
     from mofo.types import MofoError, MotionArea, VideoError
     from mofo.video.reader import VideoReader
@@ -40,10 +41,12 @@ __all__ = [
     "DetectSettings",
     "Embedding",
     "ExportReport",
+    "FinetuneSettings",
     "ImportReport",
     "MofoError",
     "MotionArea",
     "Prediction",
+    "PretrainSettings",
     "ProbeReport",
     "Recogniser",
     "Results",
@@ -59,7 +62,6 @@ __all__ = [
     "finetune",
     "import_weights",
     "load",
-    "load_settings",
     "open_checkpoint",
     "pretrain",
     "probe",
@@ -73,10 +75,12 @@ _HOMES = {
     "DetectSettings": "mofo.motion.presets",
     "Embedding": "mofo.evaluation.embed",
     "ExportReport": "mofo.weights.exporting",
+    "FinetuneSettings": "mofo.training.finetune_settings",
     "ImportReport": "mofo.weights.importing",
     "MofoError": "mofo.types",
     "MotionArea": "mofo.types",
     "Prediction": "mofo.evaluation.predict",
+    "PretrainSettings": "mofo.training.pretrain_settings",
     "ProbeReport": "mofo.evaluation.probe",
     "Recogniser": "mofo.evaluation.predict",
     "Results": "mofo.evaluation.results",
@@ -91,7 +95,6 @@ _HOMES = {
     "finetune": "mofo.training.finetune_task",
     "import_weights": "mofo.weights.importing",
     "load": "mofo.evaluation.predict",
-    "load_settings": "mofo.training.recipe",
     "open_checkpoint": "mofo.training.checkpoint",
     "pretrain": "mofo.training.pretrain_task",
     "probe": "mofo.evaluation.probe",

@@ -207,8 +207,13 @@ def unknown(noun: str, name: object, names: Iterable[str]) -> str:
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """``did you mean 'X'?`` with the nearest of ``names``; empty if none is near."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f"did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, names)
+    return f"did you mean {near!r}?" if near else ""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The nearest of ``names``; empty if none is near."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1)), "")
 
 
 def _home(kind: object) -> tuple[object, object]:

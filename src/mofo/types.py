@@ -39,8 +39,11 @@ class VideoError(MofoError):
         return type(self), (self.path, self.reason)
 
 
-class SettingsError(MofoError):
-    """An option with an impossible value or an unknown name."""
+class SettingsError(MofoError, ValueError):
+    """An option with an impossible value or an unknown name.
+
+    It is a ``ValueError``, so that pydantic collects it with all other mistakes.
+    """
 
 
 class StoreError(MofoError):

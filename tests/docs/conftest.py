@@ -7,11 +7,10 @@ import pytest
 
 import mofo
 from helpers import typed
-from helpers.pages import ROOT
 from mofo.motion.detect import detect_many
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.finetune_settings import FinetuneSettings
-from mofo.training.recipe import load_settings
+from mofo.training.pretrain_settings import PretrainSettings
 
 CLASSES = ("push", "pull")
 
@@ -21,7 +20,7 @@ def template(tmp_path_factory) -> tuple[Path, Path]:
     """A folder in which the pages' names are there: what a reader has before each page begins.
 
     videos/ and my_videos/ (classes as folders), videos.csv and other lists, clip.mp4, match.mp4,
-    areas (a store), recipes/, runs/first and runs/tiny (pre-trained), runs/fine and runs/finetuned.
+    areas (a store), runs/first and runs/tiny (pre-trained), runs/fine and runs/finetuned.
     """
     folder = tmp_path_factory.mktemp("docs")
     home = folder / "home"
@@ -52,15 +51,13 @@ def template(tmp_path_factory) -> tuple[Path, Path]:
     (home / "check/quarantine.csv").write_text("path,start,end,reason\n")
     sources = [home / "videos.csv", home / "my_videos", home / "clip.mp4"]
     detect_many(sources, home / "areas", workers=0)
-    shutil.copytree(ROOT / "recipes", home / "recipes")
     small = {kind: [*typed.SMALL[kind].items(), ("data.areas", "none")] for kind in typed.SMALL}
     given = [("data.source", str(home / "videos.csv"))]
     pretrained, finetuned = home / "runs/first", home / "runs/fine"
     pairs = [*small["pretrain"], *given, ("run.out", str(pretrained))]
-    mofo.pretrain(load_settings(home / "recipes/tiny.yaml", pairs), progress=False)
+    mofo.pretrain(PretrainSettings.from_yaml("tiny", pairs), progress=False)
     pairs = [*small["finetune"], *given, ("run.out", str(finetuned))]
-    recipe = home / "recipes/tiny-finetune.yaml"
-    mofo.finetune(load_settings(recipe, pairs, FinetuneSettings), progress=False)
+    mofo.finetune(FinetuneSettings.from_yaml("tiny-finetune", pairs), progress=False)
     for name in ("tiny", "second"):
         shutil.copytree(pretrained, home / "runs" / name)
     shutil.copytree(finetuned, home / "runs/finetuned")

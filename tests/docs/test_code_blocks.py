@@ -7,10 +7,12 @@ import pytest
 import torch
 import yaml
 
+import mofo
 import mofo.cli
 from helpers import typed
 from helpers.pages import ROOT, Block, blocks, pages, unfenced
 from mofo.commands.verb import VERBS
+from mofo.training.recipe import recipe_names
 
 ALL = [block for path in pages() for block in blocks(path)]
 FENCED = [block for block in ALL if block.fenced]
@@ -23,13 +25,14 @@ def of(page) -> list[Block]:
 
 def small_recipes(home):
     """Recipes that a Python block opens become small ones; ``typed.SMALL`` does it for commands."""
-    for path in home.glob("recipes/*.yaml"):
-        kind = "finetune" if "finetune" in path.name else "pretrain"
-        recipe = yaml.safe_load(path.read_text())
+    for name in recipe_names():
+        kind = "finetune" if "finetune" in name else "pretrain"
+        recipe: dict = {"extends": f"{name}.yaml"}
         for key, value in typed.SMALL[kind].items():
-            section, _, name = key.partition(".")
-            recipe.setdefault(section, {})[name] = yaml.safe_load(value)
-        path.write_text(yaml.safe_dump(recipe))
+            section, _, word = key.partition(".")
+            recipe.setdefault(section, {})[word] = yaml.safe_load(value)
+        if not (home / name).exists():  # a file of that name here is taken first
+            (home / name).write_text(yaml.safe_dump(recipe))
 
 
 def names_of(page) -> dict:
@@ -104,7 +107,6 @@ def test_every_block_has_a_language_that_someone_looks_after():
 def test_recipes_in_pages_are_valid(home):
     for block in FENCED:
         if block.language == "yaml":
-            (home / "recipes/shown.yaml").write_text(block.text)
-            from mofo.training.recipe import load_settings
-
-            load_settings(home / "recipes/shown.yaml", [("data.source", "v"), ("run.out", "o")])
+            (home / "shown.yaml").write_text(block.text)
+            needed = {"data": {"source": "v"}, "run": {"out": "o"}}
+            mofo.PretrainSettings.from_yaml(home / "shown.yaml", **needed)

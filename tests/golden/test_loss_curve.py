@@ -1,4 +1,4 @@
-"""The loss of ``recipes/tiny.yaml`` on generated clips, step by step, against a stored curve.
+"""The loss of recipe ``tiny`` on generated clips, step by step, against a stored curve.
 
 The stored curve changes only when what is computed changes: then explain why in the commit, and
 
@@ -18,10 +18,9 @@ import torch
 
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.metrics_log import read_journal
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.pretrain_task import pretrain
-from mofo.training.recipe import load_settings
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "tiny.yaml"
 STORED = Path(__file__).with_name("tiny_loss.json")
 CAMERAS = ("static", "pan", "handheld", "zoom")
 
@@ -46,7 +45,7 @@ def curve(folder: Path) -> list[float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        report = pretrain(load_settings(RECIPE, changes.items()))
+        report = pretrain(PretrainSettings.from_yaml("tiny", changes.items()))
     finally:
         torch.set_num_threads(threads)
     assert report.steps == 30

@@ -15,7 +15,6 @@ from mofo.evaluation.evaluate import evaluate
 from mofo.evaluation.results import write_results
 from mofo.motion.detect import detect_many
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
-from mofo.training.recipe import write_settings
 
 NASTY = "<img src=x onerror=alert(1)>&\"'"
 CLASSES = {"label": ("push", "<script>alert(2)</script>", 'a "b" & c')}
@@ -48,7 +47,7 @@ def make_tree(folder):
 def make_pretraining(folder, videos, steps=30, lr=1e-3, **sections):
     chosen = settings(folder, data={"source": [str(videos / "list.csv")]}, **sections)
     checkpoint(folder, chosen)
-    write_settings(chosen, folder / "settings.yaml")
+    chosen.write(folder / "settings.yaml")
     write_lines(folder / "metrics.jsonl", metrics(steps, lr))
     (folder / "versions.json").write_text(json.dumps({"mofo": "0.1", "torch": "<2>"}))
     write_lines(folder / "unreadable.jsonl", [{"path": f"/x/{NASTY}.mp4", "reason": "cut off"}])

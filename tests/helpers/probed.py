@@ -9,7 +9,7 @@ import torch
 
 from mofo.models.mae import MaskedAutoencoder
 from mofo.training.checkpoint import write_checkpoint
-from mofo.training.recipe import plain, settings_from
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.video.writer import VideoWriter
 
 FRAMES, SIZE, PATCH = 4, 32, 8
@@ -53,11 +53,11 @@ def recipe() -> dict:
 
 def write_pretrained(folder: Path, seed: int = 0) -> Path:
     """A checkpoint as of a pre-training, with random weights, those of norms and biases, too."""
-    settings = settings_from(recipe())
+    settings = PretrainSettings(**recipe())
     model = MaskedAutoencoder(settings.model_settings())
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=draw), alpha=0.05)
-    facts = {"kind": "pretrain", "settings": plain(settings)}
+    facts = {"kind": "pretrain", "settings": settings.to_dict()}
     return write_checkpoint(folder, model.state_dict(), facts)

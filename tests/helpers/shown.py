@@ -11,7 +11,7 @@ import mofo.report.sheet
 from mofo.clips.batch import ClipBatch
 from mofo.models.mae import MaskedAutoencoder
 from mofo.training.checkpoint import CheckpointFolder
-from mofo.training.recipe import plain, settings_from
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.step import PretrainPass
 
 
@@ -24,7 +24,7 @@ def settings(folder="runs", **sections):
     }
     for section, values in sections.items():
         chosen[section] = chosen.get(section, {}) | values
-    return settings_from(chosen)
+    return PretrainSettings(**chosen)
 
 
 def model(chosen, seed=0):
@@ -67,7 +67,7 @@ def one_pass(chosen):
 
 def checkpoint(folder, chosen, step=30, kind="pretrain"):
     """The checkpoint's folder; ``folder`` is then that of a run."""
-    facts = {"kind": kind, "settings": plain(chosen), "videos": 3, "versions": {}}
+    facts = {"kind": kind, "settings": chosen.to_dict(), "videos": 3, "versions": {}}
     weights = model(chosen).state_dict()
     return CheckpointFolder(folder / "checkpoints", 3).save(step, weights, {}, facts, 0.5)
 

@@ -16,13 +16,13 @@ import mofo.cli
 from mofo.commands.verb import GROUPS, VERBS, Verb
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.recipe import load_settings
 
 SETTINGS = {"pretrain": PretrainSettings, "finetune": FinetuneSettings}
 _SMALL = {
     "data.frames": "4", "data.size": "32", "model.size": "nano", "optim.batch": "4",
     "optim.epochs": "1", "optim.warmup_epochs": "0", "run.micro_batch": "4", "run.workers": "0",
-    "run.compile": "false", "run.pictures_every": "0", "run.trackers": "[]", "data.repeats": "1",
+    "run.compile": "false", "run.pictures_every": "0", "run.trackers": "[]",
+    "data.clips_per_video": "1",
 }  # fmt: skip
 SMALL = {"pretrain": _SMALL | {"loss.normalise": "false"}, "finetune": _SMALL}
 # Option -> value, where a verb has it: no processes beside this one, few and small clips.
@@ -117,7 +117,7 @@ def check_mofo(words: list[str], whole: bool) -> None:
     if kind is None or values.get("keys") or values.get("replay"):
         return
     needed = {"data.source": "videos", "run.out": "out"} if open_end else {}
-    load_settings(values.get("config"), [*(needed | dict(values["pairs"])).items()], kind)
+    kind.from_yaml(values.get("config"), [*(needed | dict(values["pairs"])).items()])
 
 
 def find(words: list[str]) -> tuple[Verb | None, list[str]]:

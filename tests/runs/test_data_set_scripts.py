@@ -14,7 +14,6 @@ import mofo.cli
 from mofo.clips.view_clips import parse_views
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.recipe import load_settings
 
 RUNS = Path(__file__).parents[2] / "runs"
 SCRIPTS = sorted(RUNS.glob("*.sh"))
@@ -59,7 +58,7 @@ def test_every_command_is_understood(script, tmp_path, monkeypatch):
     for verb, args in found:
         if verb in ("pretrain", "finetune"):
             kind = PretrainSettings if verb == "pretrain" else FinetuneSettings
-            settings = load_settings(args.config, args.settings, kind)
+            settings = kind.from_yaml(args.config, args.settings)
             assert settings.data.source == (
                 str(tmp_path / "out put" / f"{script.stem}.parquet"),
                 f"exclude:{tmp_path / 'out put' / 'check' / 'quarantine.csv'}",
@@ -89,9 +88,7 @@ def test_every_data_set_has_a_script_recipes_and_a_row():
 
 def test_cost_by_hand():
     """ViT-B on 16 x 224 x 224: 180.5 G multiplications forward, as VideoMAE's authors count."""
-    settings = load_settings(
-        RUNS.parent / "recipes" / "ssv2.yaml", [("data.source", "v"), ("run.out", "o")]
-    )
+    settings = PretrainSettings.from_yaml("ssv2", data={"source": "v"}, run={"out": "o"})
     model = settings.model_settings()
     assert cost.forward(model, 1568) / 2 == pytest.approx(180.5e9, rel=0.01)
     assert cost.hours(0.4 * 989e12 * 3600) == 1

@@ -4,7 +4,7 @@ from helpers.changes import changed
 from helpers.coloured import write_set
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.finetune_settings import FinetuneSettings
-from mofo.training.recipe import settings_from
+from mofo.training.pretrain_settings import PretrainSettings
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def sections(videos, tmp_path):
 
 @pytest.fixture
 def settings(sections):
-    return settings_from(sections)
+    return PretrainSettings(**sections)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +59,7 @@ def finetune_sections(coloured, tmp_path):
 @pytest.fixture
 def tuned(finetune_sections):
     """Its settings."""
-    return settings_from(finetune_sections, kind=FinetuneSettings)
+    return FinetuneSettings(**finetune_sections)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_equal_to_a_hand_computation_and_gone_after_use():
 
 def test_of_a_run(tuned):
     """Every step's weights are kept as checkpoints: their average, computed apart."""
-    chosen = changed(changed(tuned, "optim", average=0.6), "run", save_every=1, keep=12)
+    chosen = changed(changed(tuned, "optim", ema_decay=0.6), "run", save_every=1, keep_last=12)
     finetune(chosen)
     wanted = {k: p.detach().clone() for k, p in _Finetuning(chosen).build().named_parameters()}
     folder = Path(chosen.run.out) / "checkpoints"

@@ -53,7 +53,7 @@ def test_what_a_run_leaves_can_be_used(tuned):
 def test_the_best_checkpoint_by_validation_is_kept(tuned, monkeypatch):
     errors = iter([0.5, 0.2, 0.4, 0.2, 0.3, 0.9])
     monkeypatch.setattr(_Finetuning, "validate", lambda *_: {"videos": 6.0, "error": next(errors)})
-    chosen = changed(tuned, "run", save_every=2, keep=1)
+    chosen = changed(tuned, "run", save_every=2, keep_last=1)
     report = finetune(chosen)
     assert report.best == 4
     assert folder_of(chosen).steps() == [4, 12]
@@ -63,7 +63,7 @@ def test_the_best_checkpoint_by_validation_is_kept(tuned, monkeypatch):
 def test_a_run_without_improvement_ends_early(tuned, monkeypatch):
     errors = iter([0.5, 0.4, 0.4, 0.6, 0.1])
     monkeypatch.setattr(_Finetuning, "validate", lambda *_: {"videos": 6.0, "error": next(errors)})
-    chosen = changed(changed(tuned, "run", save_every=2), "optim", patience=2)
+    chosen = changed(changed(tuned, "run", save_every=2), "optim", early_stop_patience=2)
     report = finetune(chosen)
     assert (report.steps, report.of, report.finished, report.best) == (8, 12, True, 4)
     again = finetune(chosen)

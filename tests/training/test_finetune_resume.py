@@ -16,7 +16,6 @@ from mofo.models.fusion import FUSIONS
 from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
 from mofo.training.finetune_task import finetune
 from mofo.training.metrics_log import read_journal
-from mofo.training.recipe import write_settings
 
 STEPS = 30  # so many that a fast machine has not ended before the last kill
 TWO = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
@@ -46,7 +45,7 @@ def assert_same_run(settings, other):
 
 def launch(settings, tmp_path, *before):
     recipe = tmp_path / f"{Path(settings.run.out).name}.yaml"
-    write_settings(settings, recipe)
+    settings.write(recipe)
     return subprocess.Popen(
         [sys.executable, "-m", *before, "mofo", "finetune", "--config", str(recipe), "--quiet"],
         env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
@@ -67,7 +66,7 @@ def newest(settings) -> int:
 def test_killed_at_random_and_still_the_same_bit_for_bit(tuned, tmp_path):
     """Everything random is on: drop path, augmentation, mixing, balanced order; and an average."""
     tuned = changed(tuned, "data", balance=0.5)
-    tuned = changed(tuned, "optim", average=0.9, epochs=STEPS / 3)
+    tuned = changed(tuned, "optim", ema_decay=0.9, epochs=STEPS / 3)
     steady = changed(tuned, "run", out=str(tmp_path / "steady"), workers=2, save_every=2)
     code, _, err = finish(launch(steady, tmp_path))
     assert code == 0, err
@@ -94,7 +93,7 @@ def test_killed_at_random_and_still_the_same_bit_for_bit(tuned, tmp_path):
 
 
 def test_stopping_and_going_on_in_one_process(tuned, tmp_path):
-    tuned = changed(tuned, "optim", average=0.8)
+    tuned = changed(tuned, "optim", ema_decay=0.8)
     whole = changed(tuned, "run", out=str(tmp_path / "whole"), workers=1)
     finetune(whole)
     for stop in (3, 4, 9, 0):
@@ -122,7 +121,7 @@ def test_accumulating_is_a_larger_batch(plain_tuned, tmp_path):
 @pytest.mark.slow
 def test_two_processes_are_one(plain_tuned, tmp_path):
     """Without mixing and drop path, which are of a pass and of a process."""
-    plain_tuned = changed(plain_tuned, "optim", average=0.8)
+    plain_tuned = changed(plain_tuned, "optim", ema_decay=0.8)
     single = changed(plain_tuned, "run", out=str(tmp_path / "single"))
     double = changed(plain_tuned, "run", out=str(tmp_path / "double"), micro_batch=1)
     finetune(single)

@@ -12,10 +12,7 @@ from helpers.changes import changed
 from mofo.cli import main
 from mofo.training import checkpoint
 from mofo.training.pretrain_task import pretrain
-from mofo.training.recipe import write_settings
 from mofo.types import MofoError
-
-TINY = str(Path(__file__).parents[2] / "recipes" / "tiny.yaml")
 
 
 def one_line(capsys, *words, code=2):
@@ -29,7 +26,7 @@ def one_line(capsys, *words, code=2):
 @pytest.fixture
 def recipe(settings, tmp_path):
     path = tmp_path / "recipe.yaml"
-    write_settings(settings, path)
+    settings.write(path)
     return path
 
 
@@ -42,10 +39,13 @@ def recipe(settings, tmp_path):
         (["--mask.ratio", "1.0"], "ratio 1.0 is not between 0 and 1"),
         (["--mask.strategy", "motoin"], "did you mean 'motion'?"),
         (["--model.size", "smal"], "did you mean 'small'?"),
-        (["--optim.batch", "64"], "8 videos with data.repeats 1 are fewer clips than optim.batch"),
-        (["--run.precision", "fp16"], "choose from auto, fp32, bf16"),
+        (
+            ["--optim.batch", "64"],
+            "fewer clips than optim.batch",
+        ),
+        (["--run.precision", "fp16"], "precision 'fp16' is unknown"),
         (["--run.trackers", "tensorbord"], "run.trackers"),
-        (["--data.repeats", "3"], "multiple of 3"),
+        (["--data.clips_per_video", "3"], "multiple of 3"),
         (["--run.out"], "--run.out has no value"),
         (["stray"], "'stray' belongs to no option"),
     ],
@@ -56,7 +56,7 @@ def test_wrong_settings(recipe, capsys, words, part):
 
 
 def test_no_such_recipe(capsys):
-    assert "did you mean" in one_line(capsys, "--config", TINY.replace("tiny", "tinny"))
+    assert "did you mean" in one_line(capsys, "--config", "tinny")
 
 
 def test_missing_videos(recipe, capsys, tmp_path):

@@ -14,7 +14,6 @@ from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
 from mofo.training.metrics_log import read_journal
 from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.pretrain_task import pretrain
-from mofo.training.recipe import write_settings
 from mofo.types import SettingsError
 
 
@@ -42,7 +41,7 @@ def assert_same_run(settings, other):
 
 def launch(settings, tmp_path, *before):
     recipe = tmp_path / f"{Path(settings.run.out).name}.yaml"
-    write_settings(settings, recipe)
+    settings.write(recipe)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", *before, "mofo", "pretrain", "--config", str(recipe), "--quiet"],

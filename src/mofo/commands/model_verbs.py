@@ -117,7 +117,7 @@ def attentive(call: Callable[..., Any], checkpoint: str, *, out: Path | None = N
 
     examples:
       mofo probe attentive runs/first videos.csv --fusion cross_attention
-      mofo probe attentive random videos.csv --config recipes/small.yaml
+      mofo probe attentive random videos.csv --config small
     """
     return _print_probe(call("attentive", _checkpoint(checkpoint)), out)
 

@@ -27,7 +27,7 @@ def pretrain(
     same command continues after a stop, from the last checkpoint in run.out.
 
     Args:
-        config: recipe; see recipes/.
+        config: recipe: a file, or a name such as tiny.
         keys: print all settings with their defaults.
         replay: run a captured batch whose loss was no number again.
 
@@ -35,19 +35,19 @@ def pretrain(
     Several GPUs: accelerate launch -m mofo pretrain --config ... (or torchrun).
 
     example:
-      mofo pretrain --config recipes/tiny.yaml \\
+      mofo pretrain --config tiny \\
           --data.source videos/ --run.out runs/mine
     """
     if replay:
         return _replay(replay)
-    from mofo.training.recipe import explain_keys, load_settings
+    from mofo.training.pretrain_settings import PretrainSettings
 
     if keys:
-        print(explain_keys())
+        print(PretrainSettings.explain())
         return 0
     from mofo.training.pretrain_task import pretrain as train
 
-    report = train(load_settings(config, pairs), progress=progress)
+    report = train(PretrainSettings.from_yaml(config, pairs), progress=progress)
     if not report.main:
         return 0 if report.finished else 1
     _print_report(report)
@@ -75,7 +75,7 @@ def finetune(
     same command continues after a stop, from the last checkpoint in run.out.
 
     Args:
-        config: recipe; see recipes/.
+        config: recipe: a file, or a name such as tiny.
         init: checkpoint or run to begin with (model.init).
         freeze: encoder, or a number of blocks (model.freeze).
         keys: print all settings with their defaults.
@@ -86,23 +86,22 @@ def finetune(
     Several GPUs: accelerate launch -m mofo finetune --config ... (or torchrun).
 
     example:
-      mofo finetune --config recipes/tiny-finetune.yaml --init runs/tiny \\
+      mofo finetune --config tiny-finetune --init runs/tiny \\
           --data.source videos.csv --run.out runs/mine
     """
     if replay:
         return _replay(replay)
     from mofo.training.finetune_settings import FinetuneSettings
-    from mofo.training.recipe import explain_keys, load_settings
 
     if keys:
-        print(explain_keys(FinetuneSettings))
+        print(FinetuneSettings.explain())
         return 0
     from mofo.clips.sources import MotionChoice
     from mofo.training.finetune_task import finetune as train
 
     short = {"model.init": json.dumps(init) if init else None, "model.freeze": freeze}
     given = [(key, value) for key, value in short.items() if value is not None]
-    settings = load_settings(config, [*given, *pairs], FinetuneSettings)
+    settings = FinetuneSettings.from_yaml(config, [*given, *pairs])
     report = train(settings, progress=progress)
     if not report.main:
         return 0 if report.finished else 1
@@ -113,7 +112,7 @@ def finetune(
     if not report.finished:
         return _stopped(report)
     if report.steps < report.of:
-        print(f"ended early: {settings.optim.patience} validations without a new best")
+        print(f"ended early: {settings.optim.early_stop_patience} validations without a new best")
     store = MotionChoice.parse(settings.data.areas).store
     words = [settings.run.out, *settings.data.source, *(["--store", store] if store else [])]
     print(f"next: mofo evaluate {shlex.join(words)}")

@@ -26,7 +26,7 @@ from mofo.system.processes import (
     starting_workers,
     usable_cpus,
 )
-from mofo.training.pretrain_settings import Settings
+from mofo.training.pretrain_settings import TrainingSettings
 from mofo.types import MofoError
 
 _BEAT, _LINE_EVERY = 1.0, 30.0  # seconds
@@ -41,7 +41,7 @@ class Training:
 
     name: str
     kind: str
-    settings: Settings
+    settings: TrainingSettings
     steps: int
 
 

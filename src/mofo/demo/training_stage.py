@@ -36,7 +36,7 @@ _FEW, _DRAWN = 10, 4  # steps of a mean; clips in a picture
 _REPEATS = 2  # clips from each decoded video: decoding is a third of a step
 _RATE: dict[str, Any] = {"lr": 3.2e-2, "min_lr": 3.2e-4}  # for 256 clips
 _SIZES: dict[str, Any] = {"size": "nano", "tubelet": 4, "patch": 16}
-_FRAMES: dict[str, Any] = {"frames": 16, "stride": 1, "repeats": _REPEATS}
+_FRAMES: dict[str, Any] = {"frames": 16, "stride": 1, "clips_per_video": _REPEATS}
 
 
 def pretrained(out: Path, who: str) -> Path:
@@ -168,7 +168,7 @@ def _steps(scale: DemoScale, clips: int, steps: int) -> dict[str, Any]:
 def _run(folder: Path, scale: DemoScale) -> RunSettings:
     return RunSettings(
         out=str(folder), seed=scale.seed, micro_batch=scale.batch, workers=0, log_every=10,
-        save_every=scale.save_every, keep=1, trackers=(),
+        save_every=scale.save_every, keep_last=1, trackers=(),
     )  # fmt: skip
 
 

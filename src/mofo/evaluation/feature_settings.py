@@ -9,8 +9,7 @@ from accelerate import Accelerator
 
 from mofo.clips.dataset import SAMPLINGS
 from mofo.evaluation.frozen import FrozenEncoder
-from mofo.training.engine import engine
-from mofo.training.pretrain_settings import RunSettings
+from mofo.system.environment import make_accelerator
 from mofo.types import SettingsError
 
 POOLS = ("mean", "inside", "both", "tokens")
@@ -104,4 +103,4 @@ class Work:
 
     def engine(self) -> Accelerator:
         """The processes and the device."""
-        return engine(RunSettings(out="-", precision=self.precision, trackers=()))
+        return make_accelerator(self.precision)

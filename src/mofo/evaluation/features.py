@@ -25,8 +25,8 @@ from mofo.evaluation.feature_settings import BOXES, FeatureSettings, Work
 from mofo.evaluation.frozen import FrozenEncoder
 from mofo.evaluation.views import EvaluationError
 from mofo.models.saved_settings import plain_model
+from mofo.system.environment import versions
 from mofo.system.processes import usable_cpus
-from mofo.training.engine import versions
 from mofo.types import SettingsError, TokenGrid
 
 _FORMAT = 1  # goes up when the same settings give other features

@@ -15,7 +15,7 @@ from mofo.models.encoder import make_encoder
 from mofo.models.model_settings import ModelSettings
 from mofo.training.checkpoint import CheckpointError, fit_weights
 from mofo.training.finetune_settings import FinetuneSettings
-from mofo.training.recipe import load_settings
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.saved_models import FINETUNE, Sampling, encoder_weights
 from mofo.types import SettingsError
 
@@ -146,12 +146,12 @@ def _recipe(path: str | Path) -> tuple[ModelSettings, Sampling]:
     """Sizes and sampling, from a recipe of either kind."""
     needed = [("data.source", "none"), ("run.out", "none")]  # not asked for here
     try:
-        found: Any = load_settings(path, needed)
+        found: Any = PretrainSettings.from_yaml(path, needed)
         data = found.data
         return found.model_settings(), Sampling(stride=data.stride, areas=data.areas)
     except SettingsError as error:
         try:
-            found = load_settings(path, needed, FinetuneSettings)
+            found = FinetuneSettings.from_yaml(path, needed)
         except SettingsError:
             raise error from None
     model, data = found.model, found.data

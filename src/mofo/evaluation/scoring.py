@@ -14,9 +14,8 @@ from mofo.clips.batch import ClipBatch
 from mofo.clips.loader import batches
 from mofo.clips.view_clips import ViewDataset, collate_views
 from mofo.models.classifier import Classifier
+from mofo.system.environment import pick_device
 from mofo.types import SettingsError
-
-PRECISIONS = ("auto", "fp32", "bf16")
 
 
 class Scorer:
@@ -38,12 +37,7 @@ class Scorer:
         device: torch.device | str | None = None,
         precision: str = "auto",
     ) -> None:
-        if precision not in PRECISIONS:
-            raise SettingsError(f"precision {precision!r}: choose from {', '.join(PRECISIONS)}")
-        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.device = torch.device(chosen)
-        gpu = self.device.type == "cuda"
-        self.precision = ("bf16" if gpu else "fp32") if precision == "auto" else precision
+        self.device, self.precision = pick_device(device, precision)
         self.model = model.to(self.device).eval()
 
     def inside(self, clips: ClipBatch) -> Tensor:

@@ -81,6 +81,8 @@ class MaskSettings:
         SettingsError: an unknown strategy or a value out of its range; all of them at once.
     """
 
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # in recipes
+
     strategy: str = "motion"
     ratio: float = 0.9
     inside_ratio: float = 0.75

@@ -16,7 +16,6 @@ from mofo.report.reconstruction_figure import draw_frame, draw_moments
 from mofo.report.sheet import make_folder, picture_kind, save_png
 from mofo.training.checkpoint import Checkpoint
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.recipe import settings_from
 from mofo.training.saved_models import open_autoencoder
 from mofo.training.step import PretrainPass
 from mofo.video.writer import VideoWriter
@@ -106,7 +105,7 @@ def show_reconstruction(
     """
     picture_kind(path)
     model, opened = open_autoencoder(checkpoint)
-    settings = settings_from(opened.facts["settings"], name=str(opened.path), kind=PretrainSettings)
+    settings = PretrainSettings.from_dict(opened.facts["settings"], str(opened.path))
     data, mask = settings.data, settings.mask
     if leak:
         check_leak(model)

@@ -2,185 +2,127 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
 
 from mofo.clips.dataset import SAMPLINGS
 from mofo.clips.token_area import SPANS
 from mofo.datasets.video import LABEL
 from mofo.models.fusion import FUSIONS
 from mofo.models.heads import LABELS
+from mofo.models.model_settings import SIZES
 from mofo.training.augment.augment_settings import AugmentSettings
-from mofo.training.pretrain_settings import OptimSettings, RunSettings, check_section
-from mofo.types import TokenGrid
+from mofo.training.pretrain_settings import (
+    ClipDataSettings,
+    OptimSettings,
+    RunSettings,
+    TrainingSettings,
+)
+from mofo.training.recipe import Names, OneOf, Section
+from mofo.types import SettingsError, TokenGrid
 
 
-@dataclass(frozen=True, kw_only=True)
-class LabelledDataSettings:
-    """Section ``data``: which clips, and what is asked about them.
+class LabelledDataSettings(ClipDataSettings):
+    """Section ``data``: which clips, and which labels.
 
-    Attributes:
-        source: videos with labels: CSV lists, catalogs, data sets in a known format. Of a source
-            that tells its splits only "train" is trained on.
-        validation: videos to validate on; empty: those of ``source`` in the split "validation".
-        heads: kinds of labels: "label", or "verb" and "noun".
-        areas: where motion comes from: folder of a store made by ``mofo detect``; or found while
-            loading: "codec" (the file's motion vectors), "dis" (optical flow); "none"; or another
-            one of ``MOTION_SOURCES``.
-        sampling: "segments": one frame from each of equal parts of the video; "dense": every
-            ``stride``-th frame from some place on.
-        frames: frames of a clip.
-        stride: see ``sampling``.
-        size: height and width of a clip in pixels.
-        flip: mirror half of the clips; not where labels know left from right.
-        repeats: clips that are cut from each stretch of video once it is decoded.
-        per_class: take so many training videos of each class, drawn by the seed; 0: all. With
-            several heads, of the classes of the first.
-        balance: 0: videos are seen equally often, 1: classes are; between: in between.
-        max_unreadable: the run stops when more than this share of the videos cannot be read.
+    Of a source that tells its splits only "train" is trained on.
     """
 
-    source: tuple[str, ...]
-    validation: tuple[str, ...] = ()
-    heads: tuple[str, ...] = (LABEL,)
-    areas: str = "codec"
-    sampling: str = "segments"
-    frames: int = 16
-    stride: int = 4
-    size: int = 224
-    flip: bool = False
-    repeats: int = 1
-    per_class: int = 0
-    balance: float = 0.0
-    max_unreadable: float = 0.05
-
-    def __post_init__(self) -> None:
-        check_section(
-            "data",
-            (bool(self.source), "source is empty: name a CSV list, a catalog or a data set"),
-            (bool(self.heads), "heads is empty: name the kinds of labels, such as label"),
-            (
-                self.sampling in SAMPLINGS,
-                f"sampling {self.sampling!r}: choose from {', '.join(SAMPLINGS)}",
-            ),
-            *(
-                (getattr(self, name) >= 1, f"{name} {getattr(self, name)} is not above 0")
-                for name in ("frames", "stride", "size", "repeats")
-            ),
-            (self.per_class >= 0, f"per_class {self.per_class} is below 0"),
-            (0 <= self.balance <= 1, f"balance {self.balance} is not within 0 and 1"),
-            (0 <= self.max_unreadable <= 1, "max_unreadable is a share: 0 to 1"),
-        )
+    validation: Names = ()
+    """Videos to validate on; empty: those of ``source`` in the split "validation"."""
+    heads: Annotated[Names, Field(min_length=1)] = (LABEL,)
+    """Kinds of labels: "label", or "verb" and "noun"."""
+    sampling: Annotated[str, OneOf("sampling", SAMPLINGS)] = "segments"
+    """"segments": one frame from each of equal parts of the video; "dense": every ``stride``-th
+    frame from some place on."""
+    stride: int = Field(4, ge=1)
+    """Of "dense": every how many frames of the video one is taken."""
+    per_class: int = Field(0, ge=0)
+    """Take so many training videos of each class, drawn by the seed; 0: all. With several heads,
+    of the classes of the first."""
+    balance: float = Field(0.0, ge=0, le=1)
+    """0: videos are seen equally often, 1: classes are; between: in between."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassifierChoice:
-    """Section ``model``.
-
-    Attributes:
-        init: checkpoint (or run) whose encoder to begin with; empty: from scratch.
-        size: "nano", "tiny", "small", "base" or "large"; empty: as in ``init``, else "base".
-        tubelet, patch: frames and pixels a side of a token; 0: as in ``init``, else 2 and 16.
-        fusion: "cross_attention" (MOFO), "mean" (VideoMAE), "weighted_mean" or "attentive".
-        fusion_heads: of its attention; 0: 3, or 4 where the width is no multiple of 3.
-        per: the motion area of a token is that of the whole "clip", or of its "tubelet".
-        drop_path: chance that the last block is skipped for a sample.
-        freeze: "encoder", or how many of its first blocks do not train.
-        activation_checkpointing: less memory for more time.
-    """
+class ClassifierChoice(Section):
+    """Section ``model``."""
 
     init: str = ""
-    size: str = ""
-    tubelet: int = 0
-    patch: int = 0
-    fusion: str = "cross_attention"
-    fusion_heads: int = 0
-    per: str = "clip"
-    drop_path: float = 0.1
-    freeze: int | str = "0"
+    """Checkpoint (or run) whose encoder to begin with; empty: from scratch."""
+    size: Annotated[str, OneOf("model size", SIZES, also="")] = ""
+    """Width and depth of the encoder; empty: as in ``init``, else "base"."""
+    tubelet: int = Field(0, ge=0)
+    """Frames of a token; 0: as in ``init``, else 2."""
+    patch: int = Field(0, ge=0)
+    """Pixels along a side of a token; 0: as in ``init``, else 16."""
+    fusion: Annotated[str, OneOf("fusion", FUSIONS)] = "cross_attention"
+    """How the tokens of a clip become one vector; "cross_attention" is MOFO, "mean" VideoMAE."""
+    fusion_heads: int = Field(0, ge=0)
+    """Of the fusion's attention; 0: 3, or 4 where the width is no multiple of 3."""
+    area_span: Annotated[str, OneOf("area_span", SPANS)] = "clip"
+    """The motion area of a token is that of the whole clip, or of its own tubelet."""
+    drop_path: float = Field(0.1, ge=0, lt=1)
+    """Chance that the last block skips one of its branches for a sample."""
+    freeze: str = "0"
+    """"encoder", or how many of its first blocks do not train."""
     activation_checkpointing: bool = False
+    """Less memory for more time."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "freeze", str(self.freeze))  # 1 and "1" are the same
-        check_section(
-            "model",
-            (
-                self.fusion in FUSIONS,
-                f"fusion {self.fusion!r}: choose from {', '.join(FUSIONS)}",
-            ),
-            (self.per in SPANS, f"per {self.per!r}: choose from {', '.join(SPANS)}"),
-            *(
-                (getattr(self, name) >= 0, f"{name} {getattr(self, name)} is below 0")
-                for name in ("tubelet", "patch", "fusion_heads")
-            ),
-            (
-                self.freeze == "encoder" or str(self.freeze).isdecimal(),
-                f"freeze {self.freeze!r}: say encoder, or a number of blocks",
-            ),
-            (0 <= self.drop_path < 1, f"drop_path {self.drop_path} is not in [0, 1)"),
-        )
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _check_freeze(cls, value: Any) -> str:
+        text = str(value)
+        if text != "encoder" and not text.isdecimal():
+            raise SettingsError(f"freeze {text!r}: say encoder, or a number of blocks")
+        return text
 
 
-@dataclass(frozen=True, kw_only=True)
-class LabelLossSettings:
-    """Section ``loss``.
+class LabelLossSettings(Section):
+    """Section ``loss``."""
 
-    Attributes:
-        labels: "single": a video has one class of each head; "multi": any number of them.
-        smoothing: share of each label that is spread over all classes.
-    """
-
-    labels: str = "single"
-    smoothing: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_section(
-            "loss",
-            (self.labels in LABELS, f"labels {self.labels!r}: choose from {', '.join(LABELS)}"),
-            (0 <= self.smoothing < 1, f"smoothing {self.smoothing} is not in [0, 1)"),
-        )
+    labels: Annotated[str, OneOf("labels", LABELS)] = "single"
+    """"single": a video has one class of each head; "multi": any number of them."""
+    smoothing: float = Field(0.1, ge=0, lt=1)
+    """Share of each label that is spread over all classes."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class FinetuneOptimSettings(OptimSettings):
-    """Section ``optim``: as in pre-training, and rates that fall from the head to the pixels.
+    """Section ``optim``: as in pre-training, and rates that fall from the head to the pixels."""
 
-    Attributes:
-        layer_decay: factor from each layer to the one below it; 1: all learn as fast.
-        average: decay of a running average of the weights, which is then what is validated and
-            used; 0: none.
-        patience: validations without a new best after which the run ends; 0: never.
-    """
-
-    batch: int = 128
-    epochs: float = 50
-    warmup_epochs: float = 5
-    lr: float = 5e-4
-    min_lr: float = 1e-6
-    betas: tuple[float, float] = (0.9, 0.999)
-    layer_decay: float = 0.75
-    average: float = 0.0
-    patience: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_section(
-            "optim",
-            (0 < self.layer_decay <= 1, f"layer_decay {self.layer_decay} is not in (0, 1]"),
-            (0 <= self.average < 1, f"average {self.average} is not in [0, 1)"),
-            (self.patience >= 0, f"patience {self.patience} is below 0"),
-        )
+    batch: int = Field(128, ge=1)
+    """Clips a step, over all processes and accumulated passes."""
+    epochs: float = Field(50, gt=0)
+    """Passes over the videos (``data.clips_per_video`` clips of each)."""
+    warmup_epochs: float = Field(5, ge=0)
+    """Epochs until the peak rate is reached."""
+    lr: float = Field(5e-4, gt=0)
+    """Peak learning rate for 256 clips a step; it is scaled linearly with ``batch``."""
+    min_lr: float = Field(1e-6, ge=0)
+    """Last learning rate for 256 clips a step."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.999,
+    )
+    """Of AdamW."""
+    layer_decay: float = Field(0.75, gt=0, le=1)
+    """Factor of the rate from each layer to the one below it; 1: all learn alike."""
+    ema_decay: float = Field(0.0, ge=0, lt=1)
+    """Decay of a running average of the weights, which is then validated and used; 0: none."""
+    early_stop_patience: int = Field(0, ge=0)
+    """Validations without a new best after which the run ends; 0: never."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FinetuneSettings:
-    """A whole recipe."""
+class FinetuneSettings(TrainingSettings):
+    """A whole recipe of ``mofo finetune``."""
 
+    task: str = "finetune"
     data: LabelledDataSettings
     run: RunSettings
-    model: ClassifierChoice = field(default_factory=ClassifierChoice)
-    augment: AugmentSettings = field(default_factory=AugmentSettings)
-    loss: LabelLossSettings = field(default_factory=LabelLossSettings)
-    optim: FinetuneOptimSettings = field(default_factory=FinetuneOptimSettings)
+    model: ClassifierChoice = ClassifierChoice()
+    augment: AugmentSettings = AugmentSettings()
+    loss: LabelLossSettings = LabelLossSettings()
+    optim: FinetuneOptimSettings = FinetuneOptimSettings()
 
     def grid(self, tubelet: int, patch: int) -> TokenGrid:
         """The tokens of a clip."""

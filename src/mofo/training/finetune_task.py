@@ -67,7 +67,7 @@ class _Finetuning:
     def __init__(self, settings: FinetuneSettings) -> None:
         self.settings = settings
         data, run = settings.data, settings.run
-        self.average, self.patience = settings.optim.average, settings.optim.patience
+        self.average, self.patience = settings.optim.ema_decay, settings.optim.early_stop_patience
         self._notes: list[str] = []
         catalog = read_catalog(data.source)
         if data.flip and catalog.flip is False:
@@ -187,7 +187,7 @@ class _Finetuning:
             labels=self.settings.loss.labels,
             fusion=choice.fusion,
             fusion_heads=choice.fusion_heads or None,
-            per=choice.per,
+            per=choice.area_span,
         )
 
     def _clips(self, videos: tuple[Video, ...], *, random: bool) -> ClipDataset:
@@ -199,7 +199,7 @@ class _Finetuning:
             random=random,
             crop=CropSettings(flip=data.flip),
             motion=data.areas,
-            repeats=data.repeats if random else 1,
+            repeats=data.clips_per_video if random else 1,
         )
         return ClipDataset(videos, clips, seed=self.settings.run.seed)
 

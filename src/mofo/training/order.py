@@ -45,8 +45,8 @@ class Division:
         share, rest = divmod(batch, processes)
         if rest or share % repeats:
             raise SettingsError(
-                f"optim.batch {batch} cannot be divided among {processes} processes into stretches "
-                f"of data.repeats {repeats} clips: make it a multiple of {processes * repeats}"
+                f"optim.batch {batch} cannot be divided among {processes} processes into parts "
+                f"of data.clips_per_video {repeats}: make it a multiple of {processes * repeats}"
             )
         micro = (
             next(m for m in range(min(micro, share), 0, -1) if share % m == 0 and m % repeats == 0)
@@ -54,9 +54,7 @@ class Division:
             else 0
         )
         if not micro:
-            raise SettingsError(
-                f"run.micro_batch is smaller than data.repeats {repeats}: it takes whole stretches"
-            )
+            raise SettingsError(f"run.micro_batch is smaller than data.clips_per_video {repeats}")
         return cls(
             batch=batch,
             micro=micro,

@@ -1,200 +1,166 @@
-"""Everything a user can choose about a pre-training, in the sections of a recipe."""
+"""Everything a user can choose about a pre-training, in the sections of a recipe.
+
+The text below a field is its help: ``mofo pretrain --keys`` prints it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
 
 from mofo.masking import MaskSettings
-from mofo.models.model_settings import ModelSettings
+from mofo.models.model_settings import SIZES, ModelSettings
+from mofo.system.environment import PRECISIONS
+from mofo.training.recipe import Names, OneOf, Section, Settings
 from mofo.types import SettingsError, TokenGrid
 
-PRECISIONS = ("auto", "fp32", "bf16")
 
+class ClipDataSettings(Section):
+    """What all trainings choose about their clips."""
 
-@dataclass(frozen=True, kw_only=True)
-class DataSettings:
-    """Section ``data``: which clips.
-
-    Attributes:
-        source: videos: files, folders (searched through), globs, CSV lists.
-        split: take only videos of this split ("train"), where the source tells; empty: all.
-        areas: where motion comes from: folder of a store made by ``mofo detect``; or found while
-            loading: "codec" (the file's motion vectors), "dis" (optical flow); "none"; or another
-            one of ``MOTION_SOURCES``.
-        frames: frames of a clip.
-        stride: every how many frames of the video one is taken.
-        size: height and width of a clip in pixels.
-        flip: mirror half of the clips; not where labels know left from right.
-        repeats: clips that are cut from each stretch of video once it is decoded.
-        max_unreadable: the run stops when more than this share of the videos cannot be read.
-    """
-
-    source: tuple[str, ...]
-    split: str = ""
+    source: Annotated[Names, Field(min_length=1)]
+    """Videos: files, folders (searched through), globs, CSV lists, catalogs, known data sets."""
     areas: str = "codec"
-    frames: int = 16
-    stride: int = 2
-    size: int = 224
+    """Where motion comes from: folder of a store made by ``mofo detect``; or found while loading:
+    "codec" (the file's motion vectors), "dis" (optical flow); "none"; or another one of
+    ``MOTION_SOURCES``."""
+    frames: int = Field(16, ge=1)
+    """Frames of a clip."""
+    stride: int = Field(2, ge=1)
+    """Every how many frames of the video one is taken."""
+    size: int = Field(224, ge=1)
+    """Height and width of a clip in pixels."""
     flip: bool = False
-    repeats: int = 1
-    max_unreadable: float = 0.05
-
-    def __post_init__(self) -> None:
-        check_section(
-            "data",
-            (bool(self.source), "source is empty: name files, folders or a CSV list"),
-            (self.frames >= 1, f"frames {self.frames} is not above 0"),
-            (self.stride >= 1, f"stride {self.stride} is not above 0"),
-            (self.size >= 1, f"size {self.size} is not above 0"),
-            (self.repeats >= 1, f"repeats {self.repeats} is not above 0"),
-            (0 <= self.max_unreadable <= 1, "max_unreadable is a share: 0 to 1"),
-        )
+    """Mirror half of the clips; not where labels know left from right."""
+    clips_per_video: int = Field(1, ge=1)
+    """Clips that are cut from each segment of video once it is decoded."""
+    max_unreadable: float = Field(0.05, ge=0, le=1)
+    """The run stops when more than this share of the videos cannot be read."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelChoice:
-    """Section ``model``.
+class DataSettings(ClipDataSettings):
+    """Section ``data``: which clips."""
 
-    Attributes:
-        size: "nano", "tiny", "small", "base" or "large".
-        tubelet, patch: frames and pixels a side of a token.
-        drop_path: see ``ModelSettings``; 0 in pre-training.
-        activation_checkpointing: less memory for more time.
-    """
+    split: str = ""
+    """Take only videos of this split ("train"), where the source tells; empty: all."""
 
-    size: str = "base"
-    tubelet: int = 2
-    patch: int = 16
-    drop_path: float = 0.0
+
+class ModelChoice(Section):
+    """Section ``model``."""
+
+    size: Annotated[str, OneOf("model size", SIZES)] = "base"
+    """Width and depth of encoder and decoder."""
+    tubelet: int = Field(2, ge=1)
+    """Frames of a token."""
+    patch: int = Field(16, ge=1)
+    """Pixels along a side of a token."""
+    drop_path: float = Field(0.0, ge=0, lt=1)
+    """Chance that the last block skips one of its branches for a sample; 0 in pre-training."""
     activation_checkpointing: bool = False
+    """Less memory for more time."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LossSettings:
-    """Section ``loss``.
+class LossSettings(Section):
+    """Section ``loss``."""
 
-    Attributes:
-        decode: share of the hidden tokens that is predicted; 0.5 saves a third of a step.
-        outside: weight of the tokens outside the motion area; inside it is 1.
-        normalise: targets with mean and deviation of each token taken out.
-    """
-
-    decode: float = 1.0
-    outside: float = 1.0
+    decode: float = Field(1.0, gt=0, le=1)
+    """Share of the hidden tokens that is predicted; 0.5 saves a third of a step."""
+    outside: float = Field(1.0, ge=0)
+    """Weight of the tokens outside the motion area; inside it is 1."""
     normalise: bool = True
-
-    def __post_init__(self) -> None:
-        check_section(
-            "loss",
-            (0 < self.decode <= 1, f"decode {self.decode} is not above 0 and at most 1"),
-            (self.outside >= 0, f"outside {self.outside} is below 0"),
-        )
+    """Targets with mean and deviation of each token taken out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OptimSettings:
+class OptimSettings(Section):
     """Section ``optim``: AdamW, cosine per step after a linear warm-up.
 
     The one rule about learning rates: both are given for 256 clips a step and scaled linearly,
     ``lr * batch / 256``. ``batch`` counts the clips of a whole step, over all processes and
     accumulated passes, so that a recipe means the same on any hardware.
-
-    Attributes:
-        batch: clips a step.
-        epochs: passes over the videos (``repeats`` clips of each).
-        warmup_epochs: until the peak rate is reached.
-        lr, min_lr: peak and last learning rate for 256 clips a step.
-        weight_decay: on matrices; none on vectors.
-        betas: of AdamW.
-        clip: largest norm of the gradient; 0: not clipped.
     """
 
-    batch: int = 2048
-    epochs: float = 800
-    warmup_epochs: float = 40
-    lr: float = 1.5e-4
-    min_lr: float = 1e-5
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 0.0
+    batch: int = Field(2048, ge=1)
+    """Clips a step, over all processes and accumulated passes."""
+    epochs: float = Field(800, gt=0)
+    """Passes over the videos (``data.clips_per_video`` clips of each)."""
+    warmup_epochs: float = Field(40, ge=0)
+    """Epochs until the peak rate is reached."""
+    lr: float = Field(1.5e-4, gt=0)
+    """Peak learning rate for 256 clips a step; it is scaled linearly with ``batch``."""
+    min_lr: float = Field(1e-5, ge=0)
+    """Last learning rate for 256 clips a step."""
+    weight_decay: float = Field(0.05, ge=0)
+    """On matrices; none on vectors."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.95,
+    )
+    """Of AdamW."""
+    clip_grad_norm: float = Field(0.0, ge=0)
+    """Largest norm of the gradient; 0: not clipped."""
 
-    def __post_init__(self) -> None:
-        check_section(
-            "optim",
-            (self.batch >= 1, f"batch {self.batch} is not above 0"),
-            (self.epochs > 0, f"epochs {self.epochs} is not above 0"),
-            (0 <= self.warmup_epochs <= self.epochs, "warmup_epochs is not within 0 and epochs"),
-            (self.lr > 0, f"lr {self.lr} is not above 0"),
-            (0 <= self.min_lr <= self.lr, f"min_lr {self.min_lr} is not within 0 and lr"),
-            (self.weight_decay >= 0, f"weight_decay {self.weight_decay} is below 0"),
-            (all(0 <= beta < 1 for beta in self.betas), f"betas {self.betas} are not in [0, 1)"),
-            (self.clip >= 0, f"clip {self.clip} is below 0"),
-        )
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.warmup_epochs > self.epochs:
+            raise SettingsError(
+                f"optim: warmup_epochs {self.warmup_epochs:g} is above epochs {self.epochs:g}"
+            )
+        if self.min_lr > self.lr:
+            raise SettingsError(f"optim: min_lr {self.min_lr:g} is above lr {self.lr:g}")
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """Section ``run``: where and how. Nothing in it changes what is computed but ``seed``.
+class RunSettings(Section):
+    """Section ``run``: where and how. Nothing in it changes what is computed but ``seed``."""
 
-    Attributes:
-        out: folder of the run; the same command goes on with what is there.
-        seed: of weights, order, crops and masks.
-        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
-        micro_batch: clips that a process takes at once; a step accumulates as many as it needs.
-        workers: processes that read videos, for each process that trains; at most one a processor.
-        compile: let torch compile the model.
-        log_every: steps between the lines of the log.
-        save_every: steps between checkpoints.
-        keep: last checkpoints that are kept, the best one besides.
-        pictures_every: steps between pictures of masks and reconstructions; 0: none.
-        stop_at: step after which the run ends for now, as if stopped by hand; 0: none.
-        trackers: of accelerate: "tensorboard", "wandb" ...
-    """
-
-    out: str
-    seed: int = 0
-    precision: str = "auto"
-    micro_batch: int = 32
-    workers: int = 8
+    out: str = Field(min_length=1)
+    """Folder of the run; the same command continues what is there."""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """Of weights, order, crops and masks."""
+    precision: Annotated[str, OneOf("precision", PRECISIONS)] = "auto"
+    """Of products; "auto": bf16 on a GPU, fp32 elsewhere."""
+    micro_batch: int = Field(32, ge=1)
+    """Clips that a process takes at once; a step accumulates as many as it needs."""
+    workers: int = Field(8, ge=0)
+    """Processes that read videos, for each process that trains; at most one a processor."""
     compile: bool = False
-    log_every: int = 20
-    save_every: int = 1000
-    keep: int = 3
-    pictures_every: int = 0
-    stop_at: int = 0
-    trackers: tuple[str, ...] = ("tensorboard",)
-
-    def __post_init__(self) -> None:
-        check_section(
-            "run",
-            (bool(self.out), "out is empty: name a folder"),
-            (self.seed >= 0, f"seed {self.seed} is below 0"),
-            (
-                self.precision in PRECISIONS,
-                f"precision {self.precision!r}: choose from {', '.join(PRECISIONS)}",
-            ),
-            *(
-                (getattr(self, name) >= 1, f"{name} {getattr(self, name)} is not above 0")
-                for name in ("micro_batch", "log_every", "save_every", "keep")
-            ),
-            *(
-                (getattr(self, name) >= 0, f"{name} {getattr(self, name)} is below 0")
-                for name in ("workers", "pictures_every", "stop_at")
-            ),
-        )
+    """Let torch compile the model."""
+    log_every: int = Field(20, ge=1)
+    """Steps between the lines of the log."""
+    save_every: int = Field(1000, ge=1)
+    """Steps between checkpoints."""
+    keep_last: int = Field(3, ge=1)
+    """Last checkpoints that are kept, the best one besides."""
+    pictures_every: int = Field(0, ge=0)
+    """Steps between pictures of what the model gets and predicts; 0: none."""
+    stop_at: int = Field(0, ge=0)
+    """Step after which the run ends for now, as if stopped by hand; 0: none."""
+    trackers: Names = ("tensorboard",)
+    """Of accelerate: "tensorboard", "wandb" ..."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PretrainSettings:
-    """A whole recipe."""
+class TrainingSettings(Settings):
+    """What the settings of all tasks have: the sections ``data``, ``model``, ``optim``, ``run``."""
 
+    task: str
+    """What is trained: a name of ``mofo.training.tasks.TASKS``."""
+    data: ClipDataSettings
+    run: RunSettings
+    model: Section
+    optim: OptimSettings
+
+
+class PretrainSettings(TrainingSettings):
+    """A whole recipe of ``mofo pretrain``."""
+
+    task: str = "pretrain"
     data: DataSettings
     run: RunSettings
-    model: ModelChoice = field(default_factory=ModelChoice)
-    mask: MaskSettings = field(default_factory=MaskSettings)
-    loss: LossSettings = field(default_factory=LossSettings)
-    optim: OptimSettings = field(default_factory=OptimSettings)
+    model: ModelChoice = ModelChoice()
+    mask: MaskSettings = Field(default_factory=MaskSettings)
+    loss: LossSettings = LossSettings()
+    optim: OptimSettings = OptimSettings()
 
     def grid(self) -> TokenGrid:
         """The tokens of a clip."""
@@ -210,41 +176,3 @@ class PretrainSettings:
             activation_checkpointing=self.model.activation_checkpointing,
             normalise_target=self.loss.normalise,
         )
-
-
-class CommonData(Protocol):
-    """What any run asks of its section ``data``."""
-
-    @property
-    def areas(self) -> str: ...  # noqa: D102
-    @property
-    def repeats(self) -> int: ...  # noqa: D102
-    @property
-    def max_unreadable(self) -> float: ...  # noqa: D102
-
-
-class CommonModel(Protocol):
-    """What any run asks of its section ``model``."""
-
-    @property
-    def size(self) -> str: ...  # noqa: D102
-
-
-class Settings(Protocol):
-    """What the settings of all runs have in common."""
-
-    @property
-    def data(self) -> CommonData: ...  # noqa: D102
-    @property
-    def model(self) -> CommonModel: ...  # noqa: D102
-    @property
-    def optim(self) -> OptimSettings: ...  # noqa: D102
-    @property
-    def run(self) -> RunSettings: ...  # noqa: D102
-
-
-def check_section(section: str, *conditions: tuple[bool, str]) -> None:
-    """Raises a SettingsError that lists the texts of all conditions that do not hold."""
-    problems = [text for holds, text in conditions if not holds]
-    if problems:
-        raise SettingsError(f"{section}: " + "; ".join(problems))

@@ -105,6 +105,6 @@ def _dataset(settings: PretrainSettings, catalog: Catalog) -> ClipDataset:
         stride=data.stride,
         crop=CropSettings(flip=data.flip),
         motion=data.areas,
-        repeats=data.repeats,
+        repeats=data.clips_per_video,
     )
     return ClipDataset(videos, clips, seed=settings.run.seed)

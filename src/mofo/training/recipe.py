@@ -1,224 +1,363 @@
-"""Recipes: YAML files and ``--key value`` pairs to settings, and all mistakes in one line."""
+"""Recipes: YAML files and options become validated settings; all mistakes are told in one line."""
 
 from __future__ import annotations
 
-import contextlib
-import difflib
+import importlib.resources
 import inspect
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, fields
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, NamedTuple, Self
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticUndefined, core_schema
 
-from mofo.training.pretrain_settings import PretrainSettings
+from mofo.registry import choice, did_you_mean, nearest
 from mofo.types import SettingsError
 
-_STRICT = ConfigDict(extra="forbid")
-# A recipe may name the one that it changes.
-_EXTENDS = "extends"
-# Sections of one verb only.
-_OF_VERB = {"mask": "pretrain", "augment": "finetune"}
-S = TypeVar("S")
+EXTENDS, TASK = "extends", "task"  # keys of a recipe that are no section
+
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
+"""Several texts; one may be written without brackets."""
 
 
-def load_settings(
-    path: str | Path | None,
-    pairs: Iterable[tuple[str, str]] = (),
-    kind: type[S] = PretrainSettings,  # type: ignore[assignment]
-) -> S:
-    """Settings from a recipe with some keys changed.
+class OneOf:
+    """Marks a text that must be one of some names, mostly those of a registry.
 
     Args:
-        path: YAML file; None: the defaults.
-        pairs: keys such as ``optim.lr`` with values in YAML's way of writing.
-        kind: of settings: ``PretrainSettings``, ``FinetuneSettings``.
+        noun: what is chosen, as errors name it.
+        names: read when a value is checked, so that a registry may grow.
+        also: a further value that is allowed, such as the empty text for "not chosen".
+    """
+
+    def __init__(self, noun: str, names: Iterable[str], also: str | None = None) -> None:
+        self.noun, self.names, self.also = noun, names, also
+
+    def __get_pydantic_core_schema__(self, kind: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(kind))
+
+    def _check(self, value: str) -> str:
+        return value if value == self.also else choice(self.noun, value, self.names)
+
+
+class Section(BaseModel):
+    """One section of a recipe: keys with values. The text below a field is its help."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
+        validate_default=True,
+    )
+
+
+class Settings(Section):
+    """All settings of a training: a section in each field, and the task they belong to."""
+
+    def __init__(self, **sections: Any) -> None:
+        needed = (name for name, f in type(self).model_fields.items() if f.is_required())
+        empty = [*needed, *(name for name, part in sections.items() if part is None)]
+        try:
+            super().__init__(**{**sections, **{n: {} for n in empty if sections.get(n) is None}})
+        except ValidationError as error:
+            raise SettingsError(_explain(type(self), error, {}, "settings")) from error
+
+    @classmethod
+    def from_yaml(
+        cls,
+        recipe: str | Path | None = None,
+        options: Iterable[tuple[str, str]] = (),
+        **sections: Mapping[str, Any],
+    ) -> Self:
+        """Returns the settings of a recipe with some keys changed.
+
+            PretrainSettings.from_yaml("tiny", data={"source": "videos"}, run={"out": "runs/a"})
+
+        Args:
+            recipe: a YAML file, or the name of one of the package's recipes; None: the defaults.
+            options: keys such as ``optim.lr`` with values as YAML writes them.
+            sections: by section, keys with values.
+
+        Raises:
+            SettingsError: the recipe cannot be read, or anything is wrong: unknown keys (with the
+                nearest valid one), wrong types, impossible values, all in one line.
+        """
+        read = read_recipe(recipe)
+        own = cls.model_fields[TASK].default
+        if (task := read.content.get(TASK, own)) != own:
+            raise SettingsError(f"{read.name}: is a recipe for task {task!r}, not for {own!r}")
+        return cls.from_recipe(read, options, **sections)
+
+    @classmethod
+    def from_recipe(
+        cls,
+        recipe: Recipe,
+        options: Iterable[tuple[str, str]] = (),
+        **sections: Mapping[str, Any],
+    ) -> Self:
+        """As ``from_yaml``, for a recipe that has been read."""
+        content = {key: _copy(value) for key, value in recipe.content.items()}
+        origins = dict(recipe.origins)
+        given = [(key, _value(text), f"--{key}") for key, text in options]
+        for section, keys in sections.items():
+            given += [(f"{section}.{key}", value, "") for key, value in keys.items()]
+        for key, value, origin in given:
+            section, _, name = key.partition(".")
+            origins[key] = origin
+            if not name:
+                content[section] = value
+            elif isinstance(content.setdefault(section, {}), dict):
+                content[section][name] = value
+        try:
+            return cls(**{str(section): part for section, part in content.items()})
+        except SettingsError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            text = _explain(cls, error.__cause__, origins, recipe.name)
+            raise SettingsError(text) from None
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], name: str = "settings") -> Self:
+        """Returns what ``to_dict`` gave.
+
+        Args:
+            content: sections with keys and values.
+            name: where it comes from, for errors.
+
+        Raises:
+            SettingsError: it holds something else.
+        """
+        return cls.from_recipe(Recipe(name, dict(content), {}))
+
+    def change(self, **sections: Mapping[str, Any]) -> Self:
+        """Returns these settings with some keys changed, validated: ``change(run={"seed": 1})``."""
+        content: dict[str, Any] = self.to_dict()
+        for section, keys in sections.items():
+            content[section] = {**content.get(section, {}), **keys}
+        return type(self).from_dict(content)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain data, for YAML and JSON."""
+        return self.model_dump(mode="json")
+
+    def write(self, path: str | Path) -> None:
+        """Writes all settings; the file is a recipe."""
+        text = yaml.safe_dump(self.to_dict(), sort_keys=False)
+        Path(path).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def keys(cls) -> dict[str, Key]:
+        """Every key, as ``section.name``, with its default and its help."""
+        return dict(_keys(cls))
+
+    @classmethod
+    def explain(cls) -> str:
+        """Every key with its default and its help, a section after the other."""
+        lines: list[str] = []
+        section = ""
+        for name, key in cls.keys().items():
+            own, _, last = name.partition(".")
+            if own != section:
+                lines += [""] * bool(section) + [f"{own}:"]
+                section = own
+            value = list(key.default) if isinstance(key.default, tuple) else key.default
+            lines += [f"  {last} ({value})", f"      {key.help}"]
+        return "\n".join(lines)
+
+
+class Key(BaseModel):
+    """A key of a recipe."""
+
+    default: Any
+    help: str
+
+
+class Recipe(NamedTuple):
+    """The content of a YAML file, what it extends included.
+
+    Attributes:
+        name: of the file, for errors.
+        content: sections with keys and values, and perhaps ``task``.
+        origins: by key, the file that it comes from.
+    """
+
+    name: str
+    content: dict[str, Any]
+    origins: dict[str, str]
+
+
+def recipe_names() -> list[str]:
+    """The names of the package's own recipes."""
+    files = importlib.resources.files("mofo.recipes").iterdir()
+    return sorted(f.name.removesuffix(".yaml") for f in files if f.name.endswith(".yaml"))
+
+
+def read_recipe(recipe: str | Path | None) -> Recipe:
+    """Reads a recipe and those that it extends.
+
+    Args:
+        recipe: a file, or the name of one of the package's recipes; None: nothing is set.
 
     Raises:
-        SettingsError: the file cannot be read, or anything in it is wrong: unknown keys (with the
-            nearest valid one), wrong types, impossible values, all in one line.
+        SettingsError: there is none, it is no YAML, a key is given twice, it extends itself.
     """
-    sections = _read(Path(path)) if path is not None else {}
-    problems = []
-    for key, text in pairs:
-        section, _, name = key.partition(".")
-        if not name:
-            problems.append(f"--{key}: {_unknown(key, kind)}")
-            continue
-        sections.setdefault(section, {})
-        try:
-            sections[section][name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            sections[section][name] = text
-    name = str(path) if path is not None else "settings"
-    return settings_from(sections, problems, name, kind)
+    return Recipe("settings", {}, {}) if recipe is None else _read(str(recipe), None, ())
 
 
-def settings_from(
-    sections: Mapping[str, Any],
-    problems: Iterable[str] = (),
-    name: str = "settings",
-    kind: type[S] = PretrainSettings,  # type: ignore[assignment]
-) -> S:
-    """Settings from plain data, as ``plain`` gives it; see ``load_settings``."""
-    problems = list(problems)
-    kinds = get_type_hints(kind)
-    parts: dict[str, Any] = {}
-    for section in sections:
-        if section not in kinds:
-            if section in _OF_VERB:
-                problems.append(f"{section}: is for `mofo {_OF_VERB[section]}`, not for this")
-                continue
-            near = difflib.get_close_matches(section, kinds, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(kinds)}"
-            problems.append(f"{section}: unknown section, {hint}")
-    for section, part in kinds.items():
-        content = sections.get(section)
-        content = {} if content is None else content
-        if not isinstance(content, Mapping):
-            problems.append(f"{section}: holds {content!r}, but should hold keys with values")
-            continue
-        parts[section], wrong = _section(section, part, dict(content), kind)
-        problems += wrong
-    if problems:
-        raise SettingsError(f"{name}: " + "; ".join(problems))
-    return kind(**parts)
-
-
-def plain(settings: Any) -> dict[str, dict[str, Any]]:
-    """Settings as plain data, for YAML and JSON."""
-    return {
-        section: {
-            key: list(value) if isinstance(value, tuple) else value for key, value in part.items()
-        }
-        for section, part in asdict(settings).items()
-    }
-
-
-def write_settings(settings: Any, path: Path) -> None:
-    """Writes the resolved settings; the file is a recipe."""
-    path.write_text(yaml.safe_dump(plain(settings), sort_keys=False), encoding="utf-8")
-
-
-def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, dict[str, Any]]:
-    if path.resolve() in seen:
-        raise SettingsError(f"{path}: extends itself")
+def _read(recipe: str, folder: Path | None, seen: tuple[str, ...]) -> Recipe:
+    name, text = _text(recipe, folder)
+    if name in seen:
+        raise SettingsError(f"{name}: extends itself")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SettingsError(f"{path}: there is no such recipe{_near_file(path)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from None
+        content = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{name}: is no recipe: {' '.join(str(error).split())}") from None
     content = {} if content is None else content
     if not isinstance(content, dict):
-        raise SettingsError(f"{path}: holds no sections such as data, mask, optim")
-    base = content.pop(_EXTENDS, None)
+        raise SettingsError(f"{name}: holds no sections such as data, mask, optim")
+    base = content.pop(EXTENDS, None)
+    keys = {
+        f"{section}.{key}" if isinstance(part, dict) else str(section)
+        for section, part in content.items()
+        for key in (part if isinstance(part, dict) else ("",))
+    }
+    own = Recipe(name, content, dict.fromkeys(keys, Path(name).name))
     if base is None:
-        return content
-    merged = _read(path.parent / str(base), (*seen, path.resolve()))
+        return own
+    below = _read(str(base), Path(name).parent, (*seen, name))
     for section, part in content.items():
-        if isinstance(part, dict) and isinstance(merged.get(section), dict):
-            merged[section] = merged[section] | part
-        else:
-            merged[section] = part
-    return merged
+        old = below.content.get(section)
+        both = isinstance(part, dict) and isinstance(old, dict)
+        below.content[section] = old | part if both else part
+    return Recipe(name, below.content, below.origins | own.origins)
 
 
-def _section(
-    section: str, kind: type, content: dict[str, Any], whole: type
-) -> tuple[Any, list[str]]:
-    """One section's settings, and what is wrong with it."""
-    for field in fields(kind):
-        # One source or tracker may be written without brackets.
-        if str(field.type).startswith("tuple[str") and isinstance(content.get(field.name), str):
-            content[field.name] = [content[field.name]]
-        # YAML takes 1e-3 for a text: its numbers need a point.
-        if str(field.type) == "float" and isinstance(content.get(field.name), str):
-            with contextlib.suppress(ValueError):
-                content[field.name] = float(content[field.name])
-    # Pydantic reads stdlib dataclasses, but takes their strictness from an attribute only.
-    strict = type(kind.__name__, (kind,), {"__pydantic_config__": _STRICT})
+def _text(recipe: str, folder: Path | None) -> tuple[str, str]:
+    """Where a recipe is, and what is in it."""
+    path = Path(recipe)
     try:
-        TypeAdapter(strict).validate_python(content)
-        return kind(**_typed(strict, content)), []
-    except ValidationError as error:
-        return None, [_problem(section, whole, problem) for problem in error.errors()]
-    except SettingsError as error:
-        return None, [str(error)]
+        for place in ([folder / path] if folder else []) + [path]:
+            if place.is_file():
+                return str(place), place.read_text(encoding="utf-8")
+        if path.name == recipe and path.stem in recipe_names():
+            file = importlib.resources.files("mofo.recipes") / f"{path.stem}.yaml"
+            return str(file), file.read_text(encoding="utf-8")
+        near = [str(entry) for entry in path.parent.glob("*.y*ml")] + recipe_names()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from None
+    hint = did_you_mean(recipe, near)
+    names = ", ".join(recipe_names())
+    raise SettingsError(f"{path}: there is no such recipe: {hint or f'name a file, or {names}'}")
 
 
-def _typed(kind: type, content: dict[str, Any]) -> dict[str, Any]:
-    part: Any = TypeAdapter(kind).validate_python(content)
-    return {field.name: getattr(part, field.name) for field in fields(kind)}
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases (a few of them can stand for gigabytes), and each key once."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                line = node.start_mark.line + 1
+                raise yaml.YAMLError(f"key {key!r} is given twice, below line {line}")
+        return super().construct_mapping(node, deep)
 
 
-def _problem(section: str, whole: type, problem: Any) -> str:
-    key = ".".join(str(part) for part in (section, *problem["loc"]))
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"{key}: {_unknown(key, whole)}"
-    if problem["type"].startswith("missing"):
-        return f"{key} is missing: give it in the recipe or as --{key} ..."
-    return f"{key}: {problem['input']!r}: {problem['msg'][0].lower() + problem['msg'][1:]}"
+def _value(text: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError):
+        return text
 
 
-def _unknown(key: str, whole: type) -> str:
-    names = known_keys(whole)
-    # The last word counts: "lr" is close to "optim.lr".
-    last = {name.partition(".")[2]: name for name in names}
-    near = difflib.get_close_matches(key, names, n=1) or [
-        last[word] for word in difflib.get_close_matches(key.rpartition(".")[2], last, n=1)
-    ]
-    return "unknown key" + (f", did you mean {near[0]}?" if near else "")
+def _copy(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
 
 
-def known_keys(whole: type = PretrainSettings) -> list[str]:
-    """All keys, as ``section.name``."""
-    return [
-        f"{section}.{field.name}"
-        for section, kind in get_type_hints(whole).items()
-        for field in fields(kind)
-    ]
+def _keys(settings: type[Settings]) -> Iterator[tuple[str, Key]]:
+    for section, field in settings.model_fields.items():
+        kind: Any = field.annotation
+        if section == TASK:
+            continue
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            for name, key in kind.model_fields.items():
+                yield f"{section}.{name}", Key(default=_default(key), help=_help(key))
+        else:  # a dataclass of another room
+            defaults = kind()
+            for name, text in _described(kind).items():
+                yield f"{section}.{name}", Key(default=getattr(defaults, name), help=text)
 
 
-def explain_keys(whole: type = PretrainSettings) -> str:
-    """All keys with their defaults and what they mean, a section after the other."""
-    blocks = []
-    for section, kind in get_type_hints(whole).items():
-        about: dict[str, str] = {}
-        for each in reversed(kind.__mro__):  # what is inherited is described where it comes from
-            about |= _described(inspect.cleandoc(each.__doc__ or ""))
-        lines = [f"{section}:"]
-        for field in fields(kind):
-            value = "required" if field.default is MISSING else field.default
-            value = list(value) if isinstance(value, tuple) else value
-            lines += [f"  {field.name} ({value})", f"      {about.get(field.name, '')}"]
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks)
+def _default(field: FieldInfo) -> Any:
+    return "required" if field.default is PydanticUndefined else field.default
 
 
-def _described(text: str) -> dict[str, str]:
-    """The entries below "Attributes:" in a docstring; several names may share one."""
+def _help(field: FieldInfo) -> str:
+    text = " ".join((field.description or "").split())
+    names = [", ".join(one.names) for one in field.metadata if isinstance(one, OneOf)]
+    return f"{text} One of: {names[0]}." if names else text
+
+
+def _described(kind: type) -> dict[str, str]:
+    """By field, the texts below "Attributes:" in a dataclass's docstring."""
     found: dict[str, str] = {}
     names: list[str] = []
-    for line in text.partition("Attributes:\n")[2].partition("\nRaises:")[0].splitlines():
-        start = re.fullmatch(r"    (\w[\w, ]*): (.*)", line)
-        if start:
-            names = [name.strip() for name in start[1].split(",")]
-            found |= dict.fromkeys(names, start[2])
+    for line in (inspect.getdoc(kind) or "").partition("Attributes:\n")[2].splitlines():
+        if not line.strip():
+            break
+        head, colon, text = line.strip().partition(": ")
+        if colon and not line.startswith(" " * 5):
+            names = [name.strip() for name in head.split(",")]
+            found |= dict.fromkeys(names, text)
         else:
-            found |= {name: f"{found[name]} {line.strip()}".strip() for name in names}
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
     return found
 
 
-def _near_file(path: Path) -> str:
-    try:
-        names = [entry.name for entry in path.parent.glob("*.y*ml")]
-    except OSError:
-        return ""
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f", did you mean {path.parent / near[0]}?" if near else ""
+def _explain(
+    kind: type[Settings], error: ValidationError, origins: Mapping[str, str], name: str
+) -> str:
+    problems = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"][:2])
+        origin = origins.get(key, "")
+        where = f" (in {origin})" if origin and not origin.startswith("--") else ""
+        problems.append(_problem(kind, key, where, problem))
+    return f"{name}: " + "; ".join(problems)
+
+
+def _problem(kind: type[Settings], key: str, where: str, problem: Any) -> str:
+    reason = problem["msg"]
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"{key}{where}: unknown {_unknown(kind, key)}"
+    if problem["type"] == "missing":
+        return f"{key} is missing: give it in the recipe or as --{key} ..."
+    if problem["type"] == "value_error":
+        text = str(problem["ctx"]["error"])
+        return text if text.startswith(f"{key.partition('.')[0]}:") else f"{key}{where}: {text}"
+    if "." not in key:
+        return f"{key}{where}: holds {problem['input']!r}, but should hold keys with values"
+    reason = reason.removeprefix("Input ")
+    return f"{key}{where}: {problem['input']!r} {reason[0].lower() + reason[1:]}"
+
+
+def _unknown(kind: type[Settings], key: str) -> str:
+    sections = [name for name in kind.model_fields if name != TASK]
+    if "." not in key and (hint := did_you_mean(key, sections)):
+        return f"section, {hint}"
+    names = kind.keys()
+    # The last word counts: "lr" is close to "optim.lr".
+    last = {name.partition(".")[2]: name for name in names}
+    near = nearest(key, names) or last.get(nearest(key.rpartition(".")[2], last))
+    if near:
+        return f"key, did you mean {near}?"
+    return f"section, choose from {', '.join(sections)}" if "." not in key else "key"

@@ -21,7 +21,6 @@ from mofo.training.checkpoint import CheckpointError, fit_weights
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.finetune_step import FinetunePass, targets_of
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.recipe import plain, settings_from
 from mofo.training.step import PretrainPass
 from mofo.training.task import OnePass
 from mofo.types import MofoError
@@ -49,7 +48,7 @@ def capture(
             tensors[f"batch/{field.name}"] = value.detach().cpu().contiguous()
         else:
             plain_parts[field.name] = value
-    about = {**facts, "kind": _KIND, "settings": plain(settings), "batch": plain_parts}
+    about = {**facts, "kind": _KIND, "settings": settings.to_dict(), "batch": plain_parts}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata={"about": json.dumps(about)})
 
@@ -97,11 +96,11 @@ def replay(path: str | Path) -> list[str]:
 def _task(about: dict[str, Any], name: str) -> tuple[nn.Module, OnePass]:
     """The model as it is built, and what was done with the batch."""
     if about["task"] == "finetune":
-        settings = settings_from(about["settings"], name=name, kind=FinetuneSettings)
+        settings = FinetuneSettings.from_dict(about["settings"], name)
         sizes = classifier_settings(about["case"]["classifier"])
         targets = targets_of(about["case"])
         return Classifier(sizes), FinetunePass(sizes, settings.augment, settings.loss, targets)
-    chosen = settings_from(about["settings"], name=name, kind=PretrainSettings)
+    chosen = PretrainSettings.from_dict(about["settings"], name)
     return MaskedAutoencoder(chosen.model_settings()), PretrainPass(chosen)
 
 

@@ -18,15 +18,14 @@ from tqdm import tqdm
 
 from mofo.clips.batch import ClipBatch
 from mofo.clips.loader import batches
+from mofo.system.environment import make_accelerator, versions
 from mofo.system.processes import StopRequest, usable_cpus
 from mofo.training.average import WeightAverage
 from mofo.training.checkpoint import Checkpoint, CheckpointFolder, fit_weights
-from mofo.training.engine import engine, versions
 from mofo.training.loop import Loop, NotANumber, StepLine
 from mofo.training.metrics_log import Journal
 from mofo.training.order import Division
-from mofo.training.pretrain_settings import Settings
-from mofo.training.recipe import plain, write_settings
+from mofo.training.pretrain_settings import TrainingSettings
 from mofo.training.replay import NotFiniteError, capture
 from mofo.training.same_run import about_videos, check_same_run
 from mofo.training.schedule import Schedule
@@ -50,25 +49,25 @@ class Run:
 
     def __init__(self, task: Task, *, progress: bool) -> None:
         self.task, self._progress = task, progress
-        self.settings: Settings = task.settings
+        self.settings: TrainingSettings = task.settings
         run, data, optim = self.settings.run, self.settings.data, self.settings.optim
         self.out = Path(run.out)
-        self.accelerator = engine(run)
+        self.accelerator = make_accelerator(run.precision, trackers=run.trackers, folder=run.out)
         self.main = self.accelerator.is_main_process
         self.videos = videos = len(task.dataset)
-        if videos * data.repeats < optim.batch:
+        if videos * data.clips_per_video < optim.batch:
             raise SettingsError(
-                f"{videos} videos with data.repeats {data.repeats} are fewer clips than "
-                f"optim.batch {optim.batch}: lower optim.batch or raise data.repeats"
+                f"{videos} videos with data.clips_per_video {data.clips_per_video} are fewer clips "
+                f"than optim.batch {optim.batch}: lower optim.batch or raise data.clips_per_video"
             )
         self.division = Division.of(
             batch=optim.batch,
             micro=run.micro_batch,
-            repeats=data.repeats,
+            repeats=data.clips_per_video,
             processes=self.accelerator.num_processes,
         )
-        self.schedule = Schedule.of(optim, videos * data.repeats)
-        self.folder = CheckpointFolder(self.out / "checkpoints", run.keep)
+        self.schedule = Schedule.of(optim, videos * data.clips_per_video)
+        self.folder = CheckpointFolder(self.out / "checkpoints", run.keep_last)
         checkpoint = self.folder.last()
         self.start, self._loss_before = 0, float("nan")
         if checkpoint is not None:
@@ -117,7 +116,7 @@ class Run:
         run = self.settings.run
         if self.main:
             self.out.mkdir(parents=True, exist_ok=True)
-            write_settings(self.settings, self.out / "settings.yaml")
+            self.settings.write(self.out / "settings.yaml")
             (self.out / "versions.json").write_text(json.dumps(versions(), indent=1))
         self.accelerator.wait_for_everyone()
         self.journal = Journal(self.out / "metrics.jsonl", self.start) if self.main else None
@@ -146,7 +145,7 @@ class Run:
                     clips=self.division.batch,
                     schedule=self.schedule,
                     run=run,
-                    clip=self.settings.optim.clip,
+                    clip=self.settings.optim.clip_grad_norm,
                     on_batch=self._on_batch,
                     on_step=self._on_step,
                     on_save=self._on_save,
@@ -242,7 +241,7 @@ class Run:
             facts = {
                 **self.task.facts(),
                 "kind": self.task.kind,
-                "settings": plain(self.settings),
+                "settings": self.settings.to_dict(),
                 "videos": about_videos(self.task),
                 "versions": versions(),
                 "validation": found,

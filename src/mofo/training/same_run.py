@@ -9,7 +9,6 @@ from typing import Any
 
 from mofo.clips.sources import MOTION_SOURCES
 from mofo.training.checkpoint import Checkpoint
-from mofo.training.recipe import plain, settings_from
 from mofo.training.task import Task
 from mofo.types import SettingsError
 
@@ -41,7 +40,7 @@ def check_same_run(checkpoint: Checkpoint, task: Task, out: str) -> None:
             f"{out} holds a run of `mofo {kind}`: use another --run.out for `mofo {task.kind}`"
         )
     differing = [
-        *_settings(_with_defaults(facts.get("settings", {}), task), plain(task.settings)),
+        *_settings(_with_defaults(facts.get("settings", {}), task), task.settings.to_dict()),
         *_videos(facts.get("videos", {}), task),
         *_labels(facts, task.facts()),
     ]
@@ -66,7 +65,7 @@ def digest(rows: Any) -> str:
 def _with_defaults(before: Mapping[str, Any], task: Task) -> Mapping[str, Any]:
     """A checkpoint's settings with the defaults of keys that did not exist when it was made."""
     try:
-        return plain(settings_from(before, name="checkpoint", kind=type(task.settings)))
+        return type(task.settings).from_dict(before, "checkpoint").to_dict()
     except SettingsError:
         return before  # of a newer version, perhaps: what differs is told key by key
 
@@ -79,6 +78,7 @@ def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [
         f"{section}.{key} {before.get(section, {}).get(key)!r}, now {value!r}"
         for section, part in now.items()
+        if isinstance(part, dict)
         for key, value in part.items()
         if (section != "run" or key == "seed")
         and f"{section}.{key}" not in free

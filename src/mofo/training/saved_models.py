@@ -14,7 +14,7 @@ from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.models.saved_settings import classifier_settings, model_settings
 from mofo.training.checkpoint import Checkpoint, CheckpointError, fit_weights, open_checkpoint
-from mofo.training.recipe import settings_from
+from mofo.training.pretrain_settings import PretrainSettings
 from mofo.types import SettingsError
 
 FINETUNE, PRETRAIN = "finetune", "pretrain"
@@ -110,7 +110,7 @@ def pretrained_settings(opened: Checkpoint) -> ModelSettings:
     facts = opened.facts
     if "model" in facts:
         return model_settings(facts["model"])
-    return settings_from(facts["settings"], name=str(opened.path)).model_settings()
+    return PretrainSettings.from_dict(facts["settings"], str(opened.path)).model_settings()
 
 
 def encoder_weights(path: str | Path) -> tuple[Checkpoint, ModelSettings, Mapping[str, Tensor]]:

@@ -16,8 +16,8 @@ from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import SIZES, ModelSettings
 from mofo.models.saved_settings import plain_classifier, plain_model
+from mofo.system.environment import versions
 from mofo.training.checkpoint import write_checkpoint
-from mofo.training.engine import versions
 from mofo.training.pretrain_settings import (
     DataSettings,
     LossSettings,
@@ -25,7 +25,6 @@ from mofo.training.pretrain_settings import (
     PretrainSettings,
 )
 from mofo.training.pretrain_settings import RunSettings as Run
-from mofo.training.recipe import plain
 from mofo.types import SettingsError, TokenGrid
 from mofo.weights.class_names import read_class_names
 from mofo.weights.import_plan import Asked, Plan, make_plan
@@ -138,7 +137,7 @@ def import_weights(
     facts: dict[str, Any] = {"imported": about, "versions": versions(), "model": plain_model(model)}
     if classifier is None:
         settings = _recipe(model, source, out, stride or _stride(plan) or 2)
-        facts |= {"kind": "pretrain", "settings": plain(settings)}
+        facts |= {"kind": "pretrain", "settings": settings.to_dict()}
     else:
         chosen = sampling or _sampling(plan)
         facts |= {

@@ -18,7 +18,6 @@ from mofo.report.page.words import percent
 from mofo.report.reconstructed import Reconstruction, reconstruct
 from mofo.report.reconstruction_figure import frame_tiles
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.recipe import settings_from
 from mofo.training.saved_models import open_autoencoder
 from mofo.training.step import PretrainPass
 from mofo.types import MofoError
@@ -89,7 +88,7 @@ def _of_run(run: TrainingRun, maker: ClipMaker, most: int) -> Guesses:
 
 def _made(run: TrainingRun, maker: ClipMaker, most: int) -> tuple[tuple[Guess, ...], str, int]:
     model, opened = open_autoencoder(run.folder)
-    settings = settings_from(opened.facts["settings"], name=str(opened.path), kind=PretrainSettings)
+    settings = PretrainSettings.from_dict(opened.facts["settings"], str(opened.path))
     chosen = choose_clips(
         settings.data.source,
         settings.grid(),

@@ -30,7 +30,6 @@ from mofo.report.page.words import (
 )
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.recipe import explain_keys
 from mofo.types import MofoError, SettingsError, TokenGrid
 
 _KINDS = {
@@ -293,17 +292,8 @@ _MEANINGS = {
 
 def _meanings(kind: str) -> dict[str, str]:
     """What each key means, as the settings say it themselves."""
-    found: dict[str, str] = {}
-    section = key = ""
-    for line in explain_keys(FinetuneSettings if kind == FINETUNE else PretrainSettings).split(
-        "\n"
-    ):
-        if line and not line.startswith(" "):
-            section = line.rstrip(":")
-        elif line.startswith("      "):
-            found[f"{section}.{key}"] = line.strip().replace("``", "")
-        elif line.startswith("  "):
-            key = line.split()[0]
+    settings = FinetuneSettings if kind == FINETUNE else PretrainSettings
+    found = {name: key.help.replace("``", "") for name, key in settings.keys().items()}
     return found | _MEANINGS
 
 

@@ -1,0 +1,83 @@
+"""What a result depends on besides code and data: device, precision, versions of packages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mofo.registry import choice
+from mofo.types import SettingsError
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+
+PRECISIONS = ("auto", "fp32", "bf16")
+_PACKAGES = ("mofo", "torch", "numpy", "av", "opencv-python-headless", "accelerate")
+
+
+def pick_device(
+    device: torch.device | str | None = None, precision: str = "auto"
+) -> tuple[torch.device, str]:
+    """Returns the device and the precision, "fp32" or "bf16", that are meant.
+
+    Args:
+        device: None: a GPU if there is one.
+        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
+
+    Raises:
+        SettingsError: an unknown precision.
+    """
+    import torch
+
+    choice("precision", precision, PRECISIONS)
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if precision == "auto":
+        precision = "bf16" if chosen.type == "cuda" else "fp32"
+    return chosen, precision
+
+
+def make_accelerator(
+    precision: str = "auto", *, trackers: Sequence[str] = (), folder: str = "."
+) -> Accelerator:
+    """Returns the processes, the device and the precision of a training or an evaluation.
+
+    Args:
+        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
+        trackers: of accelerate, for a training.
+        folder: where trackers write.
+
+    Raises:
+        SettingsError: an unknown precision or tracker.
+    """
+    import torch
+    from accelerate import Accelerator
+    from accelerate.utils import ProjectConfiguration
+
+    _, precision = pick_device(None, precision)
+    try:
+        return Accelerator(
+            # Otherwise it takes several processes without a GPU for independent ones.
+            cpu=not torch.accelerator.is_available(),
+            mixed_precision={"fp32": "no", "bf16": "bf16"}[precision],
+            log_with=list(trackers) or None,
+            project_config=ProjectConfiguration(project_dir=folder, logging_dir=folder),
+        )
+    except ValueError as error:
+        raise SettingsError(f"run.trackers: {error}") from None
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of packages and Python, and the name of the device."""
+    import torch
+
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {**found, "python": platform.python_version(), "device": device}
