@@ -93,7 +93,7 @@ def rows(tflops: float = TFLOPS) -> list[dict[str, float | str]]:
             before = before.change(optim={"epochs": one.epochs[0]})
             after = after.change(optim={"epochs": one.epochs[1]})
         model = before.model_settings()
-        first = pretraining(model, PretrainPass(before).hidden)
+        first = pretraining(model, PretrainPass(before).num_hidden)
         whole = forward(model, model.grid.tokens)
         found.append(
             {

@@ -79,7 +79,7 @@ class _Pretraining:
         return {}
 
     def explain(self) -> list[str]:
-        hidden = f"{self.one_pass.hidden} of {self.settings.grid().tokens} tokens hidden"
+        hidden = f"{self.one_pass.num_hidden} of {self.settings.grid().tokens} tokens hidden"
         return [hidden, *self._notes]
 
     def case(self, batch: ClipBatch) -> dict[str, Any]:
