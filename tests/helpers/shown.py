@@ -1,4 +1,4 @@
-"""A small model, a batch and a checkpoint for tests of pictures; and what a sheet says."""
+"""A small model, a batch and a checkpoint for tests of pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import torch
 
-import mofo.report.sheet
 from mofo.clips.batch import ClipBatch
 from mofo.models.mae import MaskedAutoencoder
 from mofo.training.checkpoint import CheckpointFolder
@@ -81,17 +80,3 @@ def read_png(path):
     picture = cv2.imread(str(path))
     assert picture is not None
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-
-
-def said(monkeypatch, *modules):
-    """Every text that is drawn from now on."""
-    texts = []
-    real = mofo.report.sheet.text_block
-
-    def listen(text, *args, **options):
-        texts.append(text)
-        return real(text, *args, **options)
-
-    for module in (mofo.report.sheet, *modules):
-        monkeypatch.setattr(module, "text_block", listen)
-    return texts

@@ -14,7 +14,8 @@ def log(tmp_path, monkeypatch):
     monkeypatch.setenv("STUB_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("PYTHONPATH", str(STUB))
     before = {
-        name: sys.modules.get(name) for name in ("mofo.motion.analyse", "mofo.report.overlays")
+        name: sys.modules.get(name)
+        for name in ("mofo.motion.analyse", "mofo.report.figures.overlays")
     }
     spec = importlib.util.spec_from_file_location("stub", STUB / "sitecustomize.py")
     spec.loader.exec_module(importlib.util.module_from_spec(spec))

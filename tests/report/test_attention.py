@@ -7,7 +7,7 @@ import torch
 from helpers.classifiers import write_classifier
 from helpers.shown import batch, frames_of, read_png
 from mofo.cli import main
-from mofo.report.attention import look
+from mofo.report.figures.attention import attention_of
 from mofo.training.saved_models import open_classifier
 from mofo.types import SettingsError
 
@@ -18,7 +18,7 @@ def saved(tmp_path, **options):
 
 def test_attention_is_what_the_tokens_inside_look_at(tmp_path):
     model, clips = saved(tmp_path), batch()
-    found = look(model, clips)
+    found = attention_of(model, clips)
     with torch.no_grad():
         inside_BN = model.model.area(clips.box_BT4, clips.valid_BT)
         logits, weight = model.model(clips.frames_BTHWC, inside_BN, return_attention=True)
@@ -37,7 +37,7 @@ def test_attention_is_what_the_tokens_inside_look_at(tmp_path):
 def test_relevance_tells_what_the_logit_hangs_on(tmp_path, fusion):
     """To first order, taking a bit off a token changes the logit by its relevance."""
     model, clips = saved(tmp_path, fusion=fusion), batch()
-    found = look(model, clips, "drop")
+    found = attention_of(model, clips, "drop")
     number = model.classes["label"].index("drop")
     inside_BN = model.model.area(clips.box_BT4[:1], clips.valid_BT[:1])
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_relevance_tells_what_the_logit_hangs_on(tmp_path, fusion):
 def test_nothing_moves(tmp_path):
     clips = batch()
     clips.valid_BT[:] = False
-    found = look(saved(tmp_path), clips)
+    found = attention_of(saved(tmp_path), clips)
     assert not found.inside_thw.any()
     assert not found.attention_thw.any()
     assert np.isfinite(found.relevance_thw).all()
@@ -81,7 +81,7 @@ def test_the_command_draws(tmp_path, video, capsys):
 def test_mistakes(tmp_path, video, capsys):
     run = write_classifier(tmp_path / "run", size=64)
     with pytest.raises(SettingsError, match="'fly' is none of the model's"):
-        look(open_classifier(run), batch(), "fly")
+        attention_of(open_classifier(run), batch(), "fly")
     for words, text in (
         ([str(video), "--out", "a.gif"], "must end in .png"),
         (["none.mp4"], "does not exist"),

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mofo.motion.detect import detect_many
-from mofo.report.chosen_clips import choose_clips
+from mofo.report.figures.chosen_clips import choose_clips
 from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.types import MofoError, SettingsError, StoreError, TokenGrid, VideoError
 from mofo.video.writer import VideoWriter

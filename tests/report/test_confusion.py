@@ -4,7 +4,7 @@ import pytest
 
 from mofo.evaluation.intervals import Sample
 from mofo.evaluation.recognition import recognise, recognise_several
-from mofo.report.confusion import write_class_chart, write_confusion
+from mofo.report.figures.confusion import write_class_chart, write_confusion
 from mofo.types import MofoError
 
 
@@ -70,8 +70,8 @@ def test_cells_are_where_they_belong(tmp_path):
 
 def test_too_many_classes_are_cut_to_the_most_frequent(tmp_path):
     many, few = recognition(200, videos=300), tmp_path / "few.png"
-    write_confusion(many, few, most=30)
-    write_class_chart(many, tmp_path / "bars.png", most=30)
+    write_confusion(many, few, max_classes=30)
+    write_class_chart(many, tmp_path / "bars.png", max_classes=30)
     assert picture(few).shape[0] < 1200
     assert picture(tmp_path / "bars.png").shape[0] < 1000
 

@@ -5,14 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.shown import batch, checkpoint, frames_of, model, one_pass, read_png, said, settings
+from helpers.shown import batch, checkpoint, frames_of, model, one_pass, read_png, settings
 from mofo.models.patches import put_patches, take_patches
-from mofo.report import reconstruction_figure
-from mofo.report.chosen_clips import choose_clips
-from mofo.report.lettering import ALARM
-from mofo.report.reconstructed import reconstruct
-from mofo.report.reconstruction import show_reconstruction, write_reconstruction
-from mofo.report.reconstruction_figure import LEAK_LABEL, captions, draw_frame
+from mofo.report.figures.chosen_clips import choose_clips
+from mofo.report.figures.layout import ALARM
+from mofo.report.figures.reconstruction import (
+    LEAK_LABEL,
+    captions,
+    reconstruct,
+    reconstruction_film,
+    show_reconstruction,
+    write_reconstruction,
+)
 from mofo.training.checkpoint import CheckpointError
 from mofo.types import MofoError, SettingsError, VideoError
 
@@ -42,7 +46,7 @@ def test_the_honest_picture_knows_nothing_of_the_hidden_pixels(chosen):
     assert not np.array_equal(one.frames_BTHWC, other.frames_BTHWC)
     assert np.array_equal(one.hidden_Bthw, other.hidden_Bthw)
     # The panel as it is drawn, too: the third one.
-    tiles = [reconstruction_figure.frame_tiles(found, 1, 2, 20) for found in (one, other)]
+    tiles = [reconstruction_film(made, 1).tiles(2, 20) for made in (one, other)]
     assert np.array_equal(tiles[0][2], tiles[1][2])
     assert not np.array_equal(tiles[0][0], tiles[1][0])
 
@@ -114,27 +118,20 @@ def test_the_model_is_left_as_it_was(tmp_path, training):
 
 
 @pytest.mark.parametrize("leak", [False, True])
-@pytest.mark.parametrize("clips", [1, 2, 3, 4])
-def test_sheets_fit_a_slide_and_say_what_they_are(tmp_path, monkeypatch, leak, clips):
-    texts = said(monkeypatch, reconstruction_figure)
+@pytest.mark.parametrize("clips", [1, 3])
+def test_sheets_fit_a_slide_and_a_leak_is_framed_in_red(tmp_path, leak, clips):
     path = tmp_path / "step_00000100.png"
-    write_reconstruction(model(CHOSEN), batch(clips), one_pass(CHOSEN), path, leak=leak)
+    made = write_reconstruction(model(CHOSEN), batch(clips), one_pass(CHOSEN), path, leak=leak)
     sheet = read_png(path)
     assert 1200 < sheet.shape[1] <= 1400
     assert len(sheet) < 1800
-    for edge in (sheet[:20], sheet[-20:], sheet[:, :20], sheet[:, -20:]):
-        assert (edge == 255).all()
-    assert texts[-1] == captions(True)[-1]
-    assert "step 00000100" in texts
-    assert any("24 of 32 hidden (75 %)" in text for text in texts)
-    assert sum(text.startswith("clip") and "error" in text for text in texts) == clips
-    labelled = [text for text in texts if LEAK_LABEL in text]
-    assert len(labelled) == leak
-    # The label's letters and the frames around the leaking pictures.
     red = (sheet == ALARM).all(2)
     assert red.any() == leak
-    if leak:
+    if leak:  # the label's letters, and the frames around the leaking pictures
         assert red[:200].sum() > 200
+    film = reconstruction_film(made, 0)
+    assert len(film.rows) == len(film.tiles(0, 8)) == 3 + leak
+    assert f"{made.error_B[0]:.3f}" in film.heading
 
 
 def test_captions_say_where_mean_and_contrast_come_from():
@@ -147,23 +144,14 @@ def test_captions_say_where_mean_and_contrast_come_from():
         assert ("guessed from visible patches" in text) is normalised
 
 
-def test_video_has_all_frames_and_the_label_in_each(tmp_path, monkeypatch):
-    texts = said(monkeypatch, reconstruction_figure)
+def test_video_has_all_frames_and_the_label_in_each(tmp_path):
     path = tmp_path / "x.mp4"
-    found = write_reconstruction(
-        model(CHOSEN), batch(1), one_pass(CHOSEN), path, leak=True, title="a title"
-    )
+    write_reconstruction(model(CHOSEN), batch(1), one_pass(CHOSEN), path, leak=True)
     frames = frames_of(path)
     assert len(frames) == 4
-    assert texts.count(f"Red frame: {LEAK_LABEL}") == 4
-    assert texts.count("a title") == 4
-    for t, frame in enumerate(frames):
-        drawn = draw_frame(
-            found, t, "a title", [text for text in texts if "frames of 64" in text][:1]
-        )
-        assert frame.shape == drawn.shape
-        assert np.abs(frame.astype(int) - drawn).mean() < 4
     assert 1200 < frames[0].shape[1] <= 1400
+    for frame in frames:
+        assert (np.abs(frame[:200].astype(int) - ALARM).max(2) < 60).sum() > 200
 
 
 def test_a_broken_model_can_be_looked_at(tmp_path):
@@ -175,15 +163,16 @@ def test_a_broken_model_can_be_looked_at(tmp_path):
     assert (tmp_path / "x.png").exists()
 
 
-def test_no_motion_and_boxes_at_the_border(tmp_path, monkeypatch):
-    texts = said(monkeypatch, reconstruction_figure)
+def test_no_motion_and_boxes_at_the_border():
     clips = batch()
     clips.valid_BT[0] = False
     clips.box_BT4[1] = torch.tensor([0.0, 0, 64, 64])
-    write_reconstruction(model(CHOSEN), clips, one_pass(CHOSEN), tmp_path / "x.png")
-    assert [("no motion found" in text) for text in texts if "error" in text and "clip" in text][
-        :2
-    ] == [True, False]
+    made = reconstruct(model(CHOSEN), clips, one_pass(CHOSEN))
+    still, moving = (reconstruction_film(made, clip) for clip in range(2))
+    assert "no motion" in still.heading
+    assert "no motion" not in moving.heading
+    assert np.array_equal(still.tiles(0, 16)[0], made.frames_BTHWC[0, 0])
+    assert (moving.tiles(0, 16)[0][0] == (255, 140, 0)).all()
 
 
 def test_mistakes(tmp_path):
@@ -196,26 +185,23 @@ def test_mistakes(tmp_path):
         write_reconstruction(model(CHOSEN), batch(), one_pass(CHOSEN), tmp_path / "file/x.png")
 
 
-def test_a_checkpoint_is_shown_on_videos(tmp_path, videos, monkeypatch):
-    texts = said(monkeypatch, reconstruction_figure)
+def test_a_checkpoint_is_shown_on_videos(tmp_path, videos):
     run = tmp_path / "some_run"
     place = checkpoint(run, CHOSEN)
     for name in (run, place):
         drawn = show_reconstruction(name, [videos], tmp_path / "x.png", leak=True)
-        assert drawn.found.names == ("clip0.mp4", "clip1.mp4", "clip2.mp4")
+        assert drawn.made.names == ("clip0.mp4", "clip1.mp4", "clip2.mp4")
         assert drawn.notes == ()
-        assert "some_run, step 30, loss in training 0.500" in texts
-        assert any("nano model · motion masks, ratio 0.75 · motion area: dis" in t for t in texts)
     again = show_reconstruction(place, [videos], tmp_path / "y.png")
     assert (tmp_path / "x.png").stat().st_size > (tmp_path / "y.png").stat().st_size
-    np.testing.assert_array_equal(again.found.honest_BTHWC, drawn.found.honest_BTHWC)
+    np.testing.assert_array_equal(again.made.honest_BTHWC, drawn.made.honest_BTHWC)
     other = show_reconstruction(place, [videos], tmp_path / "y.png", seed=1)
-    assert not np.array_equal(other.found.hidden_Bthw, again.found.hidden_Bthw)
-    np.testing.assert_array_equal(other.found.frames_BTHWC, again.found.frames_BTHWC)
+    assert not np.array_equal(other.made.hidden_Bthw, again.made.hidden_Bthw)
+    np.testing.assert_array_equal(other.made.frames_BTHWC, again.made.frames_BTHWC)
     # It is what the model makes of these clips, not something near it.
     chosen = choose_clips([videos], CHOSEN.grid(), stride=2, areas="dis")
     found = reconstruct(model(CHOSEN), chosen.batch, one_pass(CHOSEN))
-    np.testing.assert_array_equal(found.honest_BTHWC, again.found.honest_BTHWC)
+    np.testing.assert_array_equal(found.honest_BTHWC, again.made.honest_BTHWC)
 
 
 def test_a_store_that_is_gone_is_told(tmp_path, video):

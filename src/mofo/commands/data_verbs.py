@@ -36,7 +36,7 @@ def check(call: Callable[..., Any], sources: list[str], *, out: Path = Path("che
       mofo data check videos/ --out check
       mofo detect videos/ exclude:check/quarantine.csv --out areas
     """
-    from mofo.report.check_sheet import save_check_sheet
+    from mofo.report.figures.data_sheet import save_check_sheet
 
     report = call(sources=sources, out=out)
     save_check_sheet(report, report.out / "check.png")

@@ -199,7 +199,7 @@ def _print_probe(report: Any, out: Path | None) -> int:
 
 def _print_results(results: Any, out: Path | None) -> None:
     """Prints what was measured, and writes it into a folder if there is one."""
-    from mofo.report.recognised import results_table, write_evaluation
+    from mofo.report.results_table import results_table, write_evaluation
 
     print_rows("left out", results.left_out, shown=20)
     print(results_table(results))

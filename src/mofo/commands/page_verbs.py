@@ -23,6 +23,7 @@ def report(call: Callable[..., Any]) -> int:
         folders: runs, tests, stores of motion areas.
         out: the page.
         title: heading (default: names of the folders).
+        note: a few words of your own below it.
         clips: clips in a section at most; 0: none.
 
     example:

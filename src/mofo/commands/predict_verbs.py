@@ -84,7 +84,7 @@ def predict(
                     predictions.append(prediction)
                     show(_text(prediction))
             if annotate and predictions:
-                from mofo.report.annotated import write_annotated
+                from mofo.report.figures.annotated import write_annotated
 
                 target = _target(annotate, rows[0], annotated)
                 write_annotated(path, predictions, target, area=model.area(path, choice))
@@ -180,7 +180,7 @@ def _target(folder: Path, video: Video, used: set[str]) -> Path:
 def _write_json(
     file: Path, checkpoint: str, areas: str, results: Files, failures: Failures
 ) -> None:
-    from mofo.report.sheet import make_folder
+    from mofo.report.figures.layout import make_folder
     from mofo.system.files import replaced
 
     content = {

@@ -32,8 +32,8 @@ def motion(
     example:
       mofo show motion clip.mp4 --out stages.mp4
     """
-    from mofo.report.sheet import picture_kind
-    from mofo.report.stages import write_stages, write_stages_video
+    from mofo.report.figures.layout import picture_kind
+    from mofo.report.figures.stages import write_stages
     from mofo.types import SettingsError
 
     out = _target(out, video, "motion")
@@ -43,10 +43,7 @@ def motion(
     if frames and min(frames) < 0:
         raise SettingsError(f"--frames {min(frames)}: frames are counted from 0")
     settings = call()
-    if kind == "mp4":
-        area = write_stages_video(video, settings, out)
-    else:
-        area = write_stages(video, settings, out, frames=frames)
+    area = write_stages(video, settings, out, frames=frames)
     if frames and min(frames) >= len(area):
         raise SettingsError(f"{video} has {len(area)} frames: --frames must be under that")
     for warning in area.warnings:
@@ -55,7 +52,7 @@ def motion(
     return _done(out, f"mofo detect {shlex.quote(str(video))} --out areas --overlay")
 
 
-@verb("show mask", calls="mofo.report.mask_figure:show_masks", skip=("path", "strategies"))
+@verb("show mask", calls="mofo.report.figures.masks:show_masks", skip=("path", "strategies"))
 def mask(
     call: Callable[..., Any],
     video: Path,
@@ -98,7 +95,7 @@ def mask(
 
 @verb(
     "show reconstruction",
-    calls="mofo.report.reconstruction:show_reconstruction",
+    calls="mofo.report.figures.reconstruction:show_reconstruction",
     skip=("path", "sources"),
 )
 def reconstruction(
@@ -128,21 +125,23 @@ def reconstruction(
     example:
       mofo show reconstruction runs/tiny clip.mp4 --out reconstruction.png
     """
-    from mofo.report.reconstruction_figure import flat
+    from mofo.report.figures.reconstruction import flat
 
     out = _target(out, videos[0], "reconstruction")
     figure = call(checkpoint=checkpoint, sources=videos, path=out, leak=leak)
     for note in figure.notes:
         print(f"note: {note}")
-    found = figure.found
-    width = max(map(len, found.names))
-    for name, error, least in zip(found.names, found.error_B, found.flat_error_B, strict=True):
-        print(f"{name:{width}}  error {error:.3f}; {least:.3f} with {flat(found.normalised)}")
-    shows = not leak and found.normalised
+    made = figure.made
+    width = max(map(len, made.names))
+    for name, error, flat_error in zip(made.names, made.error_B, made.flat_error_B, strict=True):
+        print(f"{name:{width}}  error {error:.3f}; {flat_error:.3f} with {flat(made.normalised)}")
+    shows = not leak and made.normalised
     return _done(out, "the same with --leak shows how much the usual picture flatters" * shows)
 
 
-@verb("show attention", calls="mofo.report.attention:show_attention", skip=("path", "wanted"))
+@verb(
+    "show attention", calls="mofo.report.figures.attention:show_attention", skip=("path", "wanted")
+)
 def attention(
     call: Callable[..., Any],
     checkpoint: Path,

@@ -10,7 +10,7 @@ from mofo.demo.stage import Found, Stage
 from mofo.demo.training_stage import BASELINE, MOFO, finetuned
 from mofo.evaluation.evaluate import evaluate
 from mofo.evaluation.recognition import compare
-from mofo.report.recognised import write_evaluation
+from mofo.report.results_table import write_evaluation
 
 _WIDTH = 24
 

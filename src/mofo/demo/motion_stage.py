@@ -9,8 +9,8 @@ from mofo.demo.video_sources import INSTALL, Sources
 from mofo.motion.detect import detect_many
 from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
-from mofo.report.mask_figure import show_masks
-from mofo.report.stages import write_stages
+from mofo.report.figures.masks import show_masks
+from mofo.report.figures.stages import write_stages
 from mofo.types import MofoError
 
 

@@ -12,8 +12,8 @@ from mofo.demo.stage import Found, Stage
 from mofo.demo.training_stage import MOFO, finetuned
 from mofo.demo.video_sources import Sources
 from mofo.evaluation.predict import Prediction, Recogniser, load
-from mofo.report.annotated import write_annotated
-from mofo.report.attention import show_attention
+from mofo.report.figures.annotated import write_annotated
+from mofo.report.figures.attention import show_attention
 from mofo.system.files import replaced
 from mofo.types import MofoError
 

@@ -10,7 +10,7 @@ from mofo.demo.scale import DemoScale
 from mofo.demo.side_by_side import Training, train_all
 from mofo.demo.stage import Found, Stage
 from mofo.masking.mask_settings import MaskSettings
-from mofo.report.reconstruction import show_reconstruction
+from mofo.report.figures.reconstruction import show_reconstruction
 from mofo.training.augment.augment_settings import AugmentSettings
 from mofo.training.finetune_settings import (
     ClassifierChoice,

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from mofo.evaluation.predict import load
 from mofo.motion.analyse import analyse
 from mofo.motion.presets import DetectSettings
-from mofo.report.annotated import write_annotated
-from mofo.report.mask_figure import show_masks
-from mofo.report.overlays import write_overlay
-from mofo.report.reconstruction import show_reconstruction
-from mofo.report.stages import write_stages
+from mofo.report.figures.annotated import write_annotated
+from mofo.report.figures.masks import show_masks
+from mofo.report.figures.overlays import write_overlay
+from mofo.report.figures.reconstruction import show_reconstruction
+from mofo.report.figures.stages import write_stages
 
 
 class Shown(NamedTuple):

@@ -92,7 +92,7 @@ def do(task: Task, progress: Callable[[int], None] | None = None) -> Outcome:
 
 def draw(task: Task, area: MotionArea) -> None:
     """Write the overlay and the contact sheet of one video, whole or not at all."""
-    from mofo.report.overlays import write_contact_sheet, write_overlay
+    from mofo.report.figures.overlays import write_contact_sheet, write_overlay
 
     movie, sheet = overlay_files(Path(task.folder), task.key)
     writers: tuple[tuple[Path, Callable[[str, MotionArea, Path], object]], ...]

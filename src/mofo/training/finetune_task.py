@@ -265,7 +265,7 @@ class _Finetuning:
         }
 
     def draw(self, model: nn.Module, batch: ClipBatch, path: Path, title: str) -> None:
-        from mofo.report.augmented import write_augmented
+        from mofo.report.figures.augmented import write_augmented
 
         write_augmented(batch, self.one_pass, path, title=title)
 

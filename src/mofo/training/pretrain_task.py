@@ -86,7 +86,7 @@ class _Pretraining:
         return {}
 
     def draw(self, model: Any, batch: ClipBatch, path: Path, title: str) -> None:
-        from mofo.report.reconstruction import write_reconstruction
+        from mofo.report.figures.reconstruction import write_reconstruction
 
         write_reconstruction(model, batch, self.one_pass, path, title=title)
 

@@ -79,7 +79,7 @@ def write_overlay(path, area, target):
 for name, members in (
     ("mofo.motion.analyse", {"analyse": analyse}),
     (
-        "mofo.report.overlays",
+        "mofo.report.figures.overlays",
         {"write_overlay": write_overlay, "write_contact_sheet": write_overlay},
     ),
 ):

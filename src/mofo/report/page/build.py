@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,21 +14,25 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from tqdm import tqdm
 
-from mofo.report.page.gathered import Gathered, gather
+from mofo.report.figures.layout import make_folder, writing
+from mofo.report.page.again_section import again_section
+from mofo.report.page.conclusion import conclusion, tiles
+from mofo.report.page.folders import Contents, read_folders
 from mofo.report.page.media import ClipMaker
-from mofo.report.page.sections.accuracy import accuracy, shade
-from mofo.report.page.sections.again import again
-from mofo.report.page.sections.curves import curves
-from mofo.report.page.sections.guesses import guesses
-from mofo.report.page.sections.motion import areas
-from mofo.report.page.sections.overview import headlines, overview
-from mofo.report.page.sections.predictions import predictions
-from mofo.report.page.sections.section import Section
-from mofo.report.page.sections.unreadable import unreadable
-from mofo.report.page.words import counted, percent
-from mofo.report.sheet import make_folder
+from mofo.report.page.motion_section import motion_section
+from mofo.report.page.results_section import results_section, shade
+from mofo.report.page.training_section import training_section
+from mofo.report.page.wording import Paths, counted, percent
 from mofo.system.files import replaced
-from mofo.types import MofoError, SettingsError
+from mofo.types import SettingsError
+
+MAX_CLIPS = 24
+_TITLES = {
+    "motion": "What moves",
+    "results": "How often the model is right",
+    "training": "How training went",
+    "again": "How to do it again",
+}
 
 
 class ReportPage(NamedTuple):
@@ -51,6 +56,7 @@ def report(
     out: str | Path = "report.html",
     *,
     title: str = "",
+    note: str = "",
     clips: int = 6,
     left_out: Sequence[tuple[str, str]] = (),
     progress: bool = False,
@@ -60,75 +66,79 @@ def report(
     Args:
         folders: made by other verbs, or folders that have such folders in them.
         out: the page; its folder is made.
-        title: heading; none: made of what there is.
+        title: heading; empty: names of the folders.
+        note: a few words of your own, shown below the title.
         clips: how many clips each section shows at most, 0 to 24; 0: none at all.
         left_out: ``(path, reason)`` of files that were not used, besides those that the folders
-            tell of themselves.
+            name themselves.
         progress: show a bar on stderr.
 
     Raises:
         MofoError: a folder is not there, nothing known is in any, or the page cannot be written.
         SettingsError: a number out of range.
     """
-    if not 0 <= clips <= 24:
-        raise SettingsError(f"clips is {clips}: expected 0 to 24")
+    if not 0 <= clips <= MAX_CLIPS:
+        raise SettingsError(f"clips is {clips}: expected 0 to {MAX_CLIPS}")
     several = [folders] if isinstance(folders, str | Path) else list(folders)
     if not several:
         raise SettingsError("report: name one folder or more")
-    found = gather(several)
-    found.left_out = tuple(left_out)
+    contents = read_folders(several)
+    contents.left_out = tuple(left_out)
+    maker = ClipMaker()
+    command = shlex.join(["mofo", "report", *map(str, several), "--out", str(out)])
+    steps: dict[str, Callable[[], dict[str, Any] | None]] = {
+        "motion": lambda: motion_section(contents, maker, clips),
+        "results": lambda: results_section(contents, maker, clips),
+        "training": lambda: training_section(contents, maker, clips),
+        "again": lambda: again_section(contents, command),
+    }
     try:
-        maker = ClipMaker()
-        steps: tuple[Callable[[], Section | None], ...] = (
-            lambda: overview(found),
-            lambda: areas(found, maker, clips) if clips else None,
-            lambda: guesses(found, maker, clips) if clips else None,
-            lambda: curves(found),
-            lambda: accuracy(found),
-            lambda: predictions(found, maker, clips) if clips else None,
-            lambda: unreadable(found),
-            lambda: again(found, _command(several, out)),
+        bar = tqdm(
+            steps.items(), unit="section", file=sys.stderr, disable=not progress, leave=False
         )
-        bar = tqdm(steps, unit="section", file=sys.stderr, disable=not progress, leave=False)
-        sections = [section for section in (step() for step in bar) if section is not None]
-        text = _render(found, sections, title or _title(found), maker)
+        made = {name: content for name, step in bar if (content := step()) is not None}
+        text = _render(contents, made, title or _title(contents), note, maker)
     finally:
-        found.close()
-    return _write(Path(out), text, sections, found)
-
-
-def _write(path: Path, text: str, sections: Sequence[Section], found: Gathered) -> ReportPage:
-    make_folder(path)
+        contents.close()
     # Names of files may hold bytes that are no letters.
     data = text.encode("utf-8", "backslashreplace")
-    try:
-        with replaced(path) as part:
-            part.write_bytes(data)
-    except IsADirectoryError:
-        raise MofoError(
-            f"{path}: is a folder: name a file such as {path / 'report.html'}"
-        ) from None
-    names = tuple(section.name for section in sections)
-    return ReportPage(path, len(data), names, tuple(found.problems))
+    path = Path(out)
+    make_folder(path)
+    with writing(path), replaced(path) as part:
+        part.write_bytes(data)
+    return ReportPage(path, len(data), tuple(made), tuple(contents.problems))
 
 
-def _render(found: Gathered, sections: Sequence[Section], title: str, maker: ClipMaker) -> str:
+def _render(
+    contents: Contents, made: dict[str, dict[str, Any]], title: str, note: str, maker: ClipMaker
+) -> str:
+    paths = Paths(contents.folders)
+
+    def shortened(value: Any) -> Any:
+        is_text = type(value) is str and not value.startswith(("data:image/", "data:video/"))
+        return paths(value) if is_text and "/" in value else value
+
     environment = Environment(
         loader=PackageLoader("mofo.report.page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=shortened,
     )
     environment.filters |= {"percent": percent, "counted": counted}
     source: Any = environment.loader
     style, script = (
         Markup(source.get_source(environment, name)[0]) for name in ("style.css", "script.js")
     )
+    guesses = [each.sentence for each in made.get("training", {}).get("seen", ()) if each.sentence]
     return environment.get_template("page.html").render(
         title=title,
-        headlines=headlines(found),
-        sections=sections,
+        note=note,
+        date=f"{datetime.now(UTC):%-d %B %Y}",
+        sentences=conclusion(contents, guesses),
+        tiles=tiles(contents),
+        sections=[(name, _TITLES[name], content) for name, content in made.items()],
         style=style,
         script=script,
         shade=shade,
@@ -137,10 +147,7 @@ def _render(found: Gathered, sections: Sequence[Section], title: str, maker: Cli
     )
 
 
-def _title(found: Gathered) -> str:
-    names = list(dict.fromkeys(folder.resolve().name or str(folder) for folder in found.folders))
+def _title(contents: Contents) -> str:
+    names = [folder.resolve().name or str(folder) for folder in contents.folders]
+    names = list(dict.fromkeys(names))
     return ", ".join(names[:4]) + (" …" if len(names) > 4 else "")
-
-
-def _command(folders: Sequence[str | Path], out: str | Path) -> str:
-    return shlex.join(["mofo", "report", *(str(folder) for folder in folders), "--out", str(out)])

@@ -13,7 +13,7 @@ import numpy as np
 
 from mofo.video.writer import VideoWriter
 
-MOST_BYTES = 9_000_000  # of all media; as text in the page they take a third more
+MAX_BYTES = 9_000_000  # of all media; as text in the page they take a third more
 _CRF, _POSTER_QUALITY, _PICTURE_QUALITY = 26, 72, 82
 
 
@@ -45,12 +45,12 @@ class ClipMaker:
         left_out: clips that have become pictures, or were dropped, for want of room.
     """
 
-    def __init__(self, room: int = MOST_BYTES) -> None:
+    def __init__(self, room: int = MAX_BYTES) -> None:
         self._room = room
         self.left_out = 0
 
     def clip(self, frames: Iterable[np.ndarray], fps: float, poster_at: float = 0.5) -> Clip | None:
-        """Frames as a clip.
+        """Makes a clip of frames.
 
         Args:
             frames: uint8 RGB of one size, at least one; taken one by one.
@@ -65,29 +65,27 @@ class ClipMaker:
             file = Path(folder) / "clip.mp4"
             with VideoWriter(file, fps=fps, crf=_CRF) as writer:
                 for frame_HW3 in frames:
-                    writer.write(frame_HW3)
+                    writer.write(_even(frame_HW3))
                     kept.append(frame_HW3)
                 if not kept:
                     writer.abort()
                     return None
             data = file.read_bytes()
-        shown_HW3 = kept[min(int(poster_at * len(kept)), len(kept) - 1)]
-        found = self.picture(shown_HW3, quality=_POSTER_QUALITY)
-        if found is None or not self._takes(data):
-            return found
+        poster_HW3 = kept[min(int(poster_at * len(kept)), len(kept) - 1)]
+        poster = self.picture(poster_HW3, quality=_POSTER_QUALITY)
+        if poster is None or not self._takes(data):
+            return poster
         video = _uri("video/mp4", data)
-        return Clip(found.poster, video, found.width, found.height, len(kept) / fps)
+        return Clip(poster.poster, video, poster.width, poster.height, len(kept) / fps)
 
     def picture(self, picture_HW3: np.ndarray, quality: int = _PICTURE_QUALITY) -> Clip | None:
-        """A picture (uint8 RGB); None if there is no room."""
+        """Makes a picture (uint8 RGB); None if there is no room."""
         height, width = picture_HW3.shape[:2]
         bgr_HW3 = cv2.cvtColor(picture_HW3, cv2.COLOR_RGB2BGR)
         done, code = cv2.imencode(".webp", bgr_HW3, [cv2.IMWRITE_WEBP_QUALITY, quality])
         assert done
         data = code.tobytes()
-        if not self._takes(data):
-            return None
-        return Clip(_uri("image/webp", data), "", width, height)
+        return Clip(_uri("image/webp", data), "", width, height) if self._takes(data) else None
 
     def _takes(self, data: bytes) -> bool:
         if len(data) > self._room:
@@ -95,6 +93,12 @@ class ClipMaker:
             return False
         self._room -= len(data)
         return True
+
+
+def _even(frame_HW3: np.ndarray) -> np.ndarray:
+    """Videos have even sides."""
+    height, width = frame_HW3.shape[:2]
+    return frame_HW3[: height - height % 2, : width - width % 2]
 
 
 def _uri(kind: str, data: bytes) -> str:

@@ -1,0 +1,236 @@
+"""What a classifier looks at: attention from inside the motion area, relevance of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.view_clips import ViewDataset, ViewSettings
+from mofo.datasets.catalog import Video
+from mofo.datasets.video import why_unusable
+from mofo.evaluation.provenance import choose_motion
+from mofo.models.classifier import Classifier
+from mofo.registry import did_you_mean
+from mofo.report.figures.films import Film, Row, write_films
+from mofo.report.figures.layout import picture_kind, scaled
+from mofo.report.figures.marks import draw_box, draw_heat, outline_tokens
+from mofo.training.saved_models import SavedClassifier, open_classifier
+from mofo.types import SettingsError, TokenGrid, VideoError
+
+_NAMED = 8  # classes in a message
+_TOP = 0.99  # single tokens would leave all others dark
+_ATTENDED = {
+    "cross_attention": "Attention: what the tokens inside the motion area look at; they can only "
+    "look outside, so it is 0 inside. Mean over heads and over all tokens inside.",
+    "attentive": "Attention: what the learned query looks at, mean over heads; it knows nothing "
+    "of the motion area.",
+    "mean": "Attention: this fusion has none: all tokens count the same.",
+    "weighted_mean": "Attention: this fusion has none: weights inside and outside are fixed.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """What a classifier attended to in one clip, and which tokens speak for its answer.
+
+    Attributes:
+        frames_THWC, box_T4, valid_T: of the clip, see ``ClipSample``.
+        inside_thw: bool, tokens inside the motion area.
+        attention_thw: float32, shares of the fusion's attention; they sum to 1, or are all 0 where
+            nothing is inside, so that nothing asks.
+        relevance_thw: float32, 0 or more: how much each token of the encoder speaks for the class.
+        head, name, probability: the class.
+    """
+
+    frames_THWC: np.ndarray
+    box_T4: np.ndarray
+    valid_T: np.ndarray
+    inside_thw: np.ndarray
+    attention_thw: np.ndarray
+    relevance_thw: np.ndarray
+    head: str
+    name: str
+    probability: float
+
+
+def attention_of(saved: SavedClassifier, batch: ClipBatch, wanted: str | None = None) -> Attention:
+    """Returns what a model attends to in the first clip of a batch.
+
+    Relevance is each token of the encoder times the gradient of the class's logit with respect to
+    it, summed over channels, what speaks against the class left out (Grad-CAM, arXiv 1610.02391,
+    with weights for each place as in HiResCAM, arXiv 2011.08891).
+
+    Args:
+        saved: the model.
+        batch: on the CPU.
+        wanted: name of a class; None: the likeliest of the first head.
+
+    Raises:
+        SettingsError: there is no such class.
+    """
+    model, grid = saved.model, saved.settings.model.grid
+    device = next(model.parameters()).device
+    inside_BN = model.area(batch.box_BT4[:1], batch.valid_BT[:1])
+    with torch.no_grad():
+        tokens_BND = model.encoder(batch.frames_BTHWC[:1].to(device))
+    tokens_BND = tokens_BND.detach().requires_grad_()
+    with torch.enable_grad():
+        fused_BD, weight_BhQN = model.fuse(tokens_BND, inside_BN.to(device), return_attention=True)
+        logits = model.head(fused_BD)
+        head, number = _class(saved, logits, wanted)
+        [gradient_BND] = torch.autograd.grad(logits[head][0, number], tokens_BND)
+    relevance_N = (gradient_BND * tokens_BND).sum(2).clamp(min=0)[0].detach()
+    share_C = _probabilities(model, logits[head][0].detach())
+    shape = (grid.t, grid.h, grid.w)
+    return Attention(
+        frames_THWC=batch.frames_BTHWC[0].numpy(),
+        box_T4=batch.box_BT4[0].numpy(),
+        valid_T=batch.valid_BT[0].numpy(),
+        inside_thw=inside_BN[0].reshape(shape).numpy(),
+        attention_thw=_mean_of_queries(weight_BhQN[0]).reshape(shape).cpu().numpy(),
+        relevance_thw=relevance_N.reshape(shape).cpu().numpy(),
+        head=head,
+        name=saved.classes[head][number],
+        probability=float(share_C[number]),
+    )
+
+
+def _probabilities(model: Classifier, logits_C: Tensor) -> Tensor:
+    return logits_C.softmax(0) if model.settings.labels == "single" else logits_C.sigmoid()
+
+
+def _class(
+    saved: SavedClassifier, logits: dict[str, Tensor], wanted: str | None
+) -> tuple[str, int]:
+    if wanted is None:
+        head = next(iter(logits))
+        return head, int(logits[head][0].argmax())
+    for head, names in saved.classes.items():
+        if wanted in names:
+            return head, names.index(wanted)
+    every = [name for names in saved.classes.values() for name in names]
+    every = [name for classes in saved.classes.values() for name in classes]
+    near = did_you_mean(wanted, every)
+    known = f"choose from {', '.join(every[:_NAMED])}"
+    if len(every) > _NAMED:
+        known += f" and {len(every) - _NAMED} more, in checkpoint.json"
+    raise SettingsError(f"class {wanted!r} is none of the model's: {near or known}")
+
+
+def _mean_of_queries(weight_hQN: Tensor) -> Tensor:
+    """Mean over heads and over the queries that attend to anything; all 0 if none does."""
+    weight_QN = weight_hQN.mean(0)
+    query_Q1 = (weight_QN.sum(1, keepdim=True) > 0).to(weight_QN.dtype)
+    mean_N: Tensor = (weight_QN * query_Q1).sum(0) / query_Q1.sum().clamp(min=1)
+    return mean_N
+
+
+def write_attention(
+    made: Attention,
+    grid: TokenGrid,
+    path: str | Path,
+    title: str,
+    lines: Sequence[str] = (),
+    fusion: str = "cross_attention",
+) -> None:
+    """Draws the frames with their motion area, and below or beside them the two maps as heat.
+
+    Args:
+        made: attention and relevance of one clip.
+        grid: its tokens.
+        path: ``.png``: some moments; ``.mp4``: all frames.
+        title, lines: text above.
+        fusion: of the model; says what the attention is.
+
+    Raises:
+        SettingsError: another kind of file.
+        MofoError: the file cannot be written.
+    """
+    empty = " This clip has no motion area, so the model takes the mean of all tokens."
+    notes = [
+        _ATTENDED[fusion] + ("" if made.inside_thw.any() else empty),
+        f"Relevance: which tokens of the encoder speak for {made.name!r} (gradient times "
+        "activation). Each map has a scale of its own, the same over the clip: the brightest are "
+        "the hundredth of the tokens with most.",
+        "Orange: motion area, of the moment (frame) and of the clip in patches (maps).",
+    ]
+    write_films([attention_film(made, grid)], grid, path, title=title, lines=lines, notes=notes)
+
+
+def attention_film(made: Attention, grid: TokenGrid) -> Film:
+    """Returns the clip: frame with motion area, attention and relevance."""
+
+    def tiles(t: int, token: int) -> list[np.ndarray]:
+        size = (grid.w * token, grid.h * token)
+        frame_HW3 = scaled(made.frames_THWC[t], *size)
+        boxed_HW3 = frame_HW3.copy()
+        if made.valid_T[t]:
+            draw_box(boxed_HW3, made.box_T4[t] * (size[0] / grid.width), 3)
+        pictures = [boxed_HW3]
+        slot = t // grid.tubelet
+        for map_thw in (made.attention_thw, made.relevance_thw):
+            high = max(float(np.quantile(map_thw, _TOP)), float(map_thw.max()) / 20, 1e-12)
+            heat_HW3 = draw_heat(frame_HW3, map_thw[slot] / high)
+            outline_tokens(heat_HW3, made.inside_thw[slot])
+            pictures.append(heat_HW3)
+        return pictures
+
+    rows = (Row("frame, motion area"), Row("attention"), Row(f"relevance of {made.name!r}"))
+    return Film(rows, tiles)
+
+
+def show_attention(
+    checkpoint: str | Path,
+    video: str | Path,
+    path: str | Path,
+    *,
+    areas: str = "detected",
+    wanted: str | None = None,
+) -> Attention:
+    """Draws what a fine-tuned model looks at in the middle of a video.
+
+    Args:
+        checkpoint: its folder, or that of a run: then its best one.
+        video: the file.
+        path: ``.png``: some moments; ``.mp4``: all frames of the clip.
+        areas: where the motion area comes from, see ``choose_motion``.
+        wanted: class whose relevance is drawn; None: the likeliest.
+
+    Raises:
+        CheckpointError: no checkpoint of a fine-tuning.
+        SettingsError: another kind of file, an unknown class or way of finding areas.
+        VideoError: the video cannot be read.
+    """
+    picture_kind(path)
+    saved = open_classifier(checkpoint)
+    reason = why_unusable(str(video))
+    if reason is not None:
+        raise VideoError(video, reason)
+    settings = ViewSettings(
+        grid=saved.settings.model.grid,
+        sampling=saved.sampling.sampling,
+        stride=saved.sampling.stride,
+        temporal=1,
+        spatial=1,
+        motion=choose_motion(areas, None, saved),
+    )
+    row = Video(str(Path(video).absolute()), Path(video).name)
+    view = ViewDataset([row], settings)[0, 0]
+    if view.clip is None:
+        raise VideoError(video, view.reason)
+    saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    made = attention_of(saved, collate([view.clip]), wanted)
+    fusion = saved.settings.fusion
+    lines = [
+        f"{made.head}: {made.name}, {100 * made.probability:.1f} % · fusion {fusion}"
+        f" · motion area: {settings.motion}",
+        f"{saved.checkpoint.path.absolute().parents[1].name}, step {saved.checkpoint.step:,}",
+    ]
+    write_attention(made, saved.settings.model.grid, path, Path(video).name, lines, fusion)
+    return made

@@ -1,0 +1,331 @@
+"""Figures of reconstructions: what the encoder sees of a clip, and what the model makes of it.
+
+A model with normalised targets predicts the pattern of a hidden patch, not its mean and contrast.
+The usual picture takes these two from the truth, and so looks good whatever was learned. Here they
+are guessed from visible patches; the leaking frames are drawn on request only, in a red frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mofo.clips.batch import ClipBatch
+from mofo.models.mae import MaskedAutoencoder, with_statistics
+from mofo.models.patches import patch_statistics, put_patches, take_patches
+from mofo.report.figures.chosen_clips import choose_clips
+from mofo.report.figures.films import Film, Row, moments, write_films
+from mofo.report.figures.layout import ALARM, framed, picture_kind, scaled
+from mofo.report.figures.marks import draw_box, draw_mask
+from mofo.training.checkpoint import Checkpoint
+from mofo.training.pretrain_settings import PretrainSettings
+from mofo.training.saved_models import open_autoencoder
+from mofo.training.step import PretrainPass
+from mofo.types import SettingsError, TokenGrid
+
+LEAK_LABEL = (
+    "uses the true mean and variance of the hidden patches: looks good whatever was learned"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Clips and what a model makes of them; all frames are uint8 RGB of the clip's size.
+
+    Attributes:
+        grid: the clips' tokens.
+        frames_BTHWC: the clips.
+        box_BT4, valid_BT: their motion areas, as in ``ClipBatch``.
+        inside_Bthw, hidden_Bthw: bool, tokens inside the motion area, and hidden ones.
+        honest_BTHWC: hidden tokens as predicted, with nothing taken from them; visible ones as
+            they are.
+        leaking_BTHWC: the same with the true mean and variance of the hidden tokens; None, if it
+            was not asked for.
+        normalised: whether the model predicts patterns, without mean and contrast.
+        error_B: mean squared error of the hidden tokens, in the units of the loss.
+        flat_error_B: what it would be without any pattern predicted: 1 for normalised targets, but
+            for flat tokens; otherwise that of the mean guessed from the visible tokens.
+        names: of the clips.
+    """
+
+    grid: TokenGrid
+    frames_BTHWC: np.ndarray
+    box_BT4: np.ndarray
+    valid_BT: np.ndarray
+    inside_Bthw: np.ndarray
+    hidden_Bthw: np.ndarray
+    honest_BTHWC: np.ndarray
+    leaking_BTHWC: np.ndarray | None
+    normalised: bool
+    error_B: np.ndarray
+    flat_error_B: np.ndarray
+    names: tuple[str, ...]
+
+
+def check_leak(model: MaskedAutoencoder) -> None:
+    """Raises a SettingsError if the model has no leaking picture."""
+    if not model.settings.normalise_target:
+        raise SettingsError(
+            "this model predicts pixels themselves: its picture needs no true mean and variance, "
+            "so there is nothing to leak"
+        )
+
+
+@torch.no_grad()
+def reconstruct(
+    model: MaskedAutoencoder,
+    batch: ClipBatch,
+    one_pass: PretrainPass,
+    *,
+    leak: bool = False,
+    clips: int = 4,
+) -> Reconstruction:
+    """Returns what a model makes of the hidden tokens; its mode and gradients stay as they are.
+
+    Args:
+        model: on any device.
+        batch: clips, on any device.
+        one_pass: makes the masks.
+        leak: make the leaking frames, too.
+        clips: how many at most, spread evenly over the batch.
+
+    Raises:
+        SettingsError: ``leak`` for a model that predicts pixels themselves.
+    """
+    normalised = model.settings.normalise_target
+    if leak:
+        check_leak(model)
+    grid = model.settings.grid
+    batch = _spread(batch, clips).to(next(model.parameters()).device)
+    frames_BTHWC = batch.frames_BTHWC
+    inside_Bthw, mask = one_pass.area_and_mask(batch)
+    training = model.training
+    model.eval()
+    try:
+        output = model.predict(frames_BTHWC, mask)
+    finally:
+        model.train(training)
+
+    def put(pixels_BMp: Tensor) -> np.ndarray:
+        pixels_BMp = pixels_BMp.nan_to_num(0).clamp(0, 1).mul(255).round().to(torch.uint8)
+        return put_patches(frames_BTHWC, grid, mask.target_BM, pixels_BMp).cpu().numpy()
+
+    leaking_BTHWC = None
+    if leak:
+        answer = patch_statistics(take_patches(frames_BTHWC, grid, mask.target_BM))
+        leaking_BTHWC = put(with_statistics(output.prediction_BMp, answer))
+    target_BMp = model.target(frames_BTHWC, mask.target_BM)
+    flat_BMp = torch.zeros_like(target_BMp)
+    if not normalised:
+        flat_BMp = with_statistics(flat_BMp, output.statistics)
+    return Reconstruction(
+        grid=grid,
+        frames_BTHWC=frames_BTHWC.cpu().numpy(),
+        box_BT4=batch.box_BT4.cpu().numpy(),
+        valid_BT=batch.valid_BT.cpu().numpy(),
+        inside_Bthw=inside_Bthw.cpu().numpy(),
+        hidden_Bthw=mask.hidden_BN.reshape(inside_Bthw.shape).cpu().numpy(),
+        honest_BTHWC=put(output.pixels_BMp),
+        leaking_BTHWC=leaking_BTHWC,
+        normalised=normalised,
+        error_B=model.error(output.prediction_BMp, target_BMp).mean(1).cpu().numpy(),
+        flat_error_B=model.error(flat_BMp, target_BMp).mean(1).cpu().numpy(),
+        names=tuple(Path(path).name for path in batch.path),
+    )
+
+
+def _spread(batch: ClipBatch, clips: int) -> ClipBatch:
+    """At most so many clips, spread evenly, as neighbours may come from one video."""
+    rows = moments(len(batch), clips)
+    tensors = {
+        field.name: value[rows]
+        for field in fields(batch)
+        if isinstance(value := getattr(batch, field.name), Tensor)
+    }
+    return replace(batch, **tensors, path=tuple(batch.path[row] for row in rows), failures=())
+
+
+def reconstruction_film(made: Reconstruction, clip: int) -> Film:
+    """Returns one clip: frame with motion area, what the encoder sees, the reconstruction."""
+    grid = made.grid
+    rows = [Row("frame, motion area"), Row("what the encoder sees"), Row("reconstruction")]
+    if made.leaking_BTHWC is not None:
+        rows.append(Row("with the true mean and variance", colour=ALARM))
+
+    def tiles(t: int, token: int) -> list[np.ndarray]:
+        slot = t // grid.tubelet
+        size = (grid.w * token, grid.h * token)
+        frame_HW3 = scaled(made.frames_BTHWC[clip, t], *size)
+        boxed_HW3 = frame_HW3.copy()
+        if made.valid_BT[clip, t]:
+            draw_box(boxed_HW3, made.box_BT4[clip, t] * (size[0] / grid.width), 3)
+        hidden_hw, inside_hw = made.hidden_Bthw[clip, slot], made.inside_Bthw[clip, slot]
+        pictures = [boxed_HW3, draw_mask(frame_HW3, hidden_hw, inside_hw)]
+        pictures.append(scaled(made.honest_BTHWC[clip, t], *size))
+        if made.leaking_BTHWC is not None:
+            pictures.append(framed(scaled(made.leaking_BTHWC[clip, t], *size), ALARM))
+        return pictures
+
+    moving = "" if made.inside_Bthw[clip].any() else " · no motion found"
+    heading = (
+        f"{made.names[clip]} · error {made.error_B[clip]:.3f}, "
+        f"flat {made.flat_error_B[clip]:.3f}{moving}"
+    )
+    return Film(tuple(rows), tiles, heading)
+
+
+def flat(normalised: bool) -> str:
+    """Says what ``flat_error_B`` is the error of."""
+    return "no pattern predicted" if normalised else "the mean of visible patches nearby"
+
+
+def captions(normalised: bool) -> tuple[str, ...]:
+    """Says what a viewer must know about the honest picture, in short sentences."""
+    honest = "Reconstruction: pixels of hidden patches as predicted."
+    if normalised:
+        honest = (
+            "Reconstruction: the pattern of hidden patches is predicted; mean and contrast are "
+            "guessed from visible patches, as the model does not predict them."
+        )
+    return (
+        honest,
+        "Nothing is taken from the hidden patches. Error: their mean squared error, as in the "
+        f"loss; flat: the same with {flat(normalised)}.",
+        "Orange: motion area, of the moment (frame) and of the clip (what the encoder sees).",
+    )
+
+
+def write_reconstruction(
+    model: MaskedAutoencoder,
+    batch: ClipBatch,
+    one_pass: PretrainPass,
+    path: str | Path,
+    *,
+    leak: bool = False,
+    clips: int = 4,
+    title: str = "",
+    lines: Sequence[str] = (),
+) -> Reconstruction:
+    """Draws frame and motion area, what the encoder sees, and the reconstruction.
+
+    Args:
+        model, batch, one_pass, leak, clips: see ``reconstruct``.
+        path: ``.png``: some moments of each clip; ``.mp4``: all frames.
+        title: of the sheet; empty: the file's name.
+        lines: more text below it.
+
+    Raises:
+        SettingsError: another kind of file; ``leak`` for a model that predicts pixels themselves.
+        MofoError: the file cannot be written.
+    """
+    picture_kind(path)
+    made = reconstruct(model, batch, one_pass, leak=leak, clips=clips)
+    write_films(
+        [reconstruction_film(made, clip) for clip in range(len(made.names))],
+        made.grid,
+        path,
+        title=title or Path(path).stem.replace("_", " "),
+        lines=[*lines, _about(model, one_pass)],
+        warnings=[f"Red frame: {LEAK_LABEL}"] if leak else [],
+        notes=captions(made.normalised),
+    )
+    return made
+
+
+class ShownReconstruction(NamedTuple):
+    """What ``show_reconstruction`` has drawn.
+
+    Attributes:
+        made: the reconstruction.
+        notes: what a viewer has to know, a line each.
+    """
+
+    made: Reconstruction
+    notes: tuple[str, ...]
+
+
+def show_reconstruction(
+    checkpoint: str | Path,
+    sources: Sequence[str | Path],
+    path: str | Path,
+    *,
+    leak: bool = False,
+    seed: int = 0,
+    clips: int = 4,
+) -> ShownReconstruction:
+    """Draws what a checkpoint makes of videos; what ``mofo show reconstruction`` does.
+
+    Clips, masks and motion areas are made as in the checkpoint's training. If its store of motion
+    areas is gone or lacks a video, the areas are found now by optical flow, with a note.
+
+    Args:
+        checkpoint: its folder, or that of a run: then its newest one.
+        sources: videos, folders, patterns or CSV lists.
+        path: ``.png`` or ``.mp4``, see ``write_reconstruction``.
+        leak: draw the leaking picture, too.
+        seed: decides the masks.
+        clips: how many at most.
+
+    Raises:
+        CheckpointError: no checkpoint of a pre-training, or a broken one.
+        SettingsError: as ``write_reconstruction``.
+        VideoError: a video cannot be read.
+    """
+    picture_kind(path)
+    model, opened = open_autoencoder(checkpoint)
+    settings = PretrainSettings.from_dict(opened.facts["settings"], str(opened.path))
+    data, mask = settings.data, settings.mask
+    if leak:
+        check_leak(model)
+    chosen = choose_clips(
+        sources,
+        settings.grid(),
+        stride=data.stride,
+        areas=data.areas,
+        seed=seed,
+        clips=clips,
+        need_areas=False,
+    )
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    loss = opened.facts.get("loss")
+    made = write_reconstruction(
+        model,
+        chosen.batch,
+        PretrainPass(settings),
+        path,
+        leak=leak,
+        clips=clips,
+        title=_name(opened) + (f", loss in training {loss:.3f}" if isinstance(loss, float) else ""),
+        lines=[
+            f"{settings.model.size} model · {mask.strategy} masks, ratio {mask.ratio:g} · "
+            f"motion area: {chosen.areas} · stride {data.stride} · seed {seed}",
+            *chosen.notes,
+        ],
+    )
+    return ShownReconstruction(made, chosen.notes)
+
+
+def _name(opened: Checkpoint) -> str:
+    """The run and the step; of imported weights their folder."""
+    path = opened.path.absolute()
+    if "imported" in opened.facts:
+        return f"{path.name}, imported"
+    return f"{path.parents[1].name}, step {opened.step:,}"
+
+
+def _about(model: MaskedAutoencoder, one_pass: PretrainPass) -> str:
+    settings = model.settings
+    grid = settings.grid
+    return (
+        f"{grid.frames} frames of {grid.width}x{grid.height}, patches {grid.tubelet}x{grid.patch}x"
+        f"{grid.patch}, {one_pass.num_hidden} of {grid.tokens} hidden "
+        f"({100 * one_pass.num_hidden / grid.tokens:.0f} %) · encoder {settings.width} wide, "
+        f"{settings.depth} blocks; decoder {settings.decoder_width} wide, "
+        f"{settings.decoder_depth} blocks"
+    )

@@ -1,0 +1,217 @@
+"""The conclusion of a page: what the numbers say, and what they do not, in sentences."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mofo.evaluation.area_scores import Interval
+from mofo.evaluation.recognition import compare
+from mofo.evaluation.results import Recognition
+from mofo.evaluation.views import EvaluationError
+from mofo.report.page.folders import FINETUNE, PRETRAIN, Contents, Test, number
+from mofo.report.page.wording import counted, hours, measure_name, percent
+
+USELESS = 0.4  # width of an interval from which on a value says nothing
+_FEW = 20  # videos: fewer say nothing about others
+_MAX_PAIRS = 12
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence; ``tone`` is "good", "plain" or "warning"."""
+
+    text: str
+    tone: str = "plain"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number to begin with."""
+
+    value: str
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better the second of two tests is, on the same videos."""
+
+    first: str
+    second: str
+    measure: str
+    value: Interval
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.value.low > 0:
+            return "better"
+        return "worse" if self.value.high < 0 else "no clear difference"
+
+
+def differences(tests: Sequence[Test]) -> list[Difference]:
+    """Compares each test with the first one, where they are of the same videos."""
+    rows = []
+    for first, second in itertools.islice(((tests[0], other) for other in tests[1:]), _MAX_PAIRS):
+        for head, result in first.results.heads.items():
+            if head not in second.results.heads:
+                continue
+            try:
+                values = compare(result, second.results.heads[head])
+            except (EvaluationError, IndexError):
+                continue
+            rows += [
+                Difference(first.name, second.name, measure_name(name), value)
+                for name, value in values.items()
+            ]
+    return rows
+
+
+def chance(result: Recognition) -> float:
+    """Returns the accuracy of always giving the commonest answer."""
+    return max((row.count for row in result.classes), default=0) / max(1, result.count)
+
+
+def is_useless(value: Interval) -> bool:
+    """Whether an interval is so wide that its value says nothing."""
+    return value.high - value.low > USELESS
+
+
+def main_test(tests: Sequence[Test]) -> Test | None:
+    """Returns the best test that is no control; None if there is none."""
+    results = [
+        test for test in tests if not test.is_control and any(test.results.heads.values())
+        and _first(test)[1]
+    ]  # fmt: skip
+    return max(results, key=lambda test: _first(test)[2].mean, default=None)
+
+
+def _first(test: Test) -> tuple[Recognition, str, Interval]:
+    """The first kind of label of a test with its first measure; no name if there is none."""
+    for result in test.results.heads.values():
+        for name, value in result.measures.items():
+            return result, name, value
+    return Recognition(0, {}, ()), "", Interval(0.0, 0.0, 1.0)
+
+
+def conclusion(contents: Contents, guesses: Sequence[Sentence]) -> list[Sentence]:
+    """Returns what a reader takes home.
+
+    Args:
+        contents: of the folders.
+        guesses: what is to be said about reconstructions.
+    """
+    sentences = [*_accuracy(contents.tests), *_comparisons(contents.tests)]
+    sentences += guesses
+    sentences += [*_few_videos(contents), *_motion(contents)]
+    unreadable = len({path for path, _, _ in contents.unreadable()})
+    if unreadable:
+        text = f"{counted(unreadable, 'file')} could not be used; each is named at the end."
+        sentences.append(Sentence(text, "warning"))
+    return sentences or [Sentence("There is no result yet: nothing was tested.")]
+
+
+def _accuracy(tests: Sequence[Test]) -> Iterator[Sentence]:
+    test = main_test(tests)
+    if test is None:
+        return
+    result, name, value = _first(test)
+    likely = f"{percent(value.low, 0)} to {percent(value.high, 0)} likely"
+    if is_useless(value) or result.count < _FEW:
+        measured = "" if result.count < _FEW else f" ({measure_name(name)} {likely})"
+        yield Sentence(
+            f"{test.name} was tested on {counted(result.count, 'video')}: that says nothing about "
+            f"other videos{measured}.",
+            "warning",
+        )
+        return
+    text = f"{test.name} reaches {percent(value.mean, 0)} {measure_name(name)} ({likely})"
+    if name != "top1":
+        yield Sentence(f"{text} on {counted(result.count, 'video')}.")
+        return
+    by_chance = chance(result)
+    text += f"; always giving the commonest answer, {percent(by_chance, 0)}"
+    if value.low > by_chance:
+        yield Sentence(f"{text}: clearly better than chance.", "good")
+    else:
+        yield Sentence(f"{text}: this is not told from chance.", "warning")
+
+
+def _comparisons(tests: Sequence[Test]) -> Iterator[Sentence]:
+    if len(tests) < 2:
+        return
+    rows = differences(tests)
+    main = measure_name(_first(tests[0])[1])
+    for row in [row for row in rows if row.measure == main][:3]:
+        likely = f"{percent(row.value.low, 0)} to {percent(row.value.high, 0)} likely"
+        if row.verdict == "no clear difference":
+            yield Sentence(
+                f"No clear difference in {row.measure} between {row.first} and {row.second} "
+                f"({likely}).",
+            )
+        else:
+            size = percent(abs(row.value.mean), 0)
+            yield Sentence(
+                f"{row.second} is {row.verdict} than {row.first} by {size} {row.measure} "
+                f"({likely}).",
+                "good",
+            )
+    if not rows:
+        yield Sentence("The tests are of different videos, so they cannot be compared.")
+
+
+def _few_videos(contents: Contents) -> Iterator[Sentence]:
+    for run in contents.runs:
+        if 0 < run.videos < _FEW:
+            yield Sentence(
+                f"{run.name} learned from {counted(run.videos, 'video')}: what it reaches says "
+                "nothing about the method.",
+                "warning",
+            )
+
+
+def _motion(contents: Contents) -> Iterator[Sentence]:
+    for each in contents.areas:
+        videos = each.store.videos().select(["frames", "moving"]).to_pylist()
+        frames = sum(row["frames"] for row in videos)
+        if frames:
+            moving = sum(row["moving"] * row["frames"] for row in videos) / frames
+            still = sum(not row["moving"] for row in videos)
+            text = f"Something moves in {percent(moving, 0)} of the frames of {each.name}"
+            text += (
+                f"; {counted(still, 'video')} of {len(videos):,} without motion." if still else "."
+            )
+            yield Sentence(text, "warning" if still > len(videos) / 2 else "plain")
+
+
+def tiles(contents: Contents) -> list[Tile]:
+    """Returns the numbers that a reader wants first; four at most, none that says nothing."""
+    numbers: list[Tile] = []
+    test = main_test(contents.tests)
+    if test is not None:
+        result, name, value = _first(test)
+        if not is_useless(value) and result.count >= _FEW:
+            note = f"{test.name}: {percent(value.low)} to {percent(value.high)} likely"
+            note += f", {percent(chance(result))} by chance" if name == "top1" else ""
+            numbers.append(Tile(percent(value.mean), measure_name(name), note))
+    videos = [row for each in contents.areas
+              for row in each.store.videos().select(["frames", "moving"]).to_pylist()]  # fmt: skip
+    frames = sum(row["frames"] for row in videos)
+    if frames:
+        moving = sum(row["moving"] * row["frames"] for row in videos) / frames
+        numbers.append(Tile(f"{len(videos):,}", "videos with motion areas", f"{frames:,} frames"))
+        numbers.append(Tile(percent(moving, 0), "of their frames with motion"))
+    for kind, name in ((FINETUNE, "fine-tuning"), (PRETRAIN, "pre-training")):
+        seconds = sum(
+            seconds
+            for run in contents.of_kind(kind)
+            for line in run.metrics
+            if (seconds := number(line, "data_s") + number(line, "compute_s")) == seconds
+        )
+        if seconds:
+            runs = counted(len(contents.of_kind(kind)), "run")
+            numbers.append(Tile(hours(seconds), name, f"in {runs}"))
+    return numbers[:4]

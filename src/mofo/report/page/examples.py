@@ -1,0 +1,253 @@
+"""Right and wrong answers as clips, with the motion area and what the model attends to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mofo.clips.batch import collate
+from mofo.clips.sources import MotionChoice
+from mofo.clips.view_clips import ViewDataset, ViewSettings
+from mofo.datasets.catalog import Video, read_catalog
+from mofo.evaluation.provenance import choose_motion
+from mofo.evaluation.results import Recognition, VideoRow
+from mofo.models.fusion import FUSIONS
+from mofo.motion.store import AreaStore
+from mofo.report.figures.attention import attention_film, attention_of
+from mofo.report.figures.films import FPS, Film, Row, film_frames
+from mofo.report.figures.layout import scaled
+from mofo.report.figures.marks import draw_box
+from mofo.report.page.folders import FINETUNE, Contents, Test
+from mofo.report.page.media import Clip, ClipMaker
+from mofo.training.saved_models import SavedClassifier, open_classifier
+from mofo.types import ClipSample, MofoError, StoreError, TokenGrid
+
+_TILE = 168  # pixels of a picture in a clip
+_PLAIN_GRID = TokenGrid(16, 160, 160)  # of clips without a model
+_MAX_TESTS = 3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One video.
+
+    Attributes:
+        name, label, predicted: video, its class, the model's answer.
+        right: whether these are the same.
+        clip: None if the file is not there any more.
+        probability: of the answer in the clip shown; None without the model.
+    """
+
+    name: str
+    label: str
+    predicted: str
+    right: bool
+    clip: Clip | None
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Some of one test.
+
+    Attributes:
+        name: of the test.
+        answers: right and wrong ones.
+        parts: what each clip shows, from left to right.
+        note: what a reader has to know; may be empty.
+    """
+
+    name: str
+    answers: tuple[Answer, ...]
+    parts: tuple[str, ...]
+    note: str
+
+
+def examples(contents: Contents, maker: ClipMaker, clips: int) -> list[Answers]:
+    """Returns examples of tests that name their videos; controls come last."""
+    tests = sorted(contents.tests, key=lambda test: test.is_control)[:_MAX_TESTS]
+    named = [
+        (test, head, result)
+        for test in tests
+        for head, result in list(test.results.heads.items())[:1]
+        if result.videos
+    ]
+    return [
+        _answers(contents, test, result, maker, max(2, clips // len(named)))
+        for test, _, result in named
+    ]
+
+
+def _answers(
+    contents: Contents, test: Test, result: Recognition, maker: ClipMaker, clips: int
+) -> Answers:
+    rows = spread_answers(result.videos, clips)
+    note, saved, choice, videos = "", None, None, {}
+    try:
+        videos = _videos(test)
+        saved = _model(contents, test)
+        if saved is not None:
+            choice = _areas(test, saved)
+    except MofoError as error:
+        note = str(error)
+    shower = _Shower(saved, choice, [each.store for each in contents.areas])
+    answers = []
+    for row in rows:
+        label, predicted = (result.classes[k].name for k in (row.label, row.predicted))
+        video, clip, probability = videos.get((row.name, label)), None, None
+        if video is not None:
+            try:
+                clip, probability = shower.clip(video, predicted, maker)
+            except MofoError:
+                clip = None  # its name is on the page all the same
+        right = row.label == row.predicted
+        answers.append(Answer(row.name, label, predicted, right, clip, probability))
+    if not any(each.clip for each in answers):
+        note = note or "the videos are not where they were, so there are only their names"
+    return Answers(test.name, tuple(answers), shower.parts, note)
+
+
+def spread_answers(rows: Sequence[VideoRow], count: int) -> list[VideoRow]:
+    """Returns right and wrong ones, in turn from each class or mix-up, the frequent ones first."""
+    chosen: list[list[VideoRow]] = []
+    for right in (True, False):
+        groups: dict[tuple[int, int], list[VideoRow]] = {}
+        for row in rows:
+            if (row.label == row.predicted) == right:
+                groups.setdefault((row.label, row.predicted), []).append(row)
+        ordered = sorted(groups.values(), key=lambda group: -len(group))
+        turns = max(map(len, ordered), default=0)
+        chosen.append([group[k] for k in range(turns) for group in ordered if k < len(group)])
+    right_count = min(len(chosen[0]), max((count + 1) // 2, count - len(chosen[1])))
+    return chosen[0][:right_count] + chosen[1][: count - right_count]
+
+
+def _videos(test: Test) -> dict[tuple[str, str], Video]:
+    """Videos by the name that the results give them, and their class."""
+    data = test.results.about.get("data", "")
+    if not data:
+        return {}
+    try:
+        catalog = read_catalog([data])
+    except MofoError:
+        catalog = read_catalog(data.split(", "))
+    videos: dict[tuple[str, str], Video] = {}
+    for video in catalog:
+        names = [video.key]
+        if video.start is not None or video.end is not None:
+            end = "end" if video.end is None else f"{video.end:g}"
+            names.append(f"{video.key} {video.start or 0:g}-{end} s")
+        for _, label in video.labels:
+            for name in names:
+                videos.setdefault((name, label), video)
+    return videos
+
+
+def _model(contents: Contents, test: Test) -> SavedClassifier | None:
+    """The model that was tested; None for a probe, whose classifier is not kept."""
+    where = test.results.about.get("checkpoint", "").rsplit(", step", 1)[0]
+    if not where:
+        return None
+    try:
+        return open_classifier(where)
+    except MofoError:
+        # The folder may have moved, together with its run.
+        runs = contents.of_kind(FINETUNE)
+        same = [run for run in runs if f"/{run.folder.name}/checkpoints/" in where]
+        if len(same) != 1:
+            raise
+        return open_classifier(same[0].folder)
+
+
+def _areas(test: Test, saved: SavedClassifier) -> MotionChoice | None:
+    """The areas that the model was given; None: those of other videos, which mean nothing here."""
+    text = test.results.about.get("areas", "")
+    store = text.rpartition("store ")[2] if "store " in text else None
+    if "shuffled" in text:
+        return None
+    if text.startswith("the middle"):
+        return choose_motion("centre", None, saved)
+    if text.startswith("none"):
+        return choose_motion("none", None, saved)
+    return choose_motion("truth" if text.startswith("the truth") else "detected", store, saved)
+
+
+class _Shower:
+    """Makes clips of videos: with what the model attends to, if it is there."""
+
+    def __init__(
+        self, saved: SavedClassifier | None, choice: MotionChoice | None, stores: list[AreaStore]
+    ) -> None:
+        self._saved = saved if choice is not None else None
+        self._choice, self._stores = choice, stores
+        self._grid = _PLAIN_GRID
+        self._sampling: dict[str, Any] = {"sampling": "segments", "stride": 1}
+        self.parts: tuple[str, ...] = ()
+        self._pictures = [0]
+        if self._saved is not None:
+            self._saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
+            self._grid = self._saved.settings.model.grid
+            sampling = self._saved.sampling
+            self._sampling = {"sampling": sampling.sampling, "stride": sampling.stride}
+            has_attention = FUSIONS[self._saved.settings.fusion].has_attention
+            self._pictures = [0, 1, 2] if has_attention else [0, 2]
+            names = ("clip", "what it attends to", "what speaks for the answer")
+            self.parts = tuple(names[k] for k in self._pictures)
+
+    def clip(
+        self, video: Video, predicted: str, maker: ClipMaker
+    ) -> tuple[Clip | None, float | None]:
+        """Returns the clip and the probability of the answer.
+
+        Raises:
+            MofoError: the video cannot be used.
+        """
+        sample = self._sample(video)
+        if self._saved is None:
+            return maker.clip(film_frames(_plain_film(sample), self._grid, _TILE), FPS), None
+        attention = attention_of(self._saved, collate([sample]), predicted)
+        film = attention_film(attention, self._grid)
+
+        def frames() -> Iterator[np.ndarray]:
+            kept = Film(
+                tuple(film.rows[k] for k in self._pictures),
+                lambda t, token: [film.tiles(t, token)[k] for k in self._pictures],
+            )
+            yield from film_frames(kept, self._grid, _TILE)
+
+        return maker.clip(frames(), FPS), attention.probability
+
+    def _sample(self, video: Video) -> ClipSample:
+        motion = self._choice
+        if motion is None:
+            store = next((store for store in self._stores if _has(store, video)), None)
+            motion = MotionChoice.parse(store.folder if store else "none")
+        settings = ViewSettings(
+            grid=self._grid, temporal=1, spatial=1, motion=motion, **self._sampling
+        )
+        view = ViewDataset([video], settings)[0, 0]
+        if view.clip is None:
+            raise MofoError(f"{video.path}: {view.reason}")
+        return view.clip
+
+
+def _plain_film(sample: ClipSample) -> Film:
+    def tiles(t: int, token: int) -> list[np.ndarray]:
+        side = token * _PLAIN_GRID.w
+        frame_HW3 = scaled(sample.frames_THWC[t], side, side)
+        if sample.valid_T[t]:
+            draw_box(frame_HW3, sample.box_T4[t] * (side / _PLAIN_GRID.width), 2)
+        return [frame_HW3]
+
+    return Film((Row("clip"),), tiles)
+
+
+def _has(store: AreaStore, video: Video) -> bool:
+    try:
+        return video.key in store or bool(store.find(video.path))
+    except StoreError:
+        return False

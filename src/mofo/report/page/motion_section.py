@@ -1,0 +1,250 @@
+"""The section on motion: playing clips with their motion areas, and all videos as histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mofo.datasets.video import why_unusable
+from mofo.motion.analyse import analyse
+from mofo.motion.presets import DetectSettings, Watch
+from mofo.report.figures.films import moments
+from mofo.report.figures.layout import beside
+from mofo.report.figures.marks import draw_area
+from mofo.report.figures.overlays import area_share, fit_size, frame_rate
+from mofo.report.figures.stages import map_picture
+from mofo.report.page.charts import Chart, histogram, timeline
+from mofo.report.page.folders import AreaFolder, Contents
+from mofo.report.page.media import Clip, ClipMaker
+from mofo.report.page.wording import percent
+from mofo.types import MofoError, MotionArea
+from mofo.video.reader import Frame, VideoReader
+
+_SECONDS, _SEARCHED = 6.0, 40.0  # of a clip; of a video that is searched for the best segment
+_HEIGHT, _PORTRAIT, _GAP = 240, 320, 4  # pixels: landscape, portrait, between pictures
+_MAX_FPS = 16.0  # on the page
+_GREY = (128, 128, 128)
+_MAX_READ = 1000  # videos whose areas are read for a histogram
+_PARTS = ("frame and motion area", "motion beyond the camera's")
+
+
+@dataclass(frozen=True)
+class ShownArea:
+    """One video.
+
+    Attributes:
+        name: of the video.
+        clip: frame with motion area, and the map beside it; None: see ``note``.
+        parts: what the clip shows from left to right, where that is several pictures.
+        chart: its timeline.
+        text: what was found, in a line.
+        note: what is missing, and why; may be empty.
+    """
+
+    name: str
+    clip: Clip | None
+    parts: tuple[str, ...]
+    chart: Chart
+    text: str
+    note: str
+
+
+def motion_section(contents: Contents, maker: ClipMaker, clips: int) -> dict[str, Any] | None:
+    """Returns what the template needs; None if there is no store with videos."""
+    stores = [each for each in contents.areas if len(each.store)]
+    if not stores:
+        return None
+    shown = [
+        _shown(each, key, maker)
+        for each in stores
+        for key in (_spread(each, max(1, clips // len(stores))) if clips else ())
+    ]
+    total = sum(len(each.store) for each in stores)
+    return {"shown": shown, "charts": _histograms(stores), "total": total}
+
+
+def _histograms(stores: list[AreaFolder]) -> list[tuple[str, Chart]]:
+    """Of all videos, or of many spread evenly: frames with motion, and size of the area."""
+    moving, sizes = [], []
+    for each in stores:
+        moving += each.store.videos()["moving"].to_pylist()
+        keys = each.store.videos()["video"].to_pylist()
+        for row in moments(len(keys), _MAX_READ // len(stores)):
+            share_T = area_share(each.store[keys[row]])
+            if share_T.any():
+                sizes.append(float(share_T[share_T > 0].mean()))
+    charts = [
+        ("How much of the time something moves", histogram(
+            np.array(moving, float), title="Frames with motion, by video",
+            x_name="frames with motion")),
+        ("How much of the frame the motion area takes", histogram(
+            np.array(sizes, float), title="Size of the motion area, by video",
+            x_name="of the frame, where something moves")),
+    ]  # fmt: skip
+    return [(title, chart) for title, chart in charts if chart is not None]
+
+
+def _spread(each: AreaFolder, count: int) -> list[str]:
+    """Keys of videos spread evenly over the store; those whose file is there go first."""
+    rows = each.store.videos().select(["video", "path"]).to_pylist()
+    if len(rows) <= 2000:  # asking the disk for many more takes its time
+        rows = [row for row in rows if why_unusable(row["path"]) is None] or rows
+    return [rows[k]["video"] for k in moments(len(rows), count)]
+
+
+def _shown(each: AreaFolder, key: str, maker: ClipMaker) -> ShownArea:
+    area = each.store[key]
+    videos = each.store.videos()
+    path = str(videos["path"][videos["video"].to_pylist().index(key)].as_py())
+    segment = best_segment(area)
+    clip: Clip | None = None
+    parts: tuple[str, ...] = ()
+    note = ""
+    try:
+        clip, parts = area_clip(path, area, each.store.settings, segment, maker)
+    except MofoError as error:
+        note = f"no clip: {error}"
+        clip = _overlay(each.folder, path, area, maker)
+        if clip is not None:
+            note = "the video itself is not there any more: this is the overlay beside the store"
+    rate = frame_rate(area)
+    if clip is not None and segment[1] - segment[0] < len(area):
+        note += "; " if note else ""
+        note += f"the clip shows the shaded {(segment[1] - segment[0]) / rate:.0f} s"
+    chart = timeline(area_share(area), area.cuts, segment, len(area) / rate)
+    return ShownArea(key, clip, parts, chart, _in_words(area), note)
+
+
+def _in_words(area: MotionArea) -> str:
+    if not len(area):
+        return "no frames"
+    share_T = area_share(area)
+    text = f"motion in {percent(float(area.valid_T.mean()), 0)} of {len(area):,} frames"
+    if area.valid_T.any():
+        text += f", there {percent(float(share_T[area.valid_T].mean()), 0)} of the frame"
+        movers = [len(boxes_K4) for boxes_K4 in area.movers if len(boxes_K4)]
+        text += f", {np.mean(movers):.1f} movers at a time"
+    return text + (f", {len(area.cuts) + 1} shots" if area.cuts else "")
+
+
+def best_segment(area: MotionArea) -> tuple[int, int]:
+    """First frame, and the one after the last, of the seconds with most motion near the start."""
+    rate = frame_rate(area)
+    length = max(1, round(_SECONDS * rate))
+    searched = min(len(area), round(_SEARCHED * rate))
+    if searched <= length:
+        return 0, searched
+    sums_T = np.cumsum([0, *area.valid_T[:searched]])
+    first = int((sums_T[length:] - sums_T[:-length]).argmax())
+    return first, first + length
+
+
+def area_clip(
+    path: str | Path,
+    area: MotionArea,
+    settings: DetectSettings | None,
+    segment: tuple[int, int],
+    maker: ClipMaker,
+) -> tuple[Clip | None, tuple[str, ...]]:
+    """Makes a clip of a segment of a video with its motion area and, beside it, its motion map.
+
+    Args:
+        path: the video.
+        area: of all of its frames.
+        settings: of the detection, to make the map once more; None: without a map.
+        segment: of frames.
+        maker: has the room.
+
+    Returns:
+        The clip, and what it shows from left to right where it is several pictures.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    maps: dict[int, np.ndarray] = {}
+    if settings is not None:
+        watch = _Maps()
+        analyse(path, settings, watch=watch, reader=partial(_Segment, segment=segment))
+        maps = watch.maps
+    rate = frame_rate(area)
+    every = max(1, round(rate / _MAX_FPS))
+    frames = _frames(path, area, segment, maps, settings, every)
+    return maker.clip(frames, rate / every), _PARTS if maps else ()
+
+
+def _frames(
+    path: str | Path,
+    area: MotionArea,
+    segment: tuple[int, int],
+    maps: dict[int, np.ndarray],
+    settings: DetectSettings | None,
+    every: int,
+) -> Iterator[np.ndarray]:
+    size = fit_size(area, _PORTRAIT if area.height > area.width else _HEIGHT)
+    full = max((float(map_hw.max()) for map_hw in maps.values()), default=1.0)
+    with _Segment(path, segment=segment, colour="rgb", size=size) as reader:
+        for t, frame in enumerate(reader, segment[0]):
+            if t >= len(area) or (t - segment[0]) % every:
+                continue
+            assert frame.image is not None
+            tiles = [draw_area(frame.image, area, t)]
+            if maps and settings is not None:
+                map_hw = maps.get(t - segment[0])
+                blank_HW3 = np.zeros_like(frame.image)
+                tiles.append(
+                    blank_HW3 if map_hw is None
+                    else map_picture(map_hw.astype(np.float32), size, settings.preset, full)
+                )  # fmt: skip
+            yield beside(tiles, _GAP, _GREY)
+
+
+def _overlay(folder: Path, path: str, area: MotionArea, maker: ClipMaker) -> Clip | None:
+    """The segment out of the overlay that `mofo detect --overlay` has made."""
+    file = folder / "overlays" / f"{Path(path).stem}.mp4"
+    rate = frame_rate(area)
+    every = max(1, round(rate / _MAX_FPS))
+    try:
+        with VideoReader(file, colour=None) as probe:
+            scale = min(1.0, _PORTRAIT / probe.info.height)
+            size = tuple(max(2, 2 * round(side * scale / 2)) for side in probe.size)
+        with _Segment(file, segment=best_segment(area), colour="rgb", size=size) as reader:
+            frames = (f.image for k, f in enumerate(reader) if k % every == 0)
+            return maker.clip((image for image in frames if image is not None), rate / every)
+    except MofoError:
+        return None
+
+
+class _Maps(Watch):
+    """Keeps the maps of all frames, small."""
+
+    def __init__(self) -> None:
+        super().__init__(frozenset())
+
+    def map(self, position: int, map_hw: np.ndarray) -> None:
+        """Keeps the map of a frame."""
+        scale = min(1.0, _HEIGHT / map_hw.shape[0])
+        size = (max(1, round(map_hw.shape[1] * scale)), max(1, round(map_hw.shape[0] * scale)))
+        small_hw = cv2.resize(map_hw.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        self.maps[position] = small_hw.astype(np.float16)
+
+
+class _Segment(VideoReader):
+    """A segment of the frames of a video."""
+
+    def __init__(self, path: Any, *, segment: tuple[int, int], **options: Any) -> None:
+        super().__init__(path, **options)
+        self._segment = segment
+
+    def __iter__(self) -> Iterator[Frame]:
+        first, stop = self._segment
+        for t, frame in enumerate(super().__iter__()):
+            if t >= stop:
+                return
+            if t >= first:
+                yield frame

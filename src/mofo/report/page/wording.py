@@ -1,0 +1,98 @@
+"""Numbers, names and paths as a reader wants them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+MEASURES = {
+    "top1": ("accuracy", "share of videos whose likeliest class is the right one (top-1)"),
+    "top5": (
+        "in the first five",
+        "share of videos with the right class among the five likeliest (top-5)",
+    ),
+    "mean_class_accuracy": (
+        "mean class accuracy",
+        "accuracy of each class by itself, then their mean: rare classes count as much as others",
+    ),
+    "mean_average_precision": (
+        "mean average precision",
+        "how well the videos of a class stand before all others when sorted by its probability; "
+        "mean over classes",
+    ),
+}
+_PATH = re.compile(r"""(?<![^\s'"(=])/(?:[^\s/'"]+/)*([^\s/'"]+/[^\s/'"]+)""")
+
+
+def measure_name(name: str) -> str:
+    """Returns a measure's name for a reader."""
+    return MEASURES.get(name, (name.replace("_", " "), ""))[0]
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Writes a share of 1 in percent."""
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Writes "1 video", "2 videos"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def hours(seconds: float) -> str:
+    """Writes a duration with one unit."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def plain(value: Any) -> str:
+    """Writes a setting's value."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value in ("", None) else str(value)
+
+
+def views_text(text: str) -> str:
+    """Says how a test looks at a video, from what its results hold about it."""
+
+    def views(match: re.Match[str]) -> str:
+        times, places = int(match[1]), int(match[2])
+        if times == places == 1:
+            return "once"
+        return f"{counted(times, 'segment')} of time x {counted(places, 'place')}, averaged"
+
+    text = re.sub(r"^(\d+) of time x (\d+) of space", views, text)
+    text = text.replace(", segments", ", one of each equal part of the video")
+    text = text.replace(", dense, stride 1", " in a row")
+    return re.sub(r", dense, stride (\d+)", r", one of every \1", text)
+
+
+def areas_text(text: str) -> str:
+    """Says where a test's motion areas come from, from what its results hold about it."""
+    if text.startswith("none: the fusion"):
+        return "nowhere: this model does not use them"
+    return re.sub(r"^(\w+: )?store ", r"\1the folder ", text)
+
+
+class Paths:
+    """Shortens absolute paths: a page that is sent tells nobody how a disk is arranged.
+
+    Args:
+        folders: that were given; what lies in them, in their parents, below the working directory
+            and at home is named from there; of others the last two parts stay.
+    """
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        roots = {str(folder.resolve().parent) for folder in folders} | {str(Path.cwd())}
+        roots.add(str(Path.home()))
+        # The longest first: what is within another root is named from the nearer one.
+        self._roots = sorted((root + "/" for root in roots if root != "/"), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Returns a text with its paths shortened."""
+        for root in self._roots:
+            text = text.replace(root, "")
+        return _PATH.sub(r"\1", text)
