@@ -11,6 +11,7 @@ import ast
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -112,15 +113,21 @@ def described(docstring: str) -> dict[str, str]:
 
 
 def with_kinds(text: str) -> str:
-    """``{motion.FLOWS}`` in a text becomes the names that are registered there in this package."""
+    """``{motion.FLOWS}`` in a text becomes the names of the kinds that are registered there."""
+    return re.sub(r"\{(\w+)\.([A-Z_]+)\}", lambda match: ", ".join(_kinds(*match.groups())), text)
 
-    def names(match: re.Match[str]) -> str:
-        room, registry = match.groups()
-        files = sorted(Path(mofo.__file__).parent.joinpath(room).rglob("*.py"))
-        pattern = re.compile(rf'^@{registry}\.register\("(\w+)"\)', re.MULTILINE)
-        return ", ".join(n for f in files for n in pattern.findall(f.read_text(encoding="utf-8")))
 
-    return re.sub(r"\{(\w+)\.([A-Z_]+)\}", names, text)
+def _kinds(room: str, registry: str) -> list[str]:
+    """Names as in the source; of a registry that a plugin has imported, all that it holds."""
+    root = Path(mofo.__file__).parent
+    names: list[str] = []
+    for file in sorted((root / room).rglob("*.py")):
+        source = file.read_text(encoding="utf-8")
+        module = sys.modules.get("mofo." + ".".join(file.relative_to(root).with_suffix("").parts))
+        if f"\n{registry}: Registry" in source and module is not None:
+            return list(getattr(module, registry))
+        names += re.findall(rf'^@{registry}\.register\("(\w+)"\)', source, re.MULTILINE)
+    return names
 
 
 def resolve(where: str) -> Any:
