@@ -28,7 +28,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mofo.evaluation.area_scores import ClipScores, Interval, bootstrap, score_clip
+from mofo.evaluation.area_scores import ClipScores, score_clip
+from mofo.evaluation.measures import Interval, mean_interval
 from mofo.motion.presets import FLOWS, PRESETS, DetectSettings
 from mofo.synth.camera_path import CAMERAS
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
@@ -207,7 +208,7 @@ def table(clips: list[Clip], rows: Rows, methods: list[str], seed: int) -> list[
             if not judged:
                 continue
             means = {
-                metric: bootstrap(values(judged, method, metric), np.random.default_rng(seed))
+                metric: mean_interval(values(judged, method, metric), seed=seed)
                 for metric in METRICS
             }
             negatives = sum(clip.recipe.movers == 0 for clip in judged)

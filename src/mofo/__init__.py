@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mofo.datasets.catalog import read_catalog
     from mofo.evaluation.embed import Embedding, embed
     from mofo.evaluation.evaluate import evaluate
-    from mofo.evaluation.predict import Prediction, Recogniser, load
+    from mofo.evaluation.predict import Prediction, VideoClassifier, load
     from mofo.evaluation.probe import ProbeReport, probe
     from mofo.evaluation.results import Results
     from mofo.motion.detect import DetectReport, detect, detect_many
@@ -48,9 +48,9 @@ __all__ = [
     "Prediction",
     "PretrainSettings",
     "ProbeReport",
-    "Recogniser",
     "Results",
     "RunReport",
+    "VideoClassifier",
     "VideoError",
     "VideoReader",
     "__version__",
@@ -82,7 +82,7 @@ _HOMES = {
     "Prediction": "mofo.evaluation.predict",
     "PretrainSettings": "mofo.training.pretrain_settings",
     "ProbeReport": "mofo.evaluation.probe",
-    "Recogniser": "mofo.evaluation.predict",
+    "VideoClassifier": "mofo.evaluation.predict",
     "Results": "mofo.evaluation.results",
     "RunReport": "mofo.training.task",
     "VideoError": "mofo.types",

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
+from mofo.evaluation.action_pairs import action_scores, all_pairs, part_scores
 from sklearn import metrics
 
-from mofo.evaluation.action_pairs import action_scores, all_pairs, part_scores
-from mofo.evaluation.intervals import Sample
+from mofo.evaluation.measures import EvaluationError, Sample
 from mofo.evaluation.recognition import compare, recognise_actions, recognise_heads
-from mofo.evaluation.views import EvaluationError
 
 VERBS, NOUNS = ("take", "put", "open"), ("cup", "door")
 # take cup, take door, put cup, open door

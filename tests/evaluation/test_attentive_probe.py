@@ -8,8 +8,8 @@ from mofo.evaluation.attentive_probe import (
     _Probe,
     attentive_probe,
 )
+from mofo.evaluation.measures import EvaluationError
 from mofo.evaluation.probes import LabelledFeatures, linear_probe
-from mofo.evaluation.views import EvaluationError
 from mofo.types import SettingsError
 
 CLASSES, N, D = 3, 30, 24

@@ -7,9 +7,7 @@ import pytest
 
 from mofo.datasets.catalog import Catalog, Video
 from mofo.evaluation.epic import check_submission, judge_apart, parts_apart, submit
-from mofo.evaluation.intervals import Sample
-from mofo.evaluation.truth import Truth
-from mofo.evaluation.views import EvaluationError
+from mofo.evaluation.measures import EvaluationError, Sample
 
 CLASSES = {"verb": ("take", "turn-on", "cut"), "noun": ("tap", "board", "onion")}
 ACTIONS = {"action": ("take board", "turn-on tap", "cut onion", "take tap")}

@@ -6,8 +6,8 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from mofo.evaluation.epic_submission import write_epic_submission
-from mofo.evaluation.views import EvaluationError
+from mofo.evaluation.epic import write_epic_submission
+from mofo.evaluation.measures import EvaluationError
 
 NAMES = ["P01_101_0", "P01_101_1", "P18_09_12"]
 

@@ -5,8 +5,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from mofo.evaluation.measures import EvaluationError
 from mofo.evaluation.probes import GRID, LabelledFeatures, held_out, knn_probe, linear_probe
-from mofo.evaluation.views import EvaluationError
 from mofo.types import SettingsError
 
 

@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from mofo.evaluation.intervals import Sample, bootstrap_measures
 from mofo.evaluation.measures import (
+    EvaluationError,
+    Sample,
     average_precisions,
+    bootstrap_measures,
     label_ranks,
     mean_average_precision,
     mean_class_accuracy,
@@ -18,7 +20,6 @@ from mofo.evaluation.measures import (
 )
 from mofo.evaluation.recognition import compare, recognise, recognise_several
 from mofo.evaluation.results import Results, read_results, write_results
-from mofo.evaluation.views import EvaluationError
 from mofo.types import SettingsError
 
 

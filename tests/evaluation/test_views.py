@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mofo.evaluation.views import EvaluationError, average_views, view_index
+from mofo.evaluation.measures import EvaluationError, average_views, view_index
 from mofo.types import MofoError, SettingsError
 
 VIDEOS, VIEWS, CLASSES = 4, 6, 5

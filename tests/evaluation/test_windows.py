@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mofo.evaluation.windows import window_spans
+from mofo.evaluation.predict import window_spans
 from mofo.types import SettingsError
 
 

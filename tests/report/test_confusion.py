@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mofo.evaluation.intervals import Sample
+from mofo.evaluation.measures import Sample
 from mofo.evaluation.recognition import recognise, recognise_several
 from mofo.report.figures.confusion import write_class_chart, write_confusion
 from mofo.types import MofoError

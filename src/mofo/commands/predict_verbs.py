@@ -58,7 +58,7 @@ def predict(
       mofo predict runs/fine match.mp4 --window 4 --hop 2 --json seen.json
     """
     from mofo.evaluation.predict import WINDOW_VIEWS
-    from mofo.evaluation.views import SPATIAL, TEMPORAL
+    from mofo.evaluation.scoring import SPATIAL, TEMPORAL
     from mofo.types import SettingsError, VideoError
 
     if hop is not None and window is None:

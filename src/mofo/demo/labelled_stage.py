@@ -12,7 +12,8 @@ from tqdm import tqdm
 from mofo.datasets.catalog import Video, read_catalog
 from mofo.demo.scale import DemoScale
 from mofo.demo.stage import Found, Stage
-from mofo.evaluation.area_scores import bootstrap, frame_ious
+from mofo.evaluation.area_scores import frame_ious
+from mofo.evaluation.measures import mean_interval
 from mofo.motion.detect import detect_many
 from mofo.motion.store import AreaStore
 from mofo.synth.actions.dataset_writer import ActionSetSettings, write_action_set
@@ -85,5 +86,5 @@ def _found_areas(made: ClipSet, draws: int) -> tuple[list[float], float]:
         keys = [video.key for video in made.test_videos() if video.key in found]
         ious = [np.mean(frame_ious(found[key].movers, truth[key].movers)) for key in keys]
         moving = [found[key].valid_T.any() for key in keys]
-    interval = bootstrap(np.array(ious), np.random.default_rng(0), draws)
+    interval = mean_interval(np.array(ious), draws=draws)
     return list(interval), float(np.mean(moving))

@@ -11,7 +11,7 @@ from mofo.demo.labelled_stage import ClipSet
 from mofo.demo.stage import Found, Stage
 from mofo.demo.training_stage import MOFO, finetuned
 from mofo.demo.video_sources import Sources
-from mofo.evaluation.predict import Prediction, Recogniser, load
+from mofo.evaluation.predict import Prediction, VideoClassifier, load
 from mofo.report.figures.annotated import write_annotated
 from mofo.report.figures.attention import show_attention
 from mofo.system.files import replaced
@@ -88,7 +88,7 @@ def one_of_each(videos: list[Video]) -> list[Video]:
     return list(first.values())
 
 
-def _clip(model: Recogniser, made: ClipSet, video: Video, folder: Path) -> Found:
+def _clip(model: VideoClassifier, made: ClipSet, video: Video, folder: Path) -> Found:
     choice = model.choose_motion(str(made.areas))
     one = model.predict(video.path, views=_VIEWS, top=_TOP, areas=choice)
     area = model.area(video.path, choice)
@@ -108,7 +108,7 @@ def _clip(model: Recogniser, made: ClipSet, video: Video, folder: Path) -> Found
     }
 
 
-def _real(model: Recogniser, store: Path, sources: Sources, folder: Path) -> list[Found]:
+def _real(model: VideoClassifier, store: Path, sources: Sources, folder: Path) -> list[Found]:
     rows: list[Found] = []
     if not sources.videos:
         return rows
@@ -128,7 +128,7 @@ def _real(model: Recogniser, store: Path, sources: Sources, folder: Path) -> lis
     return rows
 
 
-def _annotated(model: Recogniser, choice: MotionChoice, path: str, target: Path) -> list[str]:
+def _annotated(model: VideoClassifier, choice: MotionChoice, path: str, target: Path) -> list[str]:
     windows = list(
         model.windows(path, window=_WINDOW, hop=_WINDOW, top=_TOP, views=_VIEWS, areas=choice)
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -41,14 +40,6 @@ class ClipScores:
     region: float
     paused: float
     false: float
-
-
-class Interval(NamedTuple):
-    """A mean and the ends of its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def box_area(box_4: np.ndarray) -> float:
@@ -162,27 +153,6 @@ def score_clip(
         paused=_mean(share_T[~moves_T]) if positive else float("nan"),
         false=float("nan") if positive else _mean(share_T),
     )
-
-
-def bootstrap(values: np.ndarray, rng: np.random.Generator, draws: int = 2000) -> Interval:
-    """Mean and its 95 % percentile-bootstrap interval.
-
-    Args:
-        values: one a clip, any unit; NaN are left out.
-        rng: where the draws come from.
-        draws: resamplings with replacement.
-
-    Returns:
-        Mean, low and high end; all NaN if there is no value. A single value has no spread: its
-        interval is the value itself.
-    """
-    values = np.asarray(values, np.float64).ravel()
-    values = values[~np.isnan(values)]
-    if len(values) == 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    means = values[rng.integers(0, len(values), (draws, len(values)))].mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(values.mean()), float(low), float(high))
 
 
 def _hull_iou(found_K4: np.ndarray, true_K4: np.ndarray) -> float:

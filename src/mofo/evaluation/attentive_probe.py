@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mofo.evaluation.measures import EvaluationError
 from mofo.evaluation.probes import ProbeResult, held_out, probe_result
-from mofo.evaluation.views import EvaluationError
 from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads
 from mofo.models.layers import init_weights

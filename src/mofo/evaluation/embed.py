@@ -21,7 +21,7 @@ from mofo.datasets.catalog import Catalog, Video, read_catalog
 from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.features import Features, extract, readable
 from mofo.evaluation.frozen import open_encoder
-from mofo.evaluation.views import EvaluationError
+from mofo.evaluation.measures import EvaluationError
 from mofo.motion.parts import COMPRESSION
 from mofo.system.files import replaced
 from mofo.types import SettingsError

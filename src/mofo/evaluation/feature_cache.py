@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from mofo.datasets.catalog import Video
-from mofo.evaluation.views import EvaluationError
+from mofo.evaluation.measures import EvaluationError
 from mofo.motion.tables import pairs
 from mofo.system.files import replaced
 from mofo.types import SettingsError

@@ -23,7 +23,7 @@ from mofo.evaluation.area_coordinates import area_coordinates
 from mofo.evaluation.feature_cache import FeatureCache, Part, store_digest, videos_digest
 from mofo.evaluation.feature_settings import BOXES, FeatureSettings, Work
 from mofo.evaluation.frozen import FrozenEncoder
-from mofo.evaluation.views import EvaluationError
+from mofo.evaluation.measures import EvaluationError
 from mofo.models.saved_settings import plain_model
 from mofo.system.environment import versions
 from mofo.system.processes import usable_cpus

@@ -1,4 +1,4 @@
-"""Measures of recognition, from scores and labels.
+"""Measures of recognition, from scores and labels, with bootstrap intervals.
 
 Ties count against the model: a label is among the first k only if fewer than k other classes score
 as high or higher. So a model that gives all classes the same score has top-1 and top-5 of 0.
@@ -9,11 +9,32 @@ weight of 1 for each gives the measure itself, the counts of a resampling give a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from mofo.types import MofoError, SettingsError
+
+DRAWS = 1000
+"""Resamplings of a bootstrap, where nothing else is asked for."""
+_BLOCK = 1 << 21  # weights held at once
+
 Measure = Callable[[np.ndarray], np.ndarray]  # weight_SV -> value_S, for S resamplings at once
+
+
+class EvaluationError(MofoError):
+    """Scores, labels or results that cannot be used for an evaluation."""
+
+
+class Interval(NamedTuple):
+    """A value and the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
 
 
 def label_ranks(score_VC: np.ndarray, label_V: np.ndarray) -> np.ndarray:
@@ -33,10 +54,14 @@ def predictions(score_VC: np.ndarray, label_V: np.ndarray) -> np.ndarray:
     return best_VC.argmax(1)
 
 
+def mean_of(value_V: np.ndarray) -> Measure:
+    """The mean of one number a video."""
+    return lambda weight_SV: weight_SV @ value_V / weight_SV.sum(1)
+
+
 def top_k(rank_V: np.ndarray, k: int) -> Measure:
     """Share of the videos whose label is among the first k classes."""
-    hit_V = (rank_V < k).astype(np.float64)
-    return lambda weight_SV: weight_SV @ hit_V / weight_SV.sum(1)
+    return mean_of((rank_V < k).astype(np.float64))
 
 
 def mean_class_accuracy(rank_V: np.ndarray, label_V: np.ndarray) -> Measure:
@@ -105,3 +130,122 @@ def _average_precision(score_V: np.ndarray, target_V: np.ndarray) -> Measure:
         return np.where(total_S > 0, value_S, np.nan)
 
     return measure
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What videos a test is made on, and how its intervals are drawn.
+
+    Attributes:
+        names: of the videos, all different.
+        groups: what each video belongs to (the recording that stretches are cut from, a person):
+            intervals are drawn over whole groups. Empty: each video is its own.
+        seed: decides the draws.
+        draws: resamplings for an interval.
+
+    Raises:
+        EvaluationError: no videos, or two of one name.
+        ValueError: not one group a video.
+    """
+
+    names: Sequence[str]
+    groups: Sequence[str] = ()
+    seed: int = 0
+    draws: int = DRAWS
+
+    def __post_init__(self) -> None:
+        if not len(self.names):
+            raise EvaluationError("there is no video to evaluate")
+        name, count = Counter(self.names).most_common(1)[0]
+        if count > 1:
+            raise EvaluationError(f"{name}: {count} videos have this name: each needs its own")
+        if len(self.groups) not in (0, len(self.names)):
+            raise ValueError(f"{len(self.groups)} groups for {len(self.names)} videos")
+
+    def part(self, places: Sequence[int]) -> Sample:
+        """Some of the videos."""
+        groups = [self.groups[place] for place in places] if len(self.groups) else ()
+        return Sample([self.names[place] for place in places], groups, self.seed, self.draws)
+
+    def intervals(self, measures: dict[str, Measure]) -> dict[str, Interval]:
+        """Each measure with its interval."""
+        rng = np.random.default_rng(self.seed)
+        group_V = np.array([str(group) for group in self.groups]) if len(self.groups) else None
+        return bootstrap(measures, len(self.names), rng, draws=self.draws, group_V=group_V)
+
+
+def bootstrap(
+    measures: Mapping[str, Measure],
+    videos: int,
+    rng: np.random.Generator,
+    *,
+    draws: int = DRAWS,
+    group_V: np.ndarray | None = None,
+) -> dict[str, Interval]:
+    """Each measure on all videos with its 95 % percentile interval, from the same resamplings.
+
+    Args:
+        measures: by name.
+        videos: V.
+        rng: where the draws come from.
+        draws: resamplings with replacement.
+        group_V: which videos belong together (stretches of one recording, or of one person), any
+            kind of value: whole groups are drawn then, since their videos are not independent.
+
+    Returns:
+        Value, low and high end; a single video (or group) has no spread: its interval is the value.
+
+    Raises:
+        SettingsError: no draws.
+    """
+    if draws < 1:
+        raise SettingsError(f"{draws} draws for an interval: 1 or more are needed")
+    found: dict[str, list[np.ndarray]] = {name: [] for name in measures}
+    for weight_SV in _resamplings(videos, rng, draws, group_V):
+        for name, measure in measures.items():
+            found[name].append(measure(weight_SV))
+    intervals = {}
+    for name, measure in measures.items():
+        value = float(measure(np.ones((1, videos)))[0])
+        value_S = np.concatenate(found[name])
+        value_S = value_S[~np.isnan(value_S)]  # nothing to measure on in such a draw
+        ends = np.quantile(value_S, [0.025, 0.975]) if len(value_S) else [value, value]
+        intervals[name] = Interval(value, float(ends[0]), float(ends[1]))
+    return intervals
+
+
+def mean_interval(values: np.ndarray, *, seed: int = 0, draws: int = DRAWS) -> Interval:
+    """Mean and its 95 % interval; all NaN if there is no value.
+
+    Args:
+        values: one a clip, any unit; NaN are left out.
+        seed: of the draws.
+        draws: resamplings.
+    """
+    value_V = np.asarray(values, np.float64).ravel()
+    value_V = value_V[~np.isnan(value_V)]
+    if len(value_V) == 0:
+        return Interval(*[float("nan")] * 3)
+    rng = np.random.default_rng(seed)
+    return bootstrap({"mean": mean_of(value_V)}, len(value_V), rng, draws=draws)["mean"]
+
+
+def difference(first: Measure, second: Measure) -> Measure:
+    """``second`` minus ``first`` on the same videos: both are drawn together."""
+    return lambda weight_SV: second(weight_SV) - first(weight_SV)
+
+
+def _resamplings(
+    videos: int, rng: np.random.Generator, draws: int, group_V: np.ndarray | None
+) -> Iterator[np.ndarray]:
+    """How often each video was drawn: blocks of float64 ``(S, V)``."""
+    own_V = np.arange(videos)
+    if group_V is not None:
+        own_V = np.unique(np.asarray(group_V), return_inverse=True)[1]
+    groups = int(own_V.max()) + 1
+    step = max(1, _BLOCK // max(videos, groups))
+    for start in range(0, draws, step):
+        several = min(step, draws - start)
+        drawn_SG = rng.integers(0, groups, (several, groups)) + groups * np.arange(several)[:, None]
+        count_SG = np.bincount(drawn_SG.ravel(), minlength=several * groups)
+        yield count_SG.reshape(several, groups)[:, own_V].astype(np.float64)

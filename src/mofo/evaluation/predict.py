@@ -11,28 +11,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mofo.clips.sources import MOTION_SOURCES, MotionChoice
 from mofo.clips.view_clips import ViewDataset, ViewSettings
-from mofo.datasets.catalog import Video
-from mofo.datasets.video import why_unusable
-from mofo.evaluation.provenance import choose_motion
-from mofo.evaluation.scoring import Scorer, score_views
-from mofo.evaluation.views import SPATIAL, TEMPORAL, average_views
-from mofo.evaluation.windows import duration_of, window_spans
+from mofo.datasets.video import Video, why_unusable
+from mofo.evaluation.scoring import SPATIAL, TEMPORAL, score_videos
+from mofo.models.fusion import FUSIONS
+from mofo.models.inference import Engine
 from mofo.motion.analyse import analyse
 from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
+from mofo.registry import unknown
 from mofo.training.saved_models import SavedClassifier, open_classifier
-from mofo.types import MotionArea, SettingsError, VideoError
-from mofo.video.index import index_frames
+from mofo.types import MotionArea, SettingsError, StoreError, VideoError
+from mofo.video.index import FrameIndex, index_frames
 
+DETECTED = "detected"
+_WITHOUT_STORE = "dis"  # instead of a store that is not named
+_LEFT = 0.1  # of a hop
 WINDOW_VIEWS = (1, 1)
 
 
 @dataclass(frozen=True)
-class Guess:
+class ClassScore:
     """A class and how likely it is, 0 to 1."""
 
     name: str
@@ -41,11 +44,11 @@ class Guess:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a video, or a stretch of it, shows.
+    """What a video, or a segment of it, shows.
 
     Attributes:
         path: the file.
-        start, end: of the stretch, seconds since the first frame; None: the video's own.
+        start, end: of the segment, seconds since the first frame; None: the video's own.
         heads: by head ("label"; "verb", "noun" ...) the likeliest classes, best first.
         areas: where motion areas came from.
     """
@@ -53,30 +56,30 @@ class Prediction:
     path: str
     start: float | None
     end: float | None
-    heads: dict[str, tuple[Guess, ...]]
+    heads: dict[str, tuple[ClassScore, ...]]
     areas: str
 
     @property
     def label(self) -> str:
         """The likeliest class; of several heads one after the other."""
-        return " ".join(guesses[0].name for guesses in self.heads.values())
+        return " ".join(scores[0].name for scores in self.heads.values())
 
     def __str__(self) -> str:
         parts = [
-            f"{guesses[0].name} {100 * guesses[0].probability:.1f} %"
-            for guesses in self.heads.values()
+            f"{scores[0].name} {100 * scores[0].probability:.1f} %"
+            for scores in self.heads.values()
         ]
         when = "" if self.start is None and self.end is None else f" {self.when}"
         return f"{self.path}{when}: {', '.join(parts)}"
 
     @property
     def when(self) -> str:
-        """The stretch for a reader, such as "1.0-3.0 s"."""
+        """The segment for a reader, such as "1.0-3.0 s"."""
         end = "end" if self.end is None else f"{self.end:.1f} s"
         return f"{self.start or 0:.1f}-{end}"
 
 
-class Recogniser:
+class VideoClassifier:
     """A fine-tuned model, ready for videos.
 
     Args:
@@ -93,7 +96,8 @@ class Recogniser:
         precision: str = "auto",
     ) -> None:
         self.saved = saved
-        self._scorer = Scorer(saved.model, device=device, precision=precision)
+        self._engine = Engine.alone(device, precision)
+        saved.model.to(self._engine.device).eval()
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
@@ -114,13 +118,13 @@ class Recogniser:
         views: tuple[int, int] = (TEMPORAL, SPATIAL),
         areas: str | MotionChoice = "detected",
     ) -> Prediction:
-        """What a video, or a stretch of it, shows, from several views.
+        """What a video, or a segment of it, shows, from several views.
 
         Args:
             path: the file.
-            start, end: of the stretch, seconds since the first frame; None: the file's own.
+            start, end: of the segment, seconds since the first frame; None: the file's own.
             top: so many classes of each head.
-            views: stretches of time, crops of each.
+            views: segments of time, crops of each.
             areas: motion areas: "detected": found as in training; "codec", "dis"; "none"; or the
                 folder of a store.
 
@@ -203,32 +207,18 @@ class Recogniser:
         )
         dataset = ViewDataset(videos, settings)
         for row, span in enumerate(spans):
-            yield self._one(dataset, row, span, top, str(settings.motion))
-
-    def _one(
-        self,
-        dataset: ViewDataset,
-        row: int,
-        span: tuple[float | None, float | None],
-        top: int,
-        areas: str,
-    ) -> Prediction | VideoError:
-        video, views = dataset.videos[row], dataset.settings.views
-        scores = score_views(self._scorer, dataset, [row], batch=views)
-        if scores.failures:
-            return VideoError(video.path, scores.failures[0][1])
-        found = scores.of([row])
-        link = "sigmoid" if self.saved.settings.labels == "multi" else "softmax"
-        heads = {}
-        for head, logits_RC in found.logits.items():
-            [share_C] = average_views(
-                found.row_R, found.view_R, logits_RC,
-                videos=1, views=views, names=[video.path], link=link,
-            )  # fmt: skip
-            best = (-share_C).argsort(kind="stable")[:top]
-            names = self.saved.classes[head]
-            heads[head] = tuple(Guess(names[c], float(share_C[c])) for c in best)
-        return Prediction(video.path, *span, heads, areas)
+            scores = score_videos(
+                self.saved.model, dataset, [row], self._engine, batch=settings.views
+            )
+            if scores.failures:
+                yield VideoError(videos[row].path, scores.failures[row])
+                continue
+            heads = {}
+            for head, [share_C] in scores.score.items():
+                best = (-share_C).argsort(kind="stable")[:top]
+                names = self.saved.classes[head]
+                heads[head] = tuple(ClassScore(names[c], float(share_C[c])) for c in best)
+            yield Prediction(videos[row].path, *span, heads, str(settings.motion))
 
 
 def load(
@@ -236,7 +226,7 @@ def load(
     *,
     device: torch.device | str | None = None,
     precision: str = "auto",
-) -> Recogniser:
+) -> VideoClassifier:
     """A fine-tuned model, ready for videos.
 
     Args:
@@ -247,7 +237,7 @@ def load(
     Raises:
         CheckpointError: no checkpoint, or one of a pre-training, which has no classes.
     """
-    return Recogniser(open_classifier(checkpoint), device=device, precision=precision)
+    return VideoClassifier(open_classifier(checkpoint), device=device, precision=precision)
 
 
 def _video(path: str | os.PathLike[str]) -> Video:
@@ -256,3 +246,92 @@ def _video(path: str | os.PathLike[str]) -> Video:
     if reason is not None:
         raise VideoError(name, reason)
     return Video(str(Path(name).absolute()), Path(name).name)
+
+
+def choose_motion(
+    areas: str | MotionChoice, store: str | Path | None, saved: SavedClassifier, *, seed: int = 0
+) -> MotionChoice:
+    """What a test does about motion.
+
+    Args:
+        areas: "detected": from the store or, without one, found as in the model's training; a name
+            in ``MOTION_SOURCES``; the folder of a store. A model whose fusion does not use motion
+            gets none in any case.
+        store: folder with motion areas, for "detected", "truth" and "shuffled".
+        saved: the model.
+        seed: of "shuffled".
+
+    Raises:
+        SettingsError: names that are unknown or contradict each other.
+        StoreError: the store is not there.
+    """
+    if isinstance(areas, MotionChoice):
+        return areas
+    folder = str(store) if store is not None else None
+    if areas != DETECTED and areas not in MOTION_SOURCES:
+        if folder is not None:
+            raise SettingsError(f"areas {areas!r} and store {folder}: give one store")
+        if not Path(areas).is_dir():
+            known = (DETECTED, *MOTION_SOURCES)
+            raise StoreError(f"no such folder of a store; {unknown('areas', areas, known)}")
+        areas, folder = DETECTED, areas
+    choice = _choice(areas, folder, saved.sampling.areas, seed)
+    fusion = saved.settings.fusion
+    if not FUSIONS[fusion].uses_motion:
+        return MotionChoice("none", note=f"the fusion {fusion!r} does not use motion")
+    return choice
+
+
+def _choice(areas: str, folder: str | None, trained: str, seed: int) -> MotionChoice:
+    if areas not in (DETECTED, "shuffled"):
+        return MotionChoice(areas, store=folder)
+    if folder is not None:
+        source, note = "store", ""
+    else:
+        source = _WITHOUT_STORE if trained == "store" else trained
+        note = "in training it came from a store, name it" if trained == "store" else ""
+    if areas == "shuffled":
+        if source == "none":
+            raise SettingsError("the model was trained without areas: shuffled ones need a store")
+        return MotionChoice("shuffled", store=folder, of=source, seed=seed, note=note)
+    if source == "none":
+        note = "as in training"
+    return MotionChoice(source, store=folder, note=note)
+
+
+def window_spans(duration: float, window: float, hop: float) -> list[tuple[float, float]]:
+    """Begin and end of each window, in seconds since the first frame.
+
+    Windows begin every ``hop`` seconds; the last one ends with the video, so that nothing is left
+    out: it begins earlier, or is a little longer where less than a tenth of a hop is left. A video
+    that is not longer than a window is one window.
+
+    Args:
+        duration: of the video.
+        window: length of a window.
+        hop: from one beginning to the next.
+
+    Raises:
+        SettingsError: a length that is not above 0, or a hop that leaves gaps between windows.
+    """
+    if not (0 < window < float("inf") and 0 < hop < float("inf")):
+        raise SettingsError(f"window {window} s, hop {hop} s: expected more than 0")
+    if hop > window:
+        raise SettingsError(f"hop {hop:g} s is longer than the window of {window:g} s: leaves gaps")
+    if duration <= window:
+        return [(0.0, duration)]
+    steps = int((duration - window) / hop + _LEFT)
+    spans = [(step * hop, step * hop + window) for step in range(steps + 1)]
+    if duration - spans[-1][1] > _LEFT * hop:
+        spans.append((duration - window, duration))
+    else:
+        spans[-1] = (spans[-1][0], duration)
+    return spans
+
+
+def duration_of(index: FrameIndex) -> float:
+    """Seconds from the first frame to the end of the last one, which lasts as long as most do."""
+    seconds_T = index.seconds_T
+    steps_T = np.diff(seconds_T)
+    last = float(np.median(steps_T)) if len(steps_T) else 1 / 25
+    return float(seconds_T[-1] - seconds_T[0]) + last

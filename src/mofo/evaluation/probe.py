@@ -18,7 +18,7 @@ from mofo.evaluation.embed import cache_folder, chosen
 from mofo.evaluation.feature_settings import BOXES, FeatureSettings, Work
 from mofo.evaluation.features import Features, extract, readable
 from mofo.evaluation.frozen import FrozenEncoder, open_encoder, random_encoder
-from mofo.evaluation.intervals import Sample
+from mofo.evaluation.measures import EvaluationError, Sample
 from mofo.evaluation.probes import (
     LabelledFeatures,
     ProbeResult,
@@ -28,7 +28,6 @@ from mofo.evaluation.probes import (
 )
 from mofo.evaluation.recognition import recognise
 from mofo.evaluation.results import Recognition, Results, write_results
-from mofo.evaluation.views import EvaluationError
 from mofo.types import SettingsError, TokenGrid
 
 PROBES = ("knn", "linear", "attentive", "areas")

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mofo.evaluation.measures import label_ranks, mean_class_accuracy, predictions
-from mofo.evaluation.views import EvaluationError
+from mofo.evaluation.measures import EvaluationError, label_ranks, mean_class_accuracy, predictions
 from mofo.types import SettingsError
 
 GRID = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)  # of C, the inverse strength of the penalty

@@ -1,21 +1,24 @@
-"""How well videos are recognised: measures with intervals, a table of classes, the confusion.
+"""How well videos are recognised: metrics with intervals, a table of classes, the confusion.
 
-From one row of scores a video (see ``average_views``) to ``Recognition``.
+From one row of scores a video (see ``score_videos``) to ``Recognition``; also for actions that are
+pairs of a verb and a noun, as in EPIC-KITCHENS-100.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from mofo.evaluation.action_pairs import part_scores, ranks_from_actions, ranks_from_heads
-from mofo.evaluation.area_scores import Interval
-from mofo.evaluation.intervals import DRAWS, Sample, difference
 from mofo.evaluation.measures import (
+    DRAWS,
+    EvaluationError,
+    Interval,
     Measure,
+    Sample,
     average_precisions,
+    difference,
     label_ranks,
     mean_average_precision,
     mean_class_accuracy,
@@ -23,10 +26,10 @@ from mofo.evaluation.measures import (
     top_k,
 )
 from mofo.evaluation.results import ClassRow, Recognition, VideoRow
-from mofo.evaluation.views import EvaluationError, video_name
 
 _SEVERAL = 5  # the k of top-5; with no more classes than that it would always be 1
 _LIKELY = 0.5  # from this probability on a class counts as predicted, where there may be several
+_BLOCK = 1 << 22  # scores of actions held at once
 
 
 def recognise(
@@ -39,13 +42,7 @@ def recognise(
         label_V: true classes, 0 to C - 1.
         classes: their names.
         sample: the videos.
-
-    Raises:
-        EvaluationError: a label that is no class, or scores that are not finite: of which video.
-        ValueError: sizes that do not fit.
     """
-    label_V = _checked_labels(label_V, classes, sample)
-    _check_scores(score_VC, len(classes), sample)
     predicted_V, rank_V = predictions(score_VC, label_V), label_ranks(score_VC, label_V)
     return _single(label_V, predicted_V, rank_V, classes, len(classes), sample)
 
@@ -62,13 +59,9 @@ def recognise_several(
         sample: the videos.
 
     Raises:
-        EvaluationError: no video has any class; scores that are not finite.
-        ValueError: sizes that do not fit.
+        EvaluationError: no video has any class.
     """
-    _check_scores(score_VC, len(classes), sample)
     target_VC = np.asarray(target_VC).astype(bool)
-    if target_VC.shape != score_VC.shape:
-        raise ValueError(f"targets of {target_VC.shape} for scores of {score_VC.shape}")
     if not target_VC.any():
         raise EvaluationError("no video has any class: there is nothing to find")
     likely_VC = score_VC >= _LIKELY
@@ -104,22 +97,14 @@ def recognise_actions(
             found, and counts.
         verbs, nouns: their names.
         sample: the videos.
-
-    Raises:
-        EvaluationError: a verb or noun that is none, an action listed twice, scores that are not
-            finite.
-        ValueError: sizes that do not fit.
     """
-    pairs_A2 = _checked_pairs(pairs_A2, verbs, nouns)
-    verb_V, noun_V = _checked_parts(pair_V2, verbs, nouns, sample)
-    _check_scores(action_VA, len(pairs_A2), sample)
-    ranks = ranks_from_actions(action_VA, pairs_A2, verb_V, noun_V)
     verb_VC = part_scores(action_VA, pairs_A2[:, 0], len(verbs))
     noun_VC = part_scores(action_VA, pairs_A2[:, 1], len(nouns))
+    whole = [(slice(None), action_VA)]
     return {
-        "verb": recognise(verb_VC, verb_V, verbs, sample),
-        "noun": recognise(noun_VC, noun_V, nouns, sample),
-        "action": _pairs(*ranks, pair_V2, verbs, nouns, len(pairs_A2), sample),
+        "verb": recognise(verb_VC, pair_V2[:, 0], verbs, sample),
+        "noun": recognise(noun_VC, pair_V2[:, 1], nouns, sample),
+        "action": _pairs(whole, pairs_A2, pair_V2, verbs, nouns, sample),
     }
 
 
@@ -130,34 +115,49 @@ def recognise_heads(
     verbs: Sequence[str],
     nouns: Sequence[str],
     sample: Sample,
-    pairs_A2: np.ndarray | None = None,
 ) -> dict[str, Recognition]:
     """Results for "verb", "noun" and "action" from a head for verbs and one for nouns.
 
-    An action scores the product of both.
+    An action, every verb with every noun as in the benchmark's own evaluation, scores the product
+    of both.
 
     Args:
         verb_VC, noun_VC: probabilities.
         pair_V2: true verb and noun of each video.
         verbs, nouns: their names.
         sample: the videos.
-        pairs_A2: the actions that are possible; None: every verb with every noun, as the
-            benchmark's own evaluation does.
-
-    Raises:
-        EvaluationError, ValueError: see ``recognise_actions``.
     """
-    if pairs_A2 is not None:
-        pairs_A2 = _checked_pairs(pairs_A2, verbs, nouns)
-    verb_V, noun_V = _checked_parts(pair_V2, verbs, nouns, sample)
-    results = {
-        "verb": recognise(verb_VC, verb_V, verbs, sample),
-        "noun": recognise(noun_VC, noun_V, nouns, sample),
+    choices = len(verbs) * len(nouns)
+    pairs_A2 = np.stack(np.divmod(np.arange(choices), len(nouns)), axis=1)
+    step = max(1, _BLOCK // choices)
+    blocks = (slice(start, start + step) for start in range(0, len(verb_VC), step))
+    products = (
+        (block, (verb_VC[block, :, None] * noun_VC[block, None]).reshape(-1, choices))
+        for block in blocks
+    )
+    return {
+        "verb": recognise(verb_VC, pair_V2[:, 0], verbs, sample),
+        "noun": recognise(noun_VC, pair_V2[:, 1], nouns, sample),
+        "action": _pairs(products, pairs_A2, pair_V2, verbs, nouns, sample),
     }
-    ranks = ranks_from_heads(verb_VC, noun_VC, verb_V, noun_V, pairs_A2)
-    choices = len(verbs) * len(nouns) if pairs_A2 is None else len(pairs_A2)
-    results["action"] = _pairs(*ranks, pair_V2, verbs, nouns, choices, sample)
-    return results
+
+
+def part_scores(action_VA: np.ndarray, part_A: np.ndarray, parts: int) -> np.ndarray:
+    """Scores of verbs (or nouns): the sum over the actions that have it.
+
+    Args:
+        action_VA: probabilities of actions.
+        part_A: verb (or noun) of each action, 0 to ``parts`` - 1.
+        parts: how many verbs (or nouns) there are.
+
+    Returns:
+        ``(V, parts)``, float64; 0 for a verb that no action has.
+    """
+    order_A = np.argsort(part_A, kind="stable")
+    known, starts = np.unique(part_A[order_A], return_index=True)
+    score_VC = np.zeros((len(action_VA), parts))
+    score_VC[:, known] = np.add.reduceat(action_VA[:, order_A], starts, axis=1)
+    return score_VC
 
 
 def compare(
@@ -245,20 +245,35 @@ def _single(
 
 
 def _pairs(
-    rank_V: np.ndarray,
-    predicted_V2: np.ndarray,
+    blocks: Iterable[tuple[slice, np.ndarray]],
+    pairs_A2: np.ndarray,
     pair_V2: np.ndarray,
     verbs: Sequence[str],
     nouns: Sequence[str],
-    choices: int,
     sample: Sample,
 ) -> Recognition:
-    """Results for actions; classes are those that a video has or was taken for."""
-    both_X2 = np.concatenate([np.asarray(pair_V2, np.int64), predicted_V2])
+    """Results for actions; classes are those that a video has or was taken for.
+
+    Args:
+        blocks: videos and their scores (V, A) of actions, some at a time.
+        pairs_A2: verb and noun of each action.
+        pair_V2: true ones; a pair that is no action comes behind all that are.
+    """
+    number = {pair: action for action, pair in enumerate(map(tuple, pairs_A2.tolist()))}
+    action_V = np.array([number.get(tuple(pair), -1) for pair in pair_V2.tolist()], np.int64)
+    known_V = action_V >= 0
+    rank_V = np.full(len(action_V), len(pairs_A2))
+    best_V = np.zeros(len(action_V), np.int64)
+    for block, score_VA in blocks:
+        known, action = known_V[block], action_V[block]
+        rank_V[block][known] = label_ranks(score_VA[known], action[known])
+        best_V[block][known] = predictions(score_VA[known], action[known])
+        best_V[block][~known] = score_VA[~known].argmax(1)
+    both_X2 = np.concatenate([np.asarray(pair_V2, np.int64), pairs_A2[best_V]])
     seen_C2, number_X = np.unique(both_X2, axis=0, return_inverse=True)
     label_V, predicted_V = number_X.reshape(2, -1)
     classes = [f"{verbs[verb]} {nouns[noun]}" for verb, noun in seen_C2]
-    return _single(label_V, predicted_V, rank_V, classes, choices, sample)
+    return _single(label_V, predicted_V, rank_V, classes, len(pairs_A2), sample)
 
 
 def _row(name: str, counts: list[int], average_precision: float | None = None) -> ClassRow:
@@ -272,53 +287,3 @@ def _row(name: str, counts: list[int], average_precision: float | None = None) -
         recall=correct / count if count else None,
         average_precision=average_precision,
     )
-
-
-def _check_scores(score_VC: np.ndarray, classes: int, sample: Sample) -> None:
-    if score_VC.shape != (len(sample.names), classes):
-        raise ValueError(
-            f"scores of {score_VC.shape} for {len(sample.names)} videos and {classes} classes"
-        )
-    wrong_V = ~np.isfinite(score_VC).all(1)
-    if wrong_V.any():
-        name = video_name(sample.names, int(wrong_V.argmax()))
-        raise EvaluationError(f"{name}: its scores are not finite numbers")
-
-
-def _checked_labels(label_V: np.ndarray, classes: Sequence[str], sample: Sample) -> np.ndarray:
-    label_V = np.asarray(label_V, np.int64)
-    if label_V.shape != (len(sample.names),):
-        raise ValueError(f"labels of {label_V.shape} for {len(sample.names)} videos")
-    wrong_V = (label_V < 0) | (label_V >= len(classes))
-    if wrong_V.any():
-        video = int(wrong_V.argmax())
-        raise EvaluationError(
-            f"{video_name(sample.names, video)}: label {label_V[video]} is none of the "
-            f"{len(classes)} classes, which count from 0"
-        )
-    return label_V
-
-
-def _checked_parts(
-    pair_V2: np.ndarray, verbs: Sequence[str], nouns: Sequence[str], sample: Sample
-) -> tuple[np.ndarray, np.ndarray]:
-    pair_V2 = np.asarray(pair_V2)
-    return tuple(
-        _checked_labels(pair_V2[:, part], names, sample)
-        for part, names in enumerate((verbs, nouns))
-    )  # type: ignore[return-value]
-
-
-def _checked_pairs(pairs_A2: np.ndarray, verbs: Sequence[str], nouns: Sequence[str]) -> np.ndarray:
-    pairs_A2 = np.asarray(pairs_A2, np.int64).reshape(-1, 2)
-    wrong_A = ((pairs_A2 < 0) | (pairs_A2 >= (len(verbs), len(nouns)))).any(1)
-    if wrong_A.any() or not len(pairs_A2):
-        pair = pairs_A2[wrong_A][0].tolist() if len(pairs_A2) else "none"
-        raise EvaluationError(
-            f"action {pair}: is no pair out of {len(verbs)} verbs and {len(nouns)} nouns"
-        )
-    _, first = np.unique(pairs_A2, axis=0, return_index=True)
-    if len(first) < len(pairs_A2):
-        twice = np.setdiff1d(np.arange(len(pairs_A2)), first)[0]
-        raise EvaluationError(f"action {pairs_A2[twice].tolist()}: is listed twice")
-    return pairs_A2

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from mofo.evaluation.area_scores import Interval
-from mofo.evaluation.views import EvaluationError
+from mofo.evaluation.measures import EvaluationError, Interval
 from mofo.system.files import replaced
 
 FORMAT = 1  # of the file; goes up when older code could no longer read it

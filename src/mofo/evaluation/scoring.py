@@ -1,152 +1,136 @@
-"""A classifier at work on views: batches in, logits out, on whatever device there is."""
+"""From the logits of single views to one row of scores for each video.
+
+A view is one clip out of a video: a segment of time and a crop. The logits of all views of a video
+are turned into probabilities first and averaged then; the average is what counts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from mofo.clips.batch import ClipBatch
-from mofo.clips.loader import batches
-from mofo.clips.view_clips import ViewDataset, collate_views
+from mofo.clips.view_clips import ViewDataset
+from mofo.evaluation.measures import EvaluationError
 from mofo.models.classifier import Classifier
-from mofo.system.environment import pick_device
-from mofo.types import SettingsError
+from mofo.models.inference import Engine, in_batches, run_model
 
-
-class Scorer:
-    """A model on a device.
-
-    Args:
-        model: is moved there.
-        device: None: a GPU if there is one.
-        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
-
-    Raises:
-        SettingsError: an unknown precision.
-    """
-
-    def __init__(
-        self,
-        model: Classifier,
-        *,
-        device: torch.device | str | None = None,
-        precision: str = "auto",
-    ) -> None:
-        self.device, self.precision = pick_device(device, precision)
-        self.model = model.to(self.device).eval()
-
-    def inside(self, clips: ClipBatch) -> Tensor:
-        """Tokens inside the motion areas, bool (B, N), on the CPU."""
-        return self.model.area(clips.box_BT4, clips.valid_BT)
-
-    @torch.inference_mode()
-    def __call__(self, clips: ClipBatch) -> dict[str, np.ndarray]:
-        """Logits of each head, float32 (B, classes)."""
-        inside_BN = self.inside(clips)
-        frames_BTHWC = clips.frames_BTHWC.to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            logits = self.model(frames_BTHWC, inside_BN.to(self.device))
-        return {head: values.float().cpu().numpy() for head, values in logits.items()}
+TEMPORAL, SPATIAL = 2, 3  # views of a video, where nothing else is asked for
 
 
 @dataclass(frozen=True, eq=False)
-class ViewScores:
-    """Scores of views.
+class VideoScores:
+    """Scores of videos.
 
     Attributes:
-        row_R, view_R: int64, which video and which of its views.
-        logits: by head, float32 (R, classes).
-        failures: ``(row, reason)`` of the videos that cannot be used, each once.
+        rows: the videos, ascending rows of a catalog, that could be read.
+        score: by head, float64 ``(V, classes)``: probabilities, averaged over the views.
+        failures: by row, why the other videos cannot be used.
     """
 
-    row_R: np.ndarray
-    view_R: np.ndarray
-    logits: dict[str, np.ndarray]
-    failures: tuple[tuple[int, str], ...]
+    rows: list[int]
+    score: dict[str, np.ndarray]
+    failures: dict[int, str]
 
-    def of(self, rows: Sequence[int]) -> ViewScores:
-        """The scores of some videos, which are counted from 0 in the order given."""
-        place = {row: number for number, row in enumerate(rows)}
-        kept = np.array([row in place for row in self.row_R.tolist()], bool)
-        return ViewScores(
-            np.array([place[row] for row in self.row_R[kept].tolist()], np.int64),
-            self.view_R[kept],
-            {head: values[kept] for head, values in self.logits.items()},
-            (),
+    @classmethod
+    def joined(cls, parts: Sequence[VideoScores]) -> VideoScores:
+        """The scores of several processes."""
+        rows = np.concatenate([part.rows for part in parts]).astype(np.int64)
+        order = np.argsort(rows)
+        return cls(
+            rows[order].tolist(),
+            {
+                head: np.concatenate([part.score[head] for part in parts])[order]
+                for head in parts[0].score
+            },
+            {row: reason for part in parts for row, reason in part.failures.items()},
         )
 
 
-def score_views(
-    scorer: Scorer,
+def score_videos(
+    model: Classifier,
     dataset: ViewDataset,
     rows: Sequence[int],
+    engine: Engine,
     *,
     batch: int,
     workers: int = 0,
-    most_failures: float = float("inf"),
-    done: Callable[[int], Any] = lambda views: None,
-) -> ViewScores:
-    """Scores all views of some videos.
+    max_failures: float = float("inf"),
+    progress: bool = False,
+) -> VideoScores:
+    """Scores some videos by all their views.
 
     Args:
-        scorer: the model.
+        model: on the device of ``engine``, in evaluation mode.
         dataset: the views.
-        rows: the videos.
-        batch: views at once.
+        rows: the videos, ascending.
+        engine: where to run.
+        batch: views at once; it does not change the scores.
         workers: processes that read.
-        most_failures: with more videos than this that cannot be used it ends early.
-        done: is told how many views were done since the last call.
+        max_failures: it ends early with more videos than this that cannot be used.
+        progress: show a bar.
 
     Raises:
-        SettingsError: the batch is no positive number.
+        SettingsError: an impossible batch or number of workers.
+        EvaluationError: a model's logits are not finite.
         MofoError: as the dataset raises it.
     """
-    if batch < 1 or workers < 0:
-        raise SettingsError(f"batch {batch}, workers {workers}: expected 1 or more, 0 or more")
     views = dataset.settings.views
-    keys = [(row, view) for row in rows for view in range(views)]
-    order = [keys[start : start + batch] for start in range(0, len(keys), batch)]
-    counts = scorer.model.settings.classes
-    parts: dict[str, list[np.ndarray]] = {head: [] for head in counts}
-    row_R: list[int] = []
-    view_R: list[int] = []
-    failures: dict[int, str] = {}
-    pin = scorer.device.type == "cuda"
-    read = batches(dataset, order, collate_views, workers=min(workers, len(order)), pin=pin)
-    try:
-        for asked, found in zip(order, read, strict=True):
-            if found.clips is not None:
-                for head, values in scorer(found.clips).items():
-                    parts[head].append(values)
-                row_R += found.clips.index_B.tolist()
-                view_R += found.view_B.tolist()
-            for row, reason in found.failures:
-                failures.setdefault(row, reason)
-            done(len(asked))
-            if len(failures) > most_failures:
-                break
-    finally:
-        read.close()  # ends the workers
-    logits = {
-        head: np.concatenate([np.zeros((0, counts[head]), np.float32), *several])
-        for head, several in parts.items()
+    to_shares = softmax if model.settings.labels == "single" else sigmoid
+    total = {
+        head: np.zeros((len(rows), classes)) for head, classes in model.settings.classes.items()
     }
-    return ViewScores(
-        np.array(row_R, np.int64), np.array(view_R, np.int64), logits, tuple(failures.items())
-    )
+    place = {row: number for number, row in enumerate(rows)}
+    failures: dict[int, str] = {}
+    order = in_batches(rows, views, batch)
+    steps = run_model(classify(model), dataset, order, engine, workers=workers, progress=progress)
+    for step in steps:
+        for row, reason in step.views.failures:
+            failures.setdefault(row, reason)
+        if len(failures) > max_failures:
+            steps.close()
+            break
+        if step.views.clips is None or step.output is None:
+            continue
+        for head, logits_BC in step.output.items():
+            share_BC = to_shares(logits_BC.double().cpu().numpy())
+            read = zip(step.views.clips.index_B.tolist(), share_BC, strict=True)
+            for (row, share_C), view in zip(read, step.views.view_B.tolist(), strict=True):
+                if not np.isfinite(share_C).all():
+                    raise EvaluationError(
+                        f"{dataset.videos[row].path}, view {view}: the model's scores are not "
+                        "finite numbers"
+                    )
+                total[head][place[row]] += share_C / views
+    kept = [row for row in rows if row not in failures]
+    places = [place[row] for row in kept]
+    return VideoScores(kept, {head: sum_VC[places] for head, sum_VC in total.items()}, failures)
 
 
-def joined(parts: Sequence[ViewScores]) -> ViewScores:
-    """The scores of several processes."""
-    first = parts[0]
-    return ViewScores(
-        np.concatenate([part.row_R for part in parts]),
-        np.concatenate([part.view_R for part in parts]),
-        {head: np.concatenate([part.logits[head] for part in parts]) for head in first.logits},
-        tuple(failure for part in parts for failure in part.failures),
-    )
+def classify(model: Classifier) -> Callable[[ClipBatch], dict[str, Tensor]]:
+    """Clips to logits by head; tokens inside the motion area as the model's settings say."""
+
+    def forward(clips: ClipBatch) -> dict[str, Tensor]:
+        logits: dict[str, Tensor] = model(
+            clips.frames_BTHWC, model.area(clips.box_BT4, clips.valid_BT)
+        )
+        return logits
+
+    return forward
+
+
+def softmax(logits_RC: np.ndarray) -> np.ndarray:
+    """Probabilities of one class a row."""
+    with np.errstate(invalid="ignore"):  # infinite logits are found by their NaN
+        powers = np.exp(logits_RC - logits_RC.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def sigmoid(logits_RC: np.ndarray) -> np.ndarray:
+    """Probabilities of any number of classes a row."""
+    # exp of negative numbers only, which cannot overflow
+    small = np.exp(-np.abs(logits_RC))
+    return np.where(logits_RC >= 0, 1, small) / (1 + small)

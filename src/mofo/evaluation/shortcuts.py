@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mofo.evaluation.area_scores import Interval, bootstrap
+from mofo.evaluation.measures import Interval, mean_interval
 
 if TYPE_CHECKING:
     import torch
@@ -198,7 +198,7 @@ def _judged(
 ) -> Control:
     found, number_V, count = np.unique(label_V, return_inverse=True, return_counts=True)
     weighted_V = right_V * (len(label_V) / len(found) / count)[number_V]
-    interval = bootstrap(weighted_V, np.random.default_rng(seed))
+    interval = mean_interval(weighted_V, seed=seed)
     return Control(what, method, classes, interval, chance, len(label_V))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.made import NASTY, make_pretraining, read_page, write_lines
 from mofo.cli import main
-from mofo.evaluation.intervals import Sample
+from mofo.evaluation.measures import Sample
 from mofo.evaluation.recognition import recognise
 from mofo.evaluation.results import Results, write_results
 from mofo.report.page.build import report

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mofo.evaluation.predict import Guess, Prediction
+from mofo.evaluation.predict import ClassScore, Prediction
 from mofo.report.figures.layout import PAPER, QUIET, beside, make_folder, stacked, text_block
 from mofo.report.figures.marks import draw_area
 from mofo.types import MotionArea, VideoError
@@ -91,7 +91,7 @@ def _composed(picture_HW3: np.ndarray, prediction: Prediction, clock: str) -> np
     return stacked([wide_HW3, panel_HW3], 0)
 
 
-def prediction_rows(prediction: Prediction) -> tuple[tuple[str, Guess], ...]:
+def prediction_rows(prediction: Prediction) -> tuple[tuple[str, ClassScore], ...]:
     """Returns what is written below the picture: heads with their likeliest classes."""
     several = len(prediction.heads) > 1
     return tuple(
@@ -102,7 +102,7 @@ def prediction_rows(prediction: Prediction) -> tuple[tuple[str, Guess], ...]:
 
 
 @lru_cache(maxsize=32)
-def _panel(rows: tuple[tuple[str, Guess], ...], when: str, width: int) -> np.ndarray:
+def _panel(rows: tuple[tuple[str, ClassScore], ...], when: str, width: int) -> np.ndarray:
     """Names, bars and percentages; the same for all frames of a window."""
     inner = width - 2 * _PAD
     name_width = inner // 2

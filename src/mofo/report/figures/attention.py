@@ -14,7 +14,7 @@ from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Video
 from mofo.datasets.video import why_unusable
-from mofo.evaluation.provenance import choose_motion
+from mofo.evaluation.predict import choose_motion
 from mofo.models.classifier import Classifier
 from mofo.registry import did_you_mean
 from mofo.report.figures.films import Film, Row, write_films

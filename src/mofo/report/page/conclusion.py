@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mofo.evaluation.area_scores import Interval
+from mofo.evaluation.measures import EvaluationError, Interval
 from mofo.evaluation.recognition import compare
 from mofo.evaluation.results import Recognition
-from mofo.evaluation.views import EvaluationError
 from mofo.report.page.folders import FINETUNE, PRETRAIN, Contents, Test, number
 from mofo.report.page.wording import counted, hours, measure_name, percent
 

@@ -13,7 +13,7 @@ from mofo.clips.batch import collate
 from mofo.clips.sources import MotionChoice
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Video, read_catalog
-from mofo.evaluation.provenance import choose_motion
+from mofo.evaluation.predict import choose_motion
 from mofo.evaluation.results import Recognition, VideoRow
 from mofo.models.fusion import FUSIONS
 from mofo.motion.store import AreaStore

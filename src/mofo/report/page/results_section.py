@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mofo.evaluation.area_scores import Interval
+from mofo.evaluation.measures import Interval
 from mofo.evaluation.results import ClassRow, Recognition
 from mofo.report.page.charts import Dot, interval_chart
 from mofo.report.page.conclusion import chance, differences, is_useless

@@ -1,4 +1,4 @@
-"""What videos really show, in the words of a model: labels and scores to results."""
+"""What videos really show, in the words of a model: from labels and scores to results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from mofo.clips.labels import LabelError, LabelTable
 from mofo.datasets.catalog import Video
-from mofo.evaluation.action_pairs import part_scores
-from mofo.evaluation.intervals import Sample
+from mofo.evaluation.measures import Sample
 from mofo.evaluation.recognition import (
+    part_scores,
     recognise,
     recognise_actions,
     recognise_heads,
@@ -21,7 +21,7 @@ from mofo.evaluation.results import Recognition
 VERB, NOUN, ACTION = "verb", "noun", "action"
 
 
-class Truth:
+class GroundTruth:
     """The labels of videos as numbers of a model's classes.
 
     A model with a head "action" and no others whose classes are "verb noun" (EPIC-KITCHENS-100) is
@@ -52,7 +52,7 @@ class Truth:
         if self._joint is None:
             self._table = LabelTable.of(videos, tuple(classes), classes, several=several)
 
-    def judge(
+    def evaluate(
         self, scores: Mapping[str, np.ndarray], rows: Sequence[int], sample: Sample
     ) -> dict[str, Recognition]:
         """Results by head.
@@ -64,7 +64,7 @@ class Truth:
         """
         chosen = np.asarray(rows, np.int64)
         if self._joint is not None:
-            return self._joint.judge(scores[ACTION], chosen, sample)
+            return self._joint.evaluate(scores[ACTION], chosen, sample)
         table, classes = self._table, self._classes
         if self._several:
             return {
@@ -126,7 +126,7 @@ class _JointActions:
 
         return cls(numbered(pairs), numbered(truth), *known)
 
-    def judge(
+    def evaluate(
         self, score_VA: np.ndarray, rows: np.ndarray, sample: Sample
     ) -> dict[str, Recognition]:
         """Results for verb, noun and action."""

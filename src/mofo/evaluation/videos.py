@@ -1,0 +1,57 @@
+"""The videos of an evaluation: which split, what they are called, what belongs together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from mofo.datasets.catalog import Catalog
+from mofo.datasets.video import Video, where
+from mofo.evaluation.measures import EvaluationError
+
+ALL = "all"
+VALIDATION = "validation"
+
+
+def read_split(catalog: Catalog, split: str | None) -> Sequence[Video]:
+    """The videos of a split; every video with "all" or None.
+
+    Raises:
+        EvaluationError: there are none: which splits there are.
+    """
+    if split in (None, ALL):
+        if not len(catalog):
+            name, reason = catalog.problems[0]
+            raise EvaluationError(f"{name}: {reason}; there is no other video")
+        return catalog.videos
+    videos = where(catalog.videos, lambda video: video.split == split)
+    if videos:
+        return videos
+    counts = Counter(video.split for video in catalog if video.split)
+    splits = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+    raise EvaluationError(
+        f"no video of the split {split!r}: the sources have "
+        + (splits or "no splits; add a column split (train, validation, test)")
+        + f"; --split {ALL} takes every video"
+    )
+
+
+def video_names(videos: Sequence[Video]) -> list[str]:
+    """A name for each row, all different: rows may be segments of one file."""
+    names = [video.key for video in videos]
+    count = Counter(names)
+    for row, video in enumerate(videos):
+        if count[video.key] > 1:
+            end = "end" if video.end is None else f"{video.end:g}"
+            names[row] = f"{video.key} {video.start or 0:g}-{end} s"
+    repeats: Counter[str] = Counter()
+    for row, name in enumerate(names):
+        repeats[name] += 1
+        if repeats[name] > 1:
+            names[row] = f"{name} ({repeats[name]})"
+    return names
+
+
+def group_of(video: Video) -> str:
+    """What a video is not independent of: its recording or person, or its own file."""
+    return video.group or video.key
