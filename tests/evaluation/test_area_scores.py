@@ -5,7 +5,6 @@ import pytest
 
 from mofo.evaluation.area_scores import (
     area_shares,
-    bootstrap,
     box_area,
     box_iou,
     frame_ious,
@@ -14,6 +13,7 @@ from mofo.evaluation.area_scores import (
     score_clip,
     union_ious,
 )
+from mofo.evaluation.measures import mean_interval
 
 NONE = np.zeros((0, 4), np.float32)
 
@@ -28,7 +28,7 @@ def test_nothing_at_all_gives_empty_arrays_and_nan():
     assert frame_recalls([], np.zeros((0, 4, 4), bool)).shape == (0,)
     assert area_shares([], 4, 4).shape == (0,)
     assert region_iou(NONE, NONE, 4, 4) == 0
-    assert all(math.isnan(value) for value in bootstrap(np.zeros(0), np.random.default_rng(0)))
+    assert all(math.isnan(value) for value in mean_interval(np.zeros(0)))
     scores = score_clip([], [], np.zeros((0, 4, 4), bool))
     assert all(math.isnan(value) for value in vars(scores).values())
 
@@ -127,13 +127,13 @@ def test_different_numbers_of_frames_are_refused():
 
 
 def test_bootstrap_interval():
-    assert bootstrap(np.array([0.3]), np.random.default_rng(0)) == pytest.approx((0.3, 0.3, 0.3))
+    assert mean_interval(np.array([0.3])) == pytest.approx((0.3, 0.3, 0.3))
     values = np.random.default_rng(1).normal(5, 1, 400)
-    mean, low, high = bootstrap(values, np.random.default_rng(2))
+    mean, low, high = mean_interval(values, seed=2)
     assert mean == pytest.approx(values.mean())
     # The standard error of the mean is 1 / sqrt(400).
     assert (mean - low, high - mean) == pytest.approx((0.098, 0.098), abs=0.02)
-    with_nan = bootstrap(np.array([np.nan, 1.0, 1.0]), np.random.default_rng(3))
+    with_nan = mean_interval(np.array([np.nan, 1.0, 1.0]), seed=3)
     assert with_nan == (1, 1, 1)
-    again = bootstrap(values, np.random.default_rng(2))
+    again = mean_interval(values, seed=2)
     assert again == (mean, low, high)

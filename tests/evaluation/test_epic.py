@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from mofo.datasets.catalog import Catalog, Video
-from mofo.evaluation.epic import check_submission, judge_apart, parts_apart, submit
+from mofo.evaluation.epic import check_submission, evaluate_apart, submit
+from mofo.evaluation.ground_truth import GroundTruth
 from mofo.evaluation.measures import EvaluationError, Sample
+from mofo.evaluation.scoring import VideoScores
 
 CLASSES = {"verb": ("take", "turn-on", "cut"), "noun": ("tap", "board", "onion")}
 ACTIONS = {"action": ("take board", "turn-on tap", "cut onion", "take tap")}
@@ -36,9 +38,8 @@ def judged(rows=range(5)):
     verb_VC = np.array([SEGMENTS[row][3] for row in rows])
     noun_VC = np.array([SEGMENTS[row][4] for row in rows])
     sample = Sample([videos[row].key for row in rows], [videos[row].group for row in rows], draws=9)
-    scores = {"verb": verb_VC, "noun": noun_VC}
-    truth = Truth(videos, CLASSES)
-    return judge_apart(truth, scores, rows, sample, parts_apart(videos, catalog))
+    scores = VideoScores(rows, {"verb": verb_VC, "noun": noun_VC}, {})
+    return evaluate_apart(GroundTruth(videos, CLASSES), scores, sample, videos, catalog)
 
 
 def test_rare_classes_and_new_persons_written_out():
@@ -72,7 +73,7 @@ def test_what_is_handed_in_is_softmax_of_logarithms(tmp_path):
     given, rng = official(), np.random.default_rng(0)
     scores = {head: rng.dirichlet(np.ones(len(names)), 4) for head, names in given.items()}
     path = tmp_path / "out.json"
-    assert submit(path, scores, [0, 1, 2, 4], segments(), given, given) == 1
+    assert submit(path, VideoScores([0, 1, 2, 4], scores, {}), segments(), given, given) == 1
     results = json.loads(path.read_text())["results"]
     assert list(results) == [name for name, *_ in SEGMENTS]
     for head, score_VC in scores.items():
@@ -85,7 +86,7 @@ def test_actions_are_handed_in_as_sums(tmp_path):
     given = official()
     classes = {"action": ("verb0 noun0", "verb0 noun7", "verb5 noun7")}
     scores = {"action": np.array([[0.2, 0.3, 0.5]])}
-    submit(tmp_path / "out.json", scores, [0], segments()[:1], classes, given)
+    submit(tmp_path / "out.json", VideoScores([0], scores, {}), segments()[:1], classes, given)
     one = json.loads((tmp_path / "out.json").read_text())["results"]["P01_1_0"]
     found = [np.exp(one["verb"]["0"]), np.exp(one["verb"]["5"]), np.exp(one["noun"]["7"])]
     assert found == pytest.approx([0.5, 0.5, 0.8])

@@ -51,7 +51,6 @@ def test_same_scores_same_bytes(tmp_path):
         ({"noun_VC": np.full((3, 300), np.nan)}, "P01_101_0: a noun score is no number"),
         ({"narration_ids": ["a", "b", "a"]}, "a: has scores twice"),
         ({"data": 6}, "sls_td is 6"),
-        ({"path": "scores.txt"}, r"must end in \.zip or \.json"),
     ],
 )
 def test_what_it_would_refuse(tmp_path, monkeypatch, change, expected):

@@ -128,14 +128,13 @@ def test_equal_to_a_hand_computation_on_ten_clips(table, tmp_path, monkeypatch):
 
 
 def scores(run, table, monkeypatch, **options):
+    """Probabilities of the videos."""
     seen = []
-    real = module.average_views
+    real = module.score_videos
     with monkeypatch.context() as patch:
-        patch.setattr(
-            module, "average_views", lambda *a, **o: seen.append(real(*a, **o)) or seen[0]
-        )
+        patch.setattr(module, "score_videos", lambda *a, **o: seen.append(real(*a, **o)) or seen[0])
         judged(run, table, **options)
-    return seen[0]
+    return seen[0].score["label"]
 
 
 def test_the_batch_and_the_workers_do_not_matter(run, table, monkeypatch):

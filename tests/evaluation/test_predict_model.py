@@ -34,19 +34,19 @@ def model(run):
 
 def test_a_prediction_is_what_an_evaluation_judges_by(run, table, model, monkeypatch):
     seen = []
-    real = evaluation.average_views
+    real = evaluation.score_videos
     monkeypatch.setattr(
-        evaluation, "average_views", lambda *a, **o: seen.append(real(*a, **o)) or seen[0]
+        evaluation, "score_videos", lambda *a, **o: seen.append(real(*a, **o)) or seen[0]
     )
     evaluation.evaluate(run, table, workers=0, draws=1)
-    for row, share_C in enumerate(seen[0]):
+    for row, share_C in enumerate(seen[0].score["label"]):
         found = model.predict(table.parent / f"clip{row}.mp4", top=3)
-        [guesses] = found.heads.values()
+        [scores] = found.heads.values()
         order = np.argsort(-share_C)[:3]
-        assert [guess.name for guess in guesses] == [CLASSES["label"][c] for c in order]
-        assert [guess.probability for guess in guesses] == pytest.approx(share_C[order], abs=1e-5)
-        assert found.label == guesses[0].name
-        assert f"{guesses[0].name} " in str(found)
+        assert [score.name for score in scores] == [CLASSES["label"][c] for c in order]
+        assert [score.probability for score in scores] == pytest.approx(share_C[order], abs=1e-5)
+        assert found.label == scores[0].name
+        assert f"{scores[0].name} " in str(found)
         assert (found.start, found.end) == (None, None)
 
 
@@ -58,7 +58,7 @@ def test_the_areas_matter_and_may_come_from_a_store(table, model, tmp_path):
         for areas in ("detected", "dis", "none", str(tmp_path / "areas"))
     }
     shares = {
-        areas: {guess.name: guess.probability for guess in one.heads["label"]}
+        areas: {score.name: score.probability for score in one.heads["label"]}
         for areas, one in found.items()
     }
     assert shares["detected"] == shares["dis"]
@@ -70,9 +70,9 @@ def test_the_areas_matter_and_may_come_from_a_store(table, model, tmp_path):
 def test_several_heads(table, tmp_path):
     classes = {"verb": ("cut", "wash"), "noun": ("onion", "pan", "knife")}
     found = load(write_classifier(tmp_path, classes)).predict(table.parent / "clip0.mp4")
-    assert {head: len(guesses) for head, guesses in found.heads.items()} == {"verb": 2, "noun": 3}
-    for guesses in found.heads.values():
-        assert sum(guess.probability for guess in guesses) == pytest.approx(1)
+    assert {head: len(scores) for head, scores in found.heads.items()} == {"verb": 2, "noun": 3}
+    for scores in found.heads.values():
+        assert sum(score.probability for score in scores) == pytest.approx(1)
     verb, noun = found.label.split()
     assert verb in classes["verb"]
     assert noun in classes["noun"]
@@ -82,7 +82,7 @@ def test_several_classes_at_once(table, tmp_path):
     found = load(write_classifier(tmp_path, labels="multi")).predict(
         table.parent / "clip0.mp4", top=7
     )
-    shares = [guess.probability for guess in found.heads["label"]]
+    shares = [score.probability for score in found.heads["label"]]
     assert sum(shares) != pytest.approx(1, abs=1e-3)  # each for itself
     assert all(0 <= share <= 1 for share in shares)
 
@@ -96,9 +96,9 @@ def test_a_window_is_predicted_as_that_part_of_the_video_alone(table, model, tmp
     found = list(model.windows(tmp_path / "whole.mp4", window=1, hop=0.5, areas="none"))
     assert [(one.start, one.end) for one in found] == [(0, 1), (0.5, 1.5), (1, 2), (1.4, 2.4)]
     alone = model.predict(tmp_path / "part.mp4", views=(1, 1), areas="none")
-    shares = {guess.name: guess.probability for guess in alone.heads["label"]}
-    for guess in found[2].heads["label"]:
-        assert guess.probability == pytest.approx(shares[guess.name], abs=1e-4)
+    shares = {score.name: score.probability for score in alone.heads["label"]}
+    for score in found[2].heads["label"]:
+        assert score.probability == pytest.approx(shares[score.name], abs=1e-4)
 
 
 def test_videos_that_cannot_be_used(model, tmp_path, table):
