@@ -1,9 +1,7 @@
-import os
 from dataclasses import replace
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -101,14 +99,6 @@ def test_every_parameter_has_a_gradient(fusion):
     built.zero_grad()
     label_loss(built(clip()), target).backward()
     assert all(grad.isfinite().all() for grad in gradients(built).values())
-
-
-@pytest.fixture
-def one_process(tmp_path, monkeypatch):
-    monkeypatch.setitem(os.environ, "GLOO_SOCKET_IFNAME", "lo")
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("inside", [True, False])

@@ -59,7 +59,7 @@ class Views:
     def masks(self, video: str, ratio: float, inside: float) -> Shown:
         """What each mask strategy hides of the clip in the middle of the video."""
         path = self.folder / "masks.png"
-        drawn = show_masks(video, path, strategies=None, ratio=ratio, inside=inside)
+        drawn = show_masks(video, path, strategies=None, ratio=ratio, inside_ratio=inside)
         rows = "\n".join(f"- {m.settings.strategy}: {', '.join(m.text)}" for m in drawn.masks)
         return Shown(str(path), None, rows)
 
