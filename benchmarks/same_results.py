@@ -151,13 +151,13 @@ def write_model(folder: Path) -> Path:
     with torch.no_grad():
         model.head.linear["label"].weight.mul_(20)
     facts = {
-        "kind": "finetune",
+        "task": "finetune",
         "classifier": plain_classifier(settings),
         "classes": {"label": [f"class {number}" for number in range(3)]},
         "sampling": {"sampling": "dense", "stride": 2, "areas": "dis"},
         "settings": {},
     }
-    CheckpointFolder(folder / "checkpoints", 1).save(1, model.state_dict(), {}, facts, 0.5)
+    CheckpointFolder(folder / "checkpoints", 1).save(1, model.state_dict(), {}, facts)
     return folder
 
 

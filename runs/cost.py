@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from mofo.models.model_settings import ModelSettings
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.pretrain_task import PretrainPass
+from mofo.training.pretrain_task import PretrainStep
 
 TFLOPS = 0.4 * 989
 FRAMES_A_SECOND = 150
@@ -93,7 +93,7 @@ def rows(tflops: float = TFLOPS) -> list[dict[str, float | str]]:
             before = before.change(optim={"epochs": one.epochs[0]})
             after = after.change(optim={"epochs": one.epochs[1]})
         model = before.model_settings()
-        first = pretraining(model, PretrainPass(before).num_hidden)
+        first = pretraining(model, PretrainStep(before).num_hidden)
         whole = forward(model, model.grid.tokens)
         found.append(
             {

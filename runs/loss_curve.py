@@ -32,10 +32,10 @@ from mofo.models.patches import take_patches
 from mofo.motion.detect import detect_many
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.synth.real_clips import real_clips
-from mofo.training.metrics_log import read_journal
+from mofo.training.journal import read_journal
 from mofo.training.order import Division, SampleOrder
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.step import PretrainPass
+from mofo.training.pretrain_task import PretrainStep
 from mofo.video.reader import VideoReader
 
 MASKS = ("motion", "tube")
@@ -79,9 +79,9 @@ def level(settings, batches: int = 8) -> float:
     dataset = ClipDataset(videos, clips, seed=99)
     division = Division.of(batch=16, micro=16, repeats=1, processes=1)
     order = SampleOrder(len(dataset), seed=99, division=division, rank=0, start=0, stop=batches)
-    one_pass, errors = PretrainPass(settings), []
+    forward_step, errors = PretrainStep(settings), []
     for batch in clip_batches(dataset, order, workers=0, pin=False):
-        _, masks = one_pass.area_and_mask(batch)
+        _, masks = forward_step.area_and_mask(batch)
         every = torch.arange(settings.grid().tokens).expand(len(batch), -1)
         pixels = take_patches(batch.frames_BTHWC, settings.grid(), every).float() / 255
         pixels = pixels.unflatten(2, (-1, 3))

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from mofo.motion.presets import DetectSettings
     from mofo.motion.store import AreaStore
     from mofo.report.page.build import report
+    from mofo.report.training_pictures import finetune, pretrain
+    from mofo.training.callbacks import Callback, RunReport
     from mofo.training.checkpoint import open_checkpoint
     from mofo.training.finetune_settings import FinetuneSettings
-    from mofo.training.finetune_task import finetune
     from mofo.training.pretrain_settings import PretrainSettings
-    from mofo.training.pretrain_task import pretrain
-    from mofo.training.task import RunReport
+    from mofo.training.trainer import Trainer
     from mofo.types import MofoError, MotionArea, VideoError
     from mofo.video.reader import VideoReader
     from mofo.weights.exporting import ExportReport, export_weights
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AreaStore",
+    "Callback",
     "DetectReport",
     "DetectSettings",
     "Embedding",
@@ -50,6 +51,7 @@ __all__ = [
     "ProbeReport",
     "Results",
     "RunReport",
+    "Trainer",
     "VideoClassifier",
     "VideoError",
     "VideoReader",
@@ -71,6 +73,7 @@ __all__ = [
 
 _HOMES = {
     "AreaStore": "mofo.motion.store",
+    "Callback": "mofo.training.callbacks",
     "DetectReport": "mofo.motion.detect",
     "DetectSettings": "mofo.motion.presets",
     "Embedding": "mofo.evaluation.embed",
@@ -84,7 +87,8 @@ _HOMES = {
     "ProbeReport": "mofo.evaluation.probe",
     "VideoClassifier": "mofo.evaluation.predict",
     "Results": "mofo.evaluation.results",
-    "RunReport": "mofo.training.task",
+    "RunReport": "mofo.training.callbacks",
+    "Trainer": "mofo.training.trainer",
     "VideoError": "mofo.types",
     "VideoReader": "mofo.video.reader",
     "detect": "mofo.motion.detect",
@@ -92,11 +96,11 @@ _HOMES = {
     "embed": "mofo.evaluation.embed",
     "evaluate": "mofo.evaluation.evaluate",
     "export_weights": "mofo.weights.exporting",
-    "finetune": "mofo.training.finetune_task",
+    "finetune": "mofo.report.training_pictures",
     "import_weights": "mofo.weights.importing",
     "load": "mofo.evaluation.predict",
     "open_checkpoint": "mofo.training.checkpoint",
-    "pretrain": "mofo.training.pretrain_task",
+    "pretrain": "mofo.report.training_pictures",
     "probe": "mofo.evaluation.probe",
     "read_catalog": "mofo.datasets.catalog",
     "report": "mofo.report",

@@ -50,7 +50,7 @@ def test_left_out_videos_are_named(run, table, tmp_path, capsys):
 def test_mistakes_are_one_line(run, table, tmp_path, capsys, what):
     checkpoint, source = str(run), str(table)
     if what == "pretrain":
-        CheckpointFolder(tmp_path / "checkpoints", 1).save(3, {}, {}, {"kind": "pretrain"}, 0.1)
+        CheckpointFolder(tmp_path / "checkpoints", 1).save(3, {}, {}, {"task": "pretrain"})
         checkpoint, text = str(tmp_path), "has no classes"
     elif what == "labels":
         source, text = str(table.parent / "*.mp4"), "no label"

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mofo.synth.actions.dataset_writer import ActionSetSettings, write_action_set
-from mofo.training.metrics_log import read_journal
+from mofo.training.journal import read_journal
 
 FEW, MANY = 300, 5000  # steps: to be done after a stop, and never to be reached
 SCRIPT = """

@@ -22,8 +22,8 @@ from mofo.motion.analyse import analyse
 from mofo.motion.detect import detect_many
 from mofo.motion.presets import DetectSettings
 from mofo.training.checkpoint import CheckpointError, CheckpointFolder
+from mofo.training.journal import TooManyUnreadableError
 from mofo.training.saved_models import open_classifier
-from mofo.training.unreadable import TooManyUnreadableError
 from mofo.types import MofoError, SettingsError, StoreError
 from mofo.video.clip import Segment
 from mofo.video.index import index_frames
@@ -251,7 +251,7 @@ def test_labels_that_are_missing_or_unknown(run, table, tmp_path):
 def test_checkpoints_without_a_head(tmp_path, table):
     with pytest.raises(CheckpointError, match="is no checkpoint"):
         judged(tmp_path, table)
-    CheckpointFolder(tmp_path / "checkpoints", 1).save(3, {}, {}, {"kind": "pretrain"}, 0.1)
+    CheckpointFolder(tmp_path / "checkpoints", 1).save(3, {}, {}, {"task": "pretrain"})
     with pytest.raises(CheckpointError, match="pre-training and has no classes"):
         judged(tmp_path, table)
 

@@ -119,7 +119,7 @@ def test_a_video_shorter_than_the_clip(table, tmp_path):
 
 
 def test_only_fine_tuned_models(tmp_path):
-    CheckpointFolder(tmp_path / "checkpoints", 1).save(3, {}, {}, {"kind": "pretrain"}, 0.1)
+    CheckpointFolder(tmp_path / "checkpoints", 1).save(3, {}, {}, {"task": "pretrain"})
     with pytest.raises(CheckpointError, match="has no classes"):
         load(tmp_path)
 

@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
-from mofo.training.metrics_log import read_journal
+from mofo.training.journal import read_journal
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.pretrain_task import pretrain
+from mofo.training.trainer import train
 
 STORED = Path(__file__).with_name("tiny_loss.json")
 CAMERAS = ("static", "pan", "handheld", "zoom")
@@ -45,7 +45,7 @@ def curve(folder: Path) -> list[float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        report = pretrain(PretrainSettings.from_yaml("tiny", changes.items()))
+        report = train(PretrainSettings.from_yaml("tiny", changes.items()))
     finally:
         torch.set_num_threads(threads)
     assert report.steps == 30

@@ -34,13 +34,14 @@ def write_classifier(folder, classes=None, *, sampling="dense", areas="dis", see
             if name.startswith("head.linear"):
                 parameter.mul_(5)
     facts = {
-        "kind": "finetune",
+        "task": "finetune",
         "classifier": plain_classifier(chosen),
         "classes": {head: list(names) for head, names in classes.items()},
         "sampling": {"sampling": sampling, "stride": 2, "areas": areas},
         "settings": {},
+        "loss": 0.5,
     }
-    CheckpointFolder(Path(folder) / "checkpoints", 3).save(20, model.state_dict(), {}, facts, 0.5)
+    CheckpointFolder(Path(folder) / "checkpoints", 3).save(20, model.state_dict(), {}, facts)
     return Path(folder)
 
 

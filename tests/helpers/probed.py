@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -59,5 +60,10 @@ def write_pretrained(folder: Path, seed: int = 0) -> Path:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=draw), alpha=0.05)
-    facts = {"kind": "pretrain", "settings": settings.to_dict()}
+    facts = {
+        "task": "pretrain",
+        "settings": settings.to_dict(),
+        "model": asdict(settings.model_settings()),
+        "sampling": {"stride": settings.data.stride, "areas": settings.data.areas},
+    }
     return write_checkpoint(folder, model.state_dict(), facts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import av
 import cv2
 import numpy as np
@@ -11,7 +13,7 @@ from mofo.clips.batch import ClipBatch
 from mofo.models.mae import MaskedAutoencoder
 from mofo.training.checkpoint import CheckpointFolder
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.step import PretrainPass
+from mofo.training.pretrain_task import PretrainStep
 
 
 def settings(folder="runs", **sections):
@@ -61,14 +63,19 @@ def batch(clips=2, seed=0, size=64, frames=4):
 
 
 def one_pass(chosen):
-    return PretrainPass(chosen)
+    return PretrainStep(chosen)
 
 
 def checkpoint(folder, chosen, step=30, kind="pretrain"):
     """The checkpoint's folder; ``folder`` is then that of a run."""
-    facts = {"kind": kind, "settings": chosen.to_dict(), "videos": 3, "versions": {}}
+    facts = {
+        "task": kind,
+        "settings": chosen.to_dict(),
+        "model": asdict(chosen.model_settings()),
+        "loss": 0.5,
+    }
     weights = model(chosen).state_dict()
-    return CheckpointFolder(folder / "checkpoints", 3).save(step, weights, {}, facts, 0.5)
+    return CheckpointFolder(folder / "checkpoints", 3).save(step, weights, {}, facts)
 
 
 def frames_of(path):

@@ -11,7 +11,7 @@ from mofo.models.model_settings import ModelSettings
 from mofo.report.figures.augmented import target_text, write_augmented
 from mofo.training.augment.augment_settings import AugmentSettings
 from mofo.training.finetune_settings import LabelLossSettings
-from mofo.training.finetune_step import FinetunePass, Targets
+from mofo.training.finetune_step import FinetuneStep, Targets
 from mofo.types import MofoError, TokenGrid
 
 GRID = TokenGrid(4, 32, 32)
@@ -22,7 +22,7 @@ LABELS = LabelTable({"label": NAMES}, {"label": ((0,), (1,))})
 def one_pass(**augment):
     model = ModelSettings.named("nano", grid=GRID)
     settings = ClassifierSettings(classes={"label": 2}, model=model)
-    return FinetunePass(settings, AugmentSettings(**augment), LabelLossSettings(), Targets(LABELS))
+    return FinetuneStep(settings, AugmentSettings(**augment), LabelLossSettings(), Targets(LABELS))
 
 
 def batch():

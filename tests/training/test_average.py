@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from helpers.changes import changed
-from mofo.training.average import WeightAverage
 from mofo.training.checkpoint import open_checkpoint
-from mofo.training.finetune_task import _Finetuning, finetune
+from mofo.training.finetune_task import FinetuneTask
+from mofo.training.optim import WeightAverage
 from mofo.training.saved_models import open_classifier
+from mofo.training.trainer import train
 
 
 def test_equal_to_a_hand_computation_and_gone_after_use():
@@ -34,8 +35,8 @@ def test_equal_to_a_hand_computation_and_gone_after_use():
 def test_of_a_run(tuned):
     """Every step's weights are kept as checkpoints: their average, computed apart."""
     chosen = changed(changed(tuned, "optim", ema_decay=0.6), "run", save_every=1, keep_last=12)
-    finetune(chosen)
-    wanted = {k: p.detach().clone() for k, p in _Finetuning(chosen).build().named_parameters()}
+    train(chosen)
+    wanted = {k: p.detach().clone() for k, p in FinetuneTask(chosen).build().named_parameters()}
     folder = Path(chosen.run.out) / "checkpoints"
     for step in range(1, 13):
         saved = open_checkpoint(folder / f"step_{step:08d}")

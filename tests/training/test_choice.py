@@ -3,8 +3,7 @@ import pytest
 
 from mofo.clips.labels import LabelTable
 from mofo.datasets.video import Video
-from mofo.training.choice import balanced_shares, few_of_each
-from mofo.training.order import Division, SampleOrder
+from mofo.training.order import Division, SampleOrder, balanced_shares, few_of_each
 
 SIZES = {"rare": 2, "some": 10, "many": 48}
 

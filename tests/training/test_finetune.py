@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
+import mofo
 from helpers.changes import changed
 from helpers.coloured import COLOURS, rows_of, write_rows
 from mofo.models.classifier import Classifier
 from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
-from mofo.training.finetune_task import _Finetuning, finetune
-from mofo.training.metrics_log import read_journal
-from mofo.training.pretrain_task import pretrain
+from mofo.training.finetune_task import FinetuneTask
+from mofo.training.journal import read_journal
 from mofo.training.saved_models import encoder_weights, open_classifier
+from mofo.training.trainer import train
 from mofo.types import SettingsError
 
 
@@ -29,7 +30,7 @@ def folder_of(settings):
 def test_colours_are_learned(plain_tuned, fusion):
     chosen = changed(changed(plain_tuned, "optim", epochs=10), "model", fusion=fusion)
     chosen = changed(chosen, "run", save_every=100)
-    report = finetune(chosen)
+    report = train(chosen)
     losses = [line["loss"] for line in lines_of(chosen)]
     assert (report.steps, report.of, report.finished) == (30, 30, True)
     assert losses[0] == pytest.approx(torch.log(torch.tensor(3.0)).item(), abs=0.01)
@@ -40,7 +41,7 @@ def test_colours_are_learned(plain_tuned, fusion):
 
 
 def test_what_a_run_leaves_can_be_used(tuned):
-    report = finetune(tuned)
+    report = train(tuned)
     saved = open_classifier(tuned.run.out)
     assert saved.classes == {"label": tuple(COLOURS)}
     assert saved.sampling.sampling == "segments"
@@ -52,9 +53,9 @@ def test_what_a_run_leaves_can_be_used(tuned):
 
 def test_the_best_checkpoint_by_validation_is_kept(tuned, monkeypatch):
     errors = iter([0.5, 0.2, 0.4, 0.2, 0.3, 0.9])
-    monkeypatch.setattr(_Finetuning, "validate", lambda *_: {"videos": 6.0, "error": next(errors)})
+    monkeypatch.setattr(FinetuneTask, "validate", lambda *_: {"videos": 6.0, "error": next(errors)})
     chosen = changed(tuned, "run", save_every=2, keep_last=1)
-    report = finetune(chosen)
+    report = train(chosen)
     assert report.best == 4
     assert folder_of(chosen).steps() == [4, 12]
     assert open_checkpoint(chosen.run.out, best=True).step == 4
@@ -62,41 +63,41 @@ def test_the_best_checkpoint_by_validation_is_kept(tuned, monkeypatch):
 
 def test_a_run_without_improvement_ends_early(tuned, monkeypatch):
     errors = iter([0.5, 0.4, 0.4, 0.6, 0.1])
-    monkeypatch.setattr(_Finetuning, "validate", lambda *_: {"videos": 6.0, "error": next(errors)})
+    monkeypatch.setattr(FinetuneTask, "validate", lambda *_: {"videos": 6.0, "error": next(errors)})
     chosen = changed(changed(tuned, "run", save_every=2), "optim", early_stop_patience=2)
-    report = finetune(chosen)
+    report = train(chosen)
     assert (report.steps, report.of, report.finished, report.best) == (8, 12, True, 4)
-    again = finetune(chosen)
+    again = train(chosen)
     assert (again.steps, again.finished, again.best) == (8, True, 4)
     assert len(lines_of(chosen)) == 8
 
 
 def test_checkpoints_that_nobody_validated_are_no_candidates(tuned):
     """One that a signal or run.stop_at left is of the same run, but says nothing."""
-    stopped = finetune(changed(tuned, "run", stop_at=3))
+    stopped = train(changed(tuned, "run", stop_at=3))
     assert (stopped.best, folder_of(tuned).best()) == (None, None)
-    assert finetune(tuned).best in (4, 8, 12)
+    assert train(tuned).best in (4, 8, 12)
 
 
 def test_a_kill_between_a_checkpoint_and_the_note_of_the_best(tuned, monkeypatch):
     errors = iter([0.5, 0.2])
-    monkeypatch.setattr(_Finetuning, "validate", lambda *_: {"videos": 6.0, "error": next(errors)})
-    finetune(changed(tuned, "run", stop_at=8))
+    monkeypatch.setattr(FinetuneTask, "validate", lambda *_: {"videos": 6.0, "error": next(errors)})
+    train(changed(tuned, "run", stop_at=8))
     note = folder_of(tuned).path / "best.json"
     assert json.loads(note.read_text()) == {"step": 8, "error": 0.2}
     note.write_text(json.dumps({"step": 4, "error": 0.5}))
-    finetune(changed(tuned, "run", stop_at=8))
+    train(changed(tuned, "run", stop_at=8))
     assert folder_of(tuned).best() == 8
 
 
 @pytest.mark.parametrize("what", ["encoder", 1])
 def test_frozen_parts_stay_as_they_are(tuned, what):
     chosen = changed(tuned, "model", freeze=what)
-    finetune(changed(chosen, "run", stop_at=5))
-    finetune(chosen)  # also across a stop
+    train(changed(chosen, "run", stop_at=5))
+    train(chosen)  # also across a stop
     found = open_checkpoint(chosen.run.out).model()
     torch.manual_seed(0)
-    fresh = _Finetuning(changed(chosen, "run", out="elsewhere")).build().state_dict()
+    fresh = FinetuneTask(changed(chosen, "run", out="elsewhere")).build().state_dict()
     depth = len({name.split(".")[2] for name in fresh if name.startswith("encoder.blocks.")})
     blocks = depth if what == "encoder" else 1
     frozen = ("encoder.embed.", *(f"encoder.blocks.{number}." for number in range(blocks)))
@@ -107,10 +108,10 @@ def test_frozen_parts_stay_as_they_are(tuned, what):
 
 
 def test_begins_with_the_encoder_of_a_pretraining(tuned, settings, capsys):
-    before = pretrain(changed(settings, "run", stop_at=4))
+    before = train(changed(settings, "run", stop_at=4))
     chosen = changed(tuned, "model", init=settings.run.out, size="", freeze="encoder")
     chosen = changed(chosen, "run", stop_at=1, out=settings.run.out + "-labels")
-    finetune(chosen, progress=True)
+    train(chosen, progress=True)
     said = capsys.readouterr().err
     assert f"{before.checkpoint}: " in said
     assert "tensors of the encoder loaded" in said
@@ -121,18 +122,18 @@ def test_begins_with_the_encoder_of_a_pretraining(tuned, settings, capsys):
     assert torch.equal(found[name], wanted[name])
     # And a fine-tuned one can be begun with, too.
     again = changed(changed(chosen, "model", init=chosen.run.out), "run", out=chosen.run.out + "2")
-    finetune(again, progress=False)
+    train(again, progress=False)
     assert torch.equal(open_checkpoint(again.run.out).model()[name], wanted[name])
 
 
 def test_another_patch_size_than_the_checkpoint_is_one_line(tuned, settings):
-    pretrain(changed(settings, "run", stop_at=1))
+    train(changed(settings, "run", stop_at=1))
     chosen = changed(tuned, "run", out=settings.run.out + "-labels")
     with pytest.raises(SettingsError, match=r"tubelet, patch\): other shapes: encoder.embed") as e:
-        finetune(changed(chosen, "model", init=settings.run.out, patch=8))
+        train(changed(chosen, "model", init=settings.run.out, patch=8))
     assert "\n" not in str(e.value)
     with pytest.raises(SettingsError, match="does not fit this encoder"):
-        finetune(changed(chosen, "model", init=settings.run.out, size="tiny"))
+        train(changed(chosen, "model", init=settings.run.out, size="tiny"))
 
 
 def several_heads(coloured, tmp_path):
@@ -146,7 +147,7 @@ def several_heads(coloured, tmp_path):
 def test_verb_and_noun(plain_tuned, coloured, tmp_path):
     table = several_heads(coloured, tmp_path)
     chosen = changed(plain_tuned, "data", source=(str(table),), heads=("verb", "noun"))
-    report = finetune(changed(chosen, "optim", epochs=8))
+    report = train(changed(chosen, "optim", epochs=8))
     found = report.validation
     assert found.keys() == {"videos", "loss", "top1", "top1_verb", "top1_noun", "error"}
     assert found["top1"] <= min(found["top1_verb"], found["top1_noun"])
@@ -164,7 +165,7 @@ def test_several_classes_of_a_video(plain_tuned, coloured, tmp_path):
     table = write_rows(tmp_path / "multi.csv", rows, "path,labels,split")
     chosen = changed(plain_tuned, "data", source=(str(table),))
     chosen = changed(chosen, "loss", labels="multi", smoothing=0.0)
-    report = finetune(changed(chosen, "optim", epochs=8))
+    report = train(changed(chosen, "optim", epochs=8))
     assert report.validation.keys() == {"videos", "loss", "error"}
     assert report.validation["error"] == report.validation["loss"] < 0.45  # from 0.69
     assert open_classifier(chosen.run.out).settings.labels == "multi"
@@ -172,31 +173,31 @@ def test_several_classes_of_a_video(plain_tuned, coloured, tmp_path):
 
 def test_few_labels(tuned):
     chosen = changed(tuned, "data", per_class=2)
-    task = _Finetuning(chosen)
+    task = FinetuneTask(chosen)
     assert len(task.dataset) == 6
     names = {Path(video.path).name for video in task.dataset.videos}
     more = {
-        Path(v.path).name for v in _Finetuning(changed(tuned, "data", per_class=3)).dataset.videos
+        Path(v.path).name for v in FinetuneTask(changed(tuned, "data", per_class=3)).dataset.videos
     }
     assert names < more
     other = changed(chosen, "run", seed=4)
-    assert {Path(v.path).name for v in _Finetuning(other).dataset.videos} != names
-    assert finetune(chosen).finished
+    assert {Path(v.path).name for v in FinetuneTask(other).dataset.videos} != names
+    assert train(chosen).finished
 
 
 def test_pictures_are_drawn(tuned):
     chosen = changed(tuned, "run", pictures_every=6)
-    finetune(chosen)
+    mofo.finetune(chosen)
     drawn = sorted((Path(chosen.run.out) / "pictures").iterdir())
     assert [path.name for path in drawn] == ["step_00000000.png", "step_00000006.png"]
 
 
 def test_the_plan_is_drawn_where_clips_are_read(tuned):
     """And changes nothing: without it, the pass draws the same."""
-    task = _Finetuning(tuned)
+    task = FinetuneTask(tuned)
     samples = task.dataset.__getitems__([(0, 0), (0, 1), (0, 2)])
-    planned = task.together(samples)
-    again = task.one_pass.augmentation.plan(planned.noise_BN)
+    planned = task.collate_fn(samples)
+    again = task.step.augmentation.plan(planned.noise_BN)
     assert planned.plan.operations == again.operations
     assert planned.plan.mixes == again.mixes
     assert any(mix is not None for mix in again.mixes)
@@ -205,4 +206,4 @@ def test_the_plan_is_drawn_where_clips_are_read(tuned):
     model = task.build()
     assert isinstance(model, Classifier)
     model.eval()
-    assert torch.isfinite(task.one_pass(model, moved).loss)
+    assert torch.isfinite(task.step(model, moved).loss)

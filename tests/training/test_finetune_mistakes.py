@@ -9,11 +9,10 @@ from helpers.changes import changed
 from helpers.coloured import rows_of, write_coloured, write_rows
 from mofo.cli import main
 from mofo.training.checkpoint import open_checkpoint
-from mofo.training.finetune_step import FinetunePass
-from mofo.training.finetune_task import finetune
-from mofo.training.metrics_log import read_journal
-from mofo.training.pretrain_task import pretrain
+from mofo.training.finetune_step import FinetuneStep
+from mofo.training.journal import read_journal
 from mofo.training.replay import NotFiniteError, replay
+from mofo.training.trainer import train
 from mofo.types import SettingsError
 
 
@@ -98,7 +97,7 @@ def test_labels_that_contradict_each_other_are_told(plain_tuned, rows, tmp_path,
     (blue, *_), (green, *_) = rows[:2]
     mixed = [*rows, [blue, "red", "train"], [green, "GREEN", "train"]]
     chosen = listed(plain_tuned, tmp_path / "a.csv", mixed)
-    finetune(changed(chosen, "run", stop_at=1), progress=True)
+    train(changed(chosen, "run", stop_at=1), progress=True)
     said = capsys.readouterr().err
     assert "doubtful labels and 2 more: " in said  # two videos, and classes that are alike
     assert f"mofo data check {tmp_path}/a.csv lists all" in said
@@ -108,7 +107,7 @@ def test_some_rows_without_a_label_are_left_out_and_told(plain_tuned, rows, tmp_
     rows = [[path, "" if number in (3, 4, 15) else label, split]
             for number, (path, label, split) in enumerate(rows)]  # fmt: skip
     chosen = listed(plain_tuned, tmp_path / "a.csv", rows)
-    report = finetune(changed(chosen, "run", save_every=1, stop_at=1), progress=True)
+    report = train(changed(chosen, "run", save_every=1, stop_at=1), progress=True)
     said = capsys.readouterr().err
     assert "10 videos, " in said
     assert "and 2 more: has no label" in said
@@ -139,9 +138,9 @@ def test_a_class_with_one_video(plain_tuned, rows, tmp_path):
     kept = [row for row in rows if row[1] != "red" or Path(row[0]).stem == "red0"]
     assert [row[1] for row in kept].count("red") == 1
     chosen = listed(plain_tuned, tmp_path / "a.csv", kept, balance=1.0)
-    report = finetune(changed(chosen, "run", stop_at=4))
+    report = train(changed(chosen, "run", stop_at=4))
     assert report.validation["videos"] == 4
-    assert open_checkpoint(chosen.run.out).facts["classes"] == {"label": ["blue", "green", "red"]}
+    assert open_checkpoint(chosen.run.out).metadata.classes == {"label": ["blue", "green", "red"]}
 
 
 def test_videos_shorter_than_a_clip(plain_tuned, tmp_path):
@@ -151,13 +150,13 @@ def test_videos_shorter_than_a_clip(plain_tuned, tmp_path):
         names.append([str(tmp_path / f"{number}.mp4"), colour, "train"])
     for sampling in ("segments", "dense"):
         chosen = listed(plain_tuned, tmp_path / "a.csv", names, sampling=sampling)
-        report = finetune(changed(chosen, "run", stop_at=1, out=str(tmp_path / sampling)))
+        report = train(changed(chosen, "run", stop_at=1, out=str(tmp_path / sampling)))
         assert (report.steps, report.unreadable) == (1, 0)
 
 
 def test_without_validation_it_works_and_says_so(plain_tuned, rows, tmp_path, capsys):
     chosen = listed(plain_tuned, tmp_path / "a.csv", [row for row in rows if row[2] == "train"])
-    report = finetune(changed(chosen, "run", stop_at=4), progress=True)
+    report = train(changed(chosen, "run", stop_at=4), progress=True)
     assert "not validated: no video is in split 'validation'" in capsys.readouterr().err
     assert (report.validation, report.best) == ({}, None)
 
@@ -165,7 +164,7 @@ def test_without_validation_it_works_and_says_so(plain_tuned, rows, tmp_path, ca
 def test_validation_videos_that_are_trained_on_are_told(plain_tuned, rows, tmp_path, capsys):
     both = write_rows(tmp_path / "a.csv", [row[:2] for row in rows], "path,label")
     chosen = changed(plain_tuned, "data", source=(str(both),), validation=(str(both),))
-    finetune(changed(chosen, "run", stop_at=1), progress=True)
+    train(changed(chosen, "run", stop_at=1), progress=True)
     assert "18 videos are trained on and validated on" in capsys.readouterr().err
 
 
@@ -178,17 +177,17 @@ def test_checkpoints_that_are_none(recipe, capsys, tmp_path):
 
 
 def test_the_folder_of_a_pretraining(settings, recipe, capsys):
-    pretrain(changed(settings, "run", stop_at=1))
+    train(changed(settings, "run", stop_at=1))
     line = one_line(capsys, "--config", recipe, "--run.out", settings.run.out, code=2)
-    assert "holds a run of `mofo pretrain`: use another --run.out for `mofo finetune`" in line
+    assert "holds a run of task 'pretrain': use another --run.out" in line
 
 
 def test_going_on_with_other_labels(plain_tuned, rows, tmp_path, coloured):
-    finetune(changed(plain_tuned, "run", stop_at=1))
+    train(changed(plain_tuned, "run", stop_at=1))
 
     def refused(name, rows, part):
         with pytest.raises(SettingsError, match=part) as caught:
-            finetune(listed(plain_tuned, tmp_path / name, rows))
+            train(listed(plain_tuned, tmp_path / name, rows))
         assert "\n" not in str(caught.value)
 
     new = [
@@ -207,7 +206,7 @@ def test_going_on_with_other_labels(plain_tuned, rows, tmp_path, coloured):
     same = listed(
         plain_tuned, coloured.parent / "moved.csv", [[Path(r[0]).name, *r[1:]] for r in rows]
     )
-    assert finetune(changed(same, "run", stop_at=2)).steps == 2
+    assert train(changed(same, "run", stop_at=2)).steps == 2
 
 
 def losses_of(settings):
@@ -216,7 +215,7 @@ def losses_of(settings):
 
 
 def spoil_at(monkeypatch, step):
-    real, calls = FinetunePass.__call__, []
+    real, calls = FinetuneStep.__call__, []
 
     def call(self, model, batch):
         calls.append(0)
@@ -225,15 +224,15 @@ def spoil_at(monkeypatch, step):
                 model.encoder.blocks[1].mlp.fc1.weight.fill_(float("inf"))
         return real(self, model, batch)
 
-    monkeypatch.setattr(FinetunePass, "__call__", call)
+    monkeypatch.setattr(FinetuneStep, "__call__", call)
 
 
 def test_a_loss_that_is_no_number_is_captured_and_replayed(tuned, monkeypatch, capsys):
     whole = changed(tuned, "run", out=tuned.run.out + "-whole", stop_at=6)
-    finetune(whole)
+    train(whole)
     spoil_at(monkeypatch, 5)
     with pytest.raises(NotFiniteError) as caught:
-        finetune(tuned)
+        train(tuned)
     monkeypatch.undo()
     text = str(caught.value)
     assert "\n" not in text
@@ -247,7 +246,7 @@ def test_a_loss_that_is_no_number_is_captured_and_replayed(tuned, monkeypatch, c
     assert main(["finetune", "--replay", path]) == 0
     assert "step 5" in capsys.readouterr().out
     again = changed(tuned, "run", stop_at=6)
-    finetune(again)
+    train(again)
     assert losses_of(again) == losses_of(whole)
 
 
@@ -257,7 +256,7 @@ def test_the_command_line(recipe, capsys, tmp_path):
     said = capsys.readouterr()
     assert "4 of 12 steps, loss" in said.out
     assert "last validation: videos 6, loss" in said.out
-    assert said.err == "stopped at run.stop_at; the same command goes on from here\n"
+    assert said.err == "stopped at run.stop_at; the same command continues from here\n"
     assert main([*words, "--run.stop_at", "0"]) == 0
     assert "next: mofo evaluate" in capsys.readouterr().out
     assert main(["finetune", "--keys"]) == 0

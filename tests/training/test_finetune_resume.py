@@ -14,8 +14,8 @@ import torch
 from helpers.changes import changed
 from mofo.models.fusion import FUSIONS
 from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
-from mofo.training.finetune_task import finetune
-from mofo.training.metrics_log import read_journal
+from mofo.training.journal import read_journal
+from mofo.training.trainer import train
 
 STEPS = 30  # so many that a fast machine has not ended before the last kill
 TWO = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
@@ -31,7 +31,7 @@ def assert_same_run(settings, other):
     one, two = (read_journal(Path(s.run.out) / "validation.jsonl") for s in (settings, other))
     assert one == two
     ours, theirs = open_checkpoint(settings.run.out), open_checkpoint(other.run.out)
-    assert ours.facts["tried"] == theirs.facts["tried"]
+    assert ours.metadata.history == theirs.metadata.history
     for found, wanted in (
         (ours.model(), theirs.model()),
         (ours.average(), theirs.average()),
@@ -95,12 +95,12 @@ def test_killed_at_random_and_still_the_same_bit_for_bit(tuned, tmp_path):
 def test_stopping_and_going_on_in_one_process(tuned, tmp_path):
     tuned = changed(tuned, "optim", ema_decay=0.8)
     whole = changed(tuned, "run", out=str(tmp_path / "whole"), workers=1)
-    finetune(whole)
+    train(whole)
     for stop in (3, 4, 9, 0):
-        report = finetune(changed(tuned, "run", stop_at=stop))
+        report = train(changed(tuned, "run", stop_at=stop))
         assert report.steps == (stop or 12)
     assert_same_run(whole, tuned)
-    again = finetune(tuned)  # nothing is left to do, and nothing changes
+    again = train(tuned)  # nothing is left to do, and nothing changes
     assert again.finished
     assert again.validation == report.validation
     assert_same_run(whole, tuned)
@@ -110,8 +110,8 @@ def test_accumulating_is_a_larger_batch(plain_tuned, tmp_path):
     """Without mixing, whose partner is of the same pass."""
     whole = changed(plain_tuned, "run", out=str(tmp_path / "whole"), micro_batch=4)
     parts = changed(plain_tuned, "run", out=str(tmp_path / "parts"), micro_batch=1)
-    finetune(whole)
-    finetune(parts)
+    train(whole)
+    train(parts)
     assert lines_of(parts, "loss") == pytest.approx(lines_of(whole, "loss"), rel=1e-5)
     for key in ("loss", "top1"):
         found, wanted = (lines_of(s, key, "validation.jsonl") for s in (parts, whole))
@@ -124,7 +124,7 @@ def test_two_processes_are_one(plain_tuned, tmp_path):
     plain_tuned = changed(plain_tuned, "optim", ema_decay=0.8)
     single = changed(plain_tuned, "run", out=str(tmp_path / "single"))
     double = changed(plain_tuned, "run", out=str(tmp_path / "double"), micro_batch=1)
-    finetune(single)
+    train(single)
     code, _, err = finish(launch(double, tmp_path, *TWO))
     assert code == 0, err
     assert lines_of(double, "loss") == pytest.approx(lines_of(single, "loss"), rel=1e-5)

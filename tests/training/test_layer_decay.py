@@ -5,9 +5,8 @@ from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.fusion import FUSIONS
 from mofo.models.model_settings import ModelSettings
-from mofo.training.layer_decay import freeze, layer_of
-from mofo.training.layer_decay import layer_groups as groups_of
-from mofo.training.optim import set_rate
+from mofo.training.optim import freeze, layer_of, set_rate
+from mofo.training.optim import layer_groups as groups_of
 from mofo.types import SettingsError, TokenGrid
 
 GRID = TokenGrid(2, 32, 32)

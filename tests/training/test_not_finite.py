@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 import torch
 
@@ -7,14 +5,14 @@ from helpers.changes import changed
 from mofo.cli import main
 from mofo.training import pretrain_task as module
 from mofo.training.checkpoint import CheckpointError
-from mofo.training.pretrain_task import pretrain
+from mofo.training.pretrain_task import PretrainStep
 from mofo.training.replay import NotFiniteError, replay
-from mofo.training.step import PretrainPass
+from mofo.training.trainer import train
 
 
 def break_at(monkeypatch, step, how):
     """From a step's first pass on, ``how`` changes the model."""
-    real = PretrainPass.__call__
+    real = PretrainStep.__call__
     calls = []
 
     def call(self, model, batch):
@@ -23,7 +21,7 @@ def break_at(monkeypatch, step, how):
             how(model)
         return real(self, model, batch)
 
-    monkeypatch.setattr(PretrainPass, "__call__", call)
+    monkeypatch.setattr(PretrainStep, "__call__", call)
 
 
 def spoil(model):
@@ -34,7 +32,7 @@ def spoil(model):
 def test_a_loss_that_is_no_number_is_captured_and_replayed(settings, monkeypatch, capsys):
     break_at(monkeypatch, 5, spoil)
     with pytest.raises(NotFiniteError) as caught:
-        pretrain(settings)
+        train(settings)
     text = str(caught.value)
     assert "\n" not in text
     assert "loss of step 5 is nan" in text
@@ -51,12 +49,12 @@ def test_a_loss_that_is_no_number_is_captured_and_replayed(settings, monkeypatch
 
 
 def test_what_was_learned_before_is_kept_and_can_be_gone_on_with(settings, monkeypatch):
-    whole = pretrain(changed(settings, "run", out=settings.run.out + "-whole"))
+    whole = train(changed(settings, "run", out=settings.run.out + "-whole"))
     break_at(monkeypatch, 7, spoil)
     with pytest.raises(NotFiniteError):
-        pretrain(settings)
+        train(settings)
     monkeypatch.undo()
-    assert pretrain(settings).loss == whole.loss
+    assert train(settings).loss == whole.loss
 
 
 def test_a_gradient_that_is_no_number_changes_nothing(settings, monkeypatch):
@@ -69,22 +67,22 @@ def test_a_gradient_that_is_no_number_changes_nothing(settings, monkeypatch):
         def backward(ctx, gradient):
             return gradient * float("nan")
 
-    real = module.PretrainPass.__call__
+    real = module.PretrainStep.__call__
     monkeypatch.setattr(
-        PretrainPass,
+        PretrainStep,
         "__call__",
         lambda self, model, batch: (r := real(self, model, batch))._replace(
             loss=Spoilt.apply(r.loss)
         ),
     )
     with pytest.raises(NotFiniteError, match="gradient of step 0 is nan"):
-        pretrain(settings)
+        train(settings)
 
 
 def test_in_accumulation_the_pass_to_blame_is_captured(settings, monkeypatch):
     break_at(monkeypatch, 9, spoil)  # two passes a step: the second one of step 4
     with pytest.raises(NotFiniteError, match="loss of step 4"):
-        pretrain(changed(settings, "run", micro_batch=2))
+        train(changed(settings, "run", micro_batch=2))
 
 
 def test_files_that_hold_no_batch(tmp_path):
@@ -96,4 +94,3 @@ def test_files_that_hold_no_batch(tmp_path):
     save_file({"a": torch.ones(1)}, tmp_path / "b")
     with pytest.raises(CheckpointError, match="no captured batch"):
         replay(tmp_path / "b")
-    assert dataclasses.is_dataclass(module.RunReport)

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from helpers.changes import changed
+from mofo.training.callbacks import Callback
 from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
-from mofo.training.metrics_log import read_journal
+from mofo.training.journal import read_journal
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.pretrain_task import pretrain
-from mofo.types import SettingsError
+from mofo.training.trainer import train
+from mofo.types import MofoError, SettingsError
 
 
 def losses(settings: PretrainSettings) -> list[float]:
@@ -104,7 +105,7 @@ def test_a_signal_saves_and_says_how_to_go_on(settings, tmp_path, number):
     os.killpg(process.pid, number)
     code, out, err = finish(process)
     assert code == 1, err
-    assert f"stopped by {signal.Signals(number).name}; the same command goes on" in err
+    assert f"stopped by {signal.Signals(number).name}; the same command continues" in err
     assert "Traceback" not in err
     done = int(out.split()[0].replace(",", ""))
     assert newest(long) == done
@@ -113,14 +114,14 @@ def test_a_signal_saves_and_says_how_to_go_on(settings, tmp_path, number):
 
 def test_stopping_and_going_on_in_one_process(settings, tmp_path):
     whole = changed(settings, "run", out=str(tmp_path / "whole"))
-    report = pretrain(whole)
+    report = train(whole)
     assert (report.steps, report.of, report.finished) == (12, 12, True)
     for stop in (1, 5, 6, 0):
-        report = pretrain(changed(settings, "run", stop_at=stop))
+        report = train(changed(settings, "run", stop_at=stop))
         assert report.steps == (stop or 12)
     assert_same_run(whole, settings)
     # Once more: nothing is left to do, and nothing changes.
-    assert pretrain(settings).finished
+    assert train(settings).finished
     assert_same_run(whole, settings)
 
 
@@ -131,7 +132,7 @@ def test_workers_do_not_matter_and_the_seed_does(settings, tmp_path):
     ]
     torch.manual_seed(7)
     for run in runs:
-        pretrain(run)
+        train(run)
     assert_same_run(runs[0], runs[1])
     assert losses(runs[0]) != losses(runs[2])
 
@@ -139,25 +140,62 @@ def test_workers_do_not_matter_and_the_seed_does(settings, tmp_path):
 def test_accumulating_is_a_larger_batch(settings, tmp_path):
     whole = changed(settings, "run", out=str(tmp_path / "whole"), micro_batch=4)
     parts = changed(settings, "run", out=str(tmp_path / "parts"), micro_batch=1)
-    pretrain(whole)
-    pretrain(parts)
+    train(whole)
+    train(parts)
     assert losses(parts) == pytest.approx(losses(whole), rel=1e-5)
     for name, tensor in weights(whole).items():
         torch.testing.assert_close(weights(parts)[name], tensor, rtol=1e-3, atol=1e-5)
 
 
 def test_other_settings_do_not_go_on_with_a_run(settings):
-    pretrain(changed(settings, "run", stop_at=2))
+    train(changed(settings, "run", stop_at=2))
     with pytest.raises(SettingsError, match=r"holds a run with other settings.*optim.lr 0.01, now"):
-        pretrain(changed(settings, "optim", lr=2e-2))
+        train(changed(settings, "optim", lr=2e-2))
     with pytest.raises(SettingsError, match=r"run.seed 0, now 9"):
-        pretrain(changed(settings, "run", seed=9))
+        train(changed(settings, "run", seed=9))
+
+
+def test_a_run_that_has_ended_says_the_same_once_more(settings):
+    first, second = train(settings), train(settings)
+    assert (first.loss, first.steps) == (second.loss, second.steps)
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_the_run_is_the_same(settings, tmp_path, capsys):
+    whole = changed(settings, "run", out=str(tmp_path / "whole"))
+    train(whole)
+    path = train(changed(settings, "run", stop_at=8, keep_last=1)).checkpoint
+    train(changed(settings, "run", stop_at=9))
+    newest = path.with_name("step_00000009") / "model.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-5] ^= 4  # one bit
+    newest.write_bytes(content)
+    report = train(changed(settings, "run", keep_last=1))
+    assert report.finished
+    assert "taking the checkpoint of step 8 instead" in capsys.readouterr().err
+    assert_same_run(whole, settings)
+
+
+def test_two_trainings_into_one_folder_are_refused(settings):
+    class Second(Callback):
+        error = ""
+
+        def on_step(self, trainer, metrics):
+            if not self.error:
+                with pytest.raises(MofoError) as caught:
+                    train(settings)
+                Second.error = str(caught.value)
+
+    report = train(changed(settings, "run", stop_at=2), callbacks=[Second()])
+    assert report.steps == 2
+    assert settings.run.out in Second.error
+    assert "another mofo" in Second.error
+    assert train(settings).finished  # the lock ends with its run
 
 
 @pytest.mark.slow
 def test_two_processes_are_one_larger_and_can_be_killed(settings, tmp_path):
     single = changed(settings, "run", out=str(tmp_path / "single"))
-    pretrain(single)
+    train(single)
     double = changed(settings, "run", out=str(tmp_path / "double"), micro_batch=1, save_every=2)
     launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
     process = launch(double, tmp_path, *launcher)

@@ -3,8 +3,8 @@ import math
 
 import pytest
 
+from mofo.training.optim import Schedule
 from mofo.training.pretrain_settings import OptimSettings
-from mofo.training.schedule import Schedule
 
 
 def test_rates_scale_with_the_batch_and_go_up_and_down():

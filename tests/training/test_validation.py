@@ -10,7 +10,8 @@ from helpers.changes import changed
 from helpers.coloured import rows_of, write_rows
 from mofo.clips.loader import clip_batches
 from mofo.training.finetune_step import score
-from mofo.training.finetune_task import _Finetuning, finetune
+from mofo.training.finetune_task import FinetuneTask
+from mofo.training.trainer import train
 from mofo.training.validation import _Shares
 from mofo.types import MofoError
 
@@ -40,7 +41,7 @@ def test_every_row_once_and_as_many_batches_for_each_process(rows, processes, ba
 @pytest.fixture
 def model(plain_tuned):
     """An untrained model that tells clips apart."""
-    built = _Finetuning(plain_tuned).build().eval()
+    built = FinetuneTask(plain_tuned).build().eval()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in built.parameters():
@@ -49,11 +50,11 @@ def model(plain_tuned):
 
 
 def found_by(settings, model):
-    return _Finetuning(settings).validate(model, Accelerator(cpu=True))
+    return FinetuneTask(settings).validate(model, Accelerator(cpu=True))
 
 
 def test_equal_to_a_hand_computation_for_any_batch(plain_tuned, model):
-    task = _Finetuning(plain_tuned)
+    task = FinetuneTask(plain_tuned)
     dataset = task._validation._dataset
     (batch,) = clip_batches(dataset, [[(0, row) for row in range(6)]], workers=0, pin=False)
     with torch.no_grad():
@@ -89,11 +90,11 @@ def test_nothing_readable_to_validate_on_loses_no_work(plain_tuned, tmp_path):
     table = write_rows(tmp_path / "held.csv", rows)
     chosen = changed(plain_tuned, "data", validation=(str(table),))
     with pytest.raises(MofoError, match="all 10 videos drawn for one clip fail"):
-        finetune(chosen)
+        train(chosen)
     assert (Path(chosen.run.out) / "checkpoints" / "step_00000004").is_dir()
     for number in range(2):  # mended: it goes on from there
         shutil.copy(_any_video(plain_tuned), rows[number][0])
-    report = finetune(chosen)
+    report = train(chosen)
     assert (report.finished, report.validation["videos"]) == (True, 2)
 
 

@@ -53,8 +53,8 @@ def test_pretraining(tmp_path):
         wanted = official.pretrained(frames, mask, state, 2, 1)
     assert wanted.std() > 0.1
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
-    assert opened.facts["settings"]["model"]["size"] == "imported"
-    assert opened.facts["settings"]["data"]["frames"] == 4
+    assert opened.metadata.settings["model"]["size"] == "imported"
+    assert opened.metadata.settings["data"]["frames"] == 4
 
 
 @pytest.mark.parametrize("size", ["small", "base"])
@@ -191,7 +191,7 @@ def test_what_is_allowed_by_name(tmp_path):
         state["encoder.blocks.2.attn.q_bias"],
     )
     assert model.decoder.head.weight.std() > 0
-    assert opened.facts["imported"]["keys"]["missing, allowed"] > 10
+    assert opened.metadata.imported["keys"]["missing, allowed"] > 10
 
 
 def test_positions_for_other_clips(tmp_path):

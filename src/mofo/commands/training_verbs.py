@@ -16,6 +16,7 @@ def pretrain(
     pairs: list[tuple[str, str]],
     *,
     config: str | None = None,
+    task: str | None = None,
     keys: bool = False,
     replay: Path | None = None,
     progress: bool = True,
@@ -28,6 +29,7 @@ def pretrain(
 
     Args:
         config: recipe: a file, or a name such as tiny.
+        task: what is trained, in place of what the recipe says; see mofo.training.tasks.
         keys: print all settings with their defaults.
         replay: run a captured batch whose loss was no number again.
 
@@ -40,14 +42,14 @@ def pretrain(
     """
     if replay:
         return _replay(replay)
-    from mofo.training.pretrain_settings import PretrainSettings
+    from mofo.training.tasks import TASKS, read_settings
 
     if keys:
-        print(PretrainSettings.explain())
+        print(TASKS[task or "pretrain"].settings_type.explain())
         return 0
-    from mofo.training.pretrain_task import pretrain as train
+    from mofo.report.training_pictures import pretrain as train
 
-    report = train(PretrainSettings.from_yaml(config, pairs), progress=progress)
+    report = train(read_settings("pretrain", config, pairs, task), progress=progress)
     if not report.main:
         return 0 if report.finished else 1
     _print_report(report)
@@ -91,17 +93,17 @@ def finetune(
     """
     if replay:
         return _replay(replay)
-    from mofo.training.finetune_settings import FinetuneSettings
+    from mofo.training.tasks import TASKS, read_settings
 
     if keys:
-        print(FinetuneSettings.explain())
+        print(TASKS["finetune"].settings_type.explain())
         return 0
     from mofo.clips.sources import MotionChoice
-    from mofo.training.finetune_task import finetune as train
+    from mofo.report.training_pictures import finetune as train
 
     short = {"model.init": json.dumps(init) if init else None, "model.freeze": freeze}
     given = [(key, value) for key, value in short.items() if value is not None]
-    settings = FinetuneSettings.from_yaml(config, [*given, *pairs])
+    settings = read_settings("finetune", config, [*given, *pairs])
     report = train(settings, progress=progress)
     if not report.main:
         return 0 if report.finished else 1

@@ -235,14 +235,9 @@ def _train(pipe: Connection, kind: str, settings: Any, threads: int) -> None:
     # tqdm's own lock is a semaphore of the system, which a process that is killed leaves behind.
     tqdm.set_lock(threading.RLock())
     try:
-        if kind == "pretrain":
-            from mofo.training.pretrain_task import pretrain
+        from mofo.training.trainer import train
 
-            report = pretrain(settings)
-        else:
-            from mofo.training.finetune_task import finetune
-
-            report = finetune(settings)
+        report = train(settings)
     except MofoError as error:
         pipe.send(MofoError(str(error)))  # not all kinds of errors can be sent
         return

@@ -19,7 +19,7 @@ from mofo.training.finetune_settings import (
     LabelledDataSettings,
     LabelLossSettings,
 )
-from mofo.training.metrics_log import read_journal
+from mofo.training.journal import read_journal
 from mofo.training.pretrain_settings import (
     DataSettings,
     LossSettings,

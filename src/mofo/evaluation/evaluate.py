@@ -16,8 +16,8 @@ from mofo.evaluation.scoring import SPATIAL, TEMPORAL, VideoScores, score_videos
 from mofo.evaluation.videos import ALL, VALIDATION, group_of, read_split, video_names
 from mofo.models.inference import Engine
 from mofo.system.processes import usable_cpus
+from mofo.training.journal import TooManyUnreadableError
 from mofo.training.saved_models import open_classifier
-from mofo.training.unreadable import TooManyUnreadableError
 
 _WORKERS = 8
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from mofo.models.encoder import make_encoder
 from mofo.models.model_settings import ModelSettings
-from mofo.training.checkpoint import CheckpointError, fit_weights
+from mofo.training.checkpoint import fit_weights
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.saved_models import FINETUNE, Sampling, encoder_weights
+from mofo.training.saved_models import Sampling, encoder_weights
 from mofo.types import SettingsError
 
 _ENCODER, _NORM = "encoder.", "norm."
@@ -110,15 +110,8 @@ def open_encoder(path: str | Path) -> FrozenEncoder:
         CheckpointError: no checkpoint, or one without an encoder.
     """
     opened, settings, weights = encoder_weights(path)
-    facts = opened.facts
-    try:
-        if facts["kind"] == FINETUNE:
-            sampling, per = Sampling(**facts["sampling"]), facts["classifier"].get("per", "clip")
-        else:
-            data = facts["settings"]["data"]
-            sampling, per = Sampling(stride=data["stride"], areas=data["areas"]), "clip"
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{opened.path}: is not a whole checkpoint: {error}") from None
+    per = (opened.metadata.classifier or {}).get("per", "clip")
+    sampling = opened.metadata.sampling
     return FrozenEncoder(settings, weights, name=str(opened.path), sampling=sampling, per=per)
 
 

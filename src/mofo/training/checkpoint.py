@@ -4,15 +4,16 @@
         model.safetensors       weights by name
         optimiser.safetensors   moments, as "<moment>/<name of the weight>"
         average.safetensors     running average of the weights, where one is kept
-        checkpoint.json         step, settings, versions
+        checkpoint.json         step, settings, versions, digests of the other files
 
-Nothing else is needed to go on: order, crops, masks and drop path are functions of the seed and the
-step.
+Nothing else is needed to continue: order, crops, masks and drop path are functions of the seed and
+the step.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -24,14 +25,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mofo.system.files import replaced
+from mofo.training.metadata import Metadata
 from mofo.types import MofoError
 
 _NAME = re.compile(r"step_(\d{8,})")
-_MODEL, _OPTIMISER, _FACTS = "model.safetensors", "optimiser.safetensors", "checkpoint.json"
+_MODEL, _OPTIMISER, _METADATA = "model.safetensors", "optimiser.safetensors", "checkpoint.json"
 _AVERAGE = "average.safetensors"
 _BEST = "best.json"
 
@@ -46,29 +50,53 @@ class Checkpoint:
 
     Attributes:
         path: its folder.
-        step: steps done.
-        facts: content of its JSON: "settings", "step", "loss", "versions".
+        metadata: everything but the tensors.
     """
 
     path: Path
-    step: int
-    facts: dict[str, Any]
+    metadata: Metadata
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.metadata.step
 
     def model(self) -> dict[str, Tensor]:
-        """The weights, on the CPU."""
-        return _load(self.path / _MODEL)
+        """Returns the weights, on the CPU."""
+        return self._load(_MODEL)
 
     def optimiser(self) -> dict[str, Tensor]:
-        """The optimiser's moments, on the CPU."""
-        return _load(self.path / _OPTIMISER)
+        """Returns the optimiser's moments, on the CPU."""
+        return self._load(_OPTIMISER)
 
     def average(self) -> dict[str, Tensor] | None:
-        """The running average of the weights, on the CPU; None if the run kept none."""
-        return _load(self.path / _AVERAGE) if (self.path / _AVERAGE).is_file() else None
+        """Returns the running average of the weights, on the CPU; None if the run kept none."""
+        return self._load(_AVERAGE) if _AVERAGE in self.metadata.digests else None
 
     def best_weights(self) -> dict[str, Tensor]:
-        """The weights to use: the average if there is one."""
+        """Returns the weights to use: the average if there is one."""
         return self.average() or self.model()
+
+    def check(self) -> None:
+        """Raises a CheckpointError if a file is missing or not as it was written."""
+        for name in self.metadata.digests:
+            if name != _METADATA:
+                self._check(name)
+
+    def _check(self, name: str) -> None:
+        path, wanted = self.path / name, self.metadata.digests.get(name)
+        try:
+            if wanted != _digest(path):
+                raise CheckpointError(f"{path}: is damaged: not what was written (SHA-256)")
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {_reason(error)}") from None
+
+    def _load(self, name: str) -> dict[str, Tensor]:
+        self._check(name)
+        try:
+            return load_file(self.path / name)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{self.path / name}: cannot be read: {_reason(error)}") from None
 
 
 class CheckpointFolder:
@@ -83,126 +111,159 @@ class CheckpointFolder:
         self.path = path
         self._keep = keep
 
+    def place(self, step: int) -> Path:
+        """Where the checkpoint of a step is."""
+        return self.path / f"step_{step:08d}"
+
     def save(
         self,
         step: int,
         model: Mapping[str, Tensor],
         optimiser: Mapping[str, Tensor],
-        facts: Mapping[str, Any],
-        loss: float,
+        metadata: Mapping[str, Any],
         *,
         average: Mapping[str, Tensor] | None = None,
-        error: float | None = None,
     ) -> Path:
         """Writes a checkpoint, then drops those no longer wanted.
 
         Args:
             step: steps done.
             model, optimiser: tensors by name.
-            facts: what else to remember, as JSON.
-            loss: mean over the steps since the last checkpoint.
+            metadata: see ``Metadata``. Of all checkpoints that with the lowest "error" is the
+                best; where there is no error, it is no candidate.
             average: running average of the weights.
-            error: the lowest marks the best checkpoint; by default it is the loss.
 
         Raises:
             CheckpointError: it cannot be written; earlier ones are as they were.
         """
-        place = self.path / f"step_{step:08d}"
+        place = self.place(step)
+        parts = {_MODEL: model, _OPTIMISER: optimiser}
+        if average is not None:
+            parts[_AVERAGE] = average
+        error = metadata.get("error")
+        if error is not None and not math.isfinite(error):
+            metadata = {**metadata, "error": None}
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            parts = [(_MODEL, model), (_OPTIMISER, optimiser)]
-            parts += [(_AVERAGE, average)] if average is not None else []
-            error = loss if error is None else error
-            told = error if math.isfinite(error) else None
-            about = {**facts, "step": step, "loss": loss, "error": told}
-            _write_folder(place, dict(parts), about)
-            self.note_best(step, told)
+            _write_folder(place, parts, Metadata(**{**metadata, "step": step}))
+            self._note_best(step, metadata.get("error"))
         except (OSError, SafetensorError) as problem:
             raise CheckpointError(
-                f"{place}: the checkpoint cannot be written: {_reason(problem)}; earlier ones are "
-                "whole: make room and run the same command again"
+                f"{place}: cannot be written: {_reason(problem)}: make room or name another "
+                "run.out; earlier checkpoints are as they were"
             ) from None
-        self._prune()
+        best = self.best()
+        for old in self.steps()[: -self._keep]:
+            if old != best:
+                shutil.rmtree(self.place(old), ignore_errors=True)
         return place
 
     def steps(self) -> list[int]:
-        """Steps of the checkpoints there are, ascending."""
+        """Steps of the checkpoints that are there, ascending."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = (_NAME.fullmatch(entry.name) for entry in self.path.iterdir())
             return sorted(int(match[1]) for match in found if match)
         return []
 
     def last(self) -> Checkpoint | None:
-        """The newest checkpoint; None if there is none."""
+        """Returns the newest checkpoint; None if there is none."""
         steps = self.steps()
-        return open_checkpoint(self.path / f"step_{steps[-1]:08d}") if steps else None
+        return _open(self.place(steps[-1])) if steps else None
+
+    def last_whole(self) -> tuple[Checkpoint | None, list[str]]:
+        """Returns the newest checkpoint that is not damaged, and a line about each newer one.
+
+        Raises:
+            CheckpointError: there are checkpoints, and all of them are damaged.
+        """
+        problems: list[str] = []
+        for step in reversed(self.steps()):
+            try:
+                checkpoint = _open(self.place(step))
+                checkpoint.check()
+            except CheckpointError as error:
+                problems.append(str(error))
+                continue
+            lines = [f"{text}; taking the checkpoint of step {step:,} instead" for text in problems]
+            return checkpoint, lines
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise CheckpointError(
+                f"{problems[0]}{more}: no checkpoint of this run is whole: delete {self.path} to "
+                "begin anew"
+            )
+        return None, []
+
+    def tidy(self, step: int) -> None:
+        """Makes the folder as it was after ``step``.
+
+        Newer checkpoints, which are damaged, are set aside as ``NAME.damaged``, so that they push
+        out none that is whole; and a kill may have come between a checkpoint and the note of the
+        best.
+        """
+        for newer in self.steps():
+            if newer > step:
+                aside = self.path / f"step_{newer:08d}.damaged"
+                shutil.rmtree(aside, ignore_errors=True)
+                self.place(newer).replace(aside)
+        if step in self.steps():
+            self._note_best(step, _open(self.place(step)).metadata.error)
 
     def best(self) -> int | None:
         """Step of the one with the lowest error."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            return int(json.loads((self.path / _BEST).read_text())["step"])
-        return None
+        return self._best()[0]
 
-    def note_best(self, step: int, error: float | None) -> None:
-        """Notes a checkpoint as the best one if its error is the lowest; None: it has none."""
-        lowest = float("inf")
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            lowest = float(json.loads((self.path / _BEST).read_text())["error"])
-        if error is not None and error < lowest:
-            half = self.path / f".{_BEST}.part"
-            _write_json(half, {"step": step, "error": error})
-            half.replace(self.path / _BEST)
+    def _best(self) -> tuple[int | None, float]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            note = json.loads((self.path / _BEST).read_text())
+            if self.place(step := int(note["step"])).is_dir():
+                return step, float(note["error"])
+        return None, math.inf
 
-    def _prune(self) -> None:
-        best = self.best()
-        for step in self.steps()[: -self._keep]:
-            if step != best:
-                shutil.rmtree(self.path / f"step_{step:08d}", ignore_errors=True)
+    def _note_best(self, step: int, error: float | None) -> None:
+        if error is not None and error < self._best()[1]:
+            with replaced(self.path / _BEST, flush=True) as half:
+                half.write_text(json.dumps({"step": step, "error": error}), encoding="utf-8")
 
 
 def open_checkpoint(path: str | Path, *, best: bool = False) -> Checkpoint:
-    """A checkpoint's folder, or the folder of a run: then its newest one.
+    """Returns a checkpoint: of its own folder, or of the folder of a run: then its newest one.
 
     Args:
         path: folder of a checkpoint or of a run.
-        best: of a fine-tuning run take the best checkpoint, by validation, not the newest. (The
-            best loss of a pre-training says nothing about what its encoder is good for.)
+        best: of a run that validates take the best checkpoint, not the newest. (The best loss of a
+            pre-training says nothing about what its encoder is good for.)
 
     Raises:
-        CheckpointError: it is none, or a broken one.
+        CheckpointError: it is none, or a damaged one.
     """
     path = Path(path)
-    if not (path / _FACTS).is_file():
-        for folder in (path / "checkpoints", path):
-            there = CheckpointFolder(folder, 1)
-            newest = there.last()
-            if newest is None:
-                continue
-            wanted = there.best()
-            if not best or newest.facts.get("kind") != "finetune" or wanted not in there.steps():
-                return newest
-            return open_checkpoint(folder / f"step_{wanted:08d}")
-        raise CheckpointError(
-            f"{path}: is no checkpoint: it has no {_FACTS}"
-            + (" (weights of others: `mofo weights import`)" if path.is_file() else "")
-        )
-    try:
-        facts = json.loads((path / _FACTS).read_text(encoding="utf-8"))
-        return Checkpoint(path, int(facts["step"]), facts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: {_FACTS} cannot be read: {_reason(error)}") from None
+    if (path / _METADATA).is_file():
+        return _open(path)
+    for folder in (path / "checkpoints", path):
+        there = CheckpointFolder(folder, 1)
+        newest = there.last()
+        if newest is None:
+            continue
+        wanted = there.best()
+        if best and wanted is not None and newest.metadata.history.best is not None:
+            return _open(there.place(wanted))
+        return newest
+    raise CheckpointError(
+        f"{path}: is no checkpoint: it has no {_METADATA}"
+        + (" (weights of others: `mofo weights import`)" if path.is_file() else "")
+    )
 
 
 def write_checkpoint(
-    path: str | Path, model: Mapping[str, Tensor], facts: Mapping[str, Any], step: int = 0
+    path: str | Path, model: Mapping[str, Tensor], metadata: Mapping[str, Any]
 ) -> Path:
     """Writes one checkpoint of weights alone, whole or not at all.
 
     Args:
         path: its folder; must not be there, or be empty.
         model: tensors by name.
-        facts: what else to remember, as JSON.
-        step: steps done.
+        metadata: see ``Metadata``.
 
     Raises:
         CheckpointError: something is there already, or it cannot be written.
@@ -212,7 +273,7 @@ def write_checkpoint(
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise CheckpointError(f"{place}: is there already: name another, or delete it first")
         place.absolute().parent.mkdir(parents=True, exist_ok=True)
-        _write_folder(place, {_MODEL: model}, {**facts, "step": step})
+        _write_folder(place, {_MODEL: model}, Metadata(**metadata))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{place}: cannot be written: {_reason(error)}") from None
     return place
@@ -222,14 +283,14 @@ def fit_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], name: str
     """Loads weights by name; all must be there and fit.
 
     Raises:
-        CheckpointError: missing or unknown names, or other shapes: which, and what to do.
+        CheckpointError: missing or unknown names, other shapes or types: which, and what to do.
     """
     own = model.state_dict()
     problems = []
     wrong = [
-        f"{key} is {tuple(weights[key].shape)}, not {tuple(tensor.shape)}"
+        f"{key} is {_shape(weights[key])}, not {_shape(tensor)}"
         for key, tensor in own.items()
-        if key in weights and weights[key].shape != tensor.shape
+        if key in weights and _shape(weights[key]) != _shape(tensor)
     ]
     missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     for title, names in (("other shapes", wrong), ("missing", missing), ("unknown", unknown)):
@@ -244,25 +305,51 @@ def fit_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], name: str
     model.load_state_dict(dict(weights))
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def _shape(tensor: Tensor) -> str:
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return f"{'' if kind == 'float32' else f'{kind} '}{tuple(tensor.shape)}"
+
+
+def _open(path: Path) -> Checkpoint:
+    """The checkpoint in a folder; its metadata are checked, its tensors when they are loaded."""
+    file = path / _METADATA
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {_reason(error)}") from None
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it is no object")
+        metadata = Metadata.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise CheckpointError(f"{file}: is damaged: {key}: {first['msg']}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file}: cannot be read: {_reason(error)}") from None
+    digests = content.get("digests", {})
+    if digests.get(_METADATA) != _digest_of(content):
+        raise CheckpointError(f"{file}: is damaged: not what was written (SHA-256)")
+    match = _NAME.fullmatch(path.name)
+    if match and int(match[1]) != metadata.step:
+        raise CheckpointError(f"{path}: holds step {metadata.step}, not what its name says")
+    return Checkpoint(path, metadata)
 
 
 def _write_folder(
-    place: Path, parts: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]
+    place: Path, parts: Mapping[str, Mapping[str, Tensor]], metadata: Metadata
 ) -> None:
-    """Tensors by file, and the facts, beside their place and then renamed to it."""
+    """Tensors by file, and the metadata, beside their place and then renamed to it."""
     half = place.absolute().parent / f".{place.absolute().name}.part"
     try:
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir()
+        digests = {}
         for name, tensors in parts.items():
             save_file({key: t.detach().contiguous() for key, t in tensors.items()}, half / name)
+            digests[name] = _digest(half / name)
             _settle(half / name)
-        _write_json(half / _FACTS, facts)
+        content = metadata.model_dump(mode="json") | {"digests": digests}
+        digests[_METADATA] = _digest_of(content)
+        (half / _METADATA).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        _settle(half / _METADATA)
         _settle(half)
         shutil.rmtree(place, ignore_errors=True)
         half.rename(place)
@@ -272,11 +359,16 @@ def _write_folder(
         raise
 
 
-def _write_json(path: Path, content: Any) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of(content: Mapping[str, Any]) -> str:
+    """Of metadata, but for their own digest."""
+    digests = {k: v for k, v in content.get("digests", {}).items() if k != _METADATA}
+    text = json.dumps({**content, "digests": digests}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _settle(path: Path) -> None:

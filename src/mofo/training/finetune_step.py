@@ -1,4 +1,4 @@
-"""One pass of a fine-tuning: a batch of clips to a loss, through augmentation and classifier."""
+"""The forward step of a fine-tuning: augmentation, classifier, loss; and labels as targets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mofo.models.heads import label_loss
 from mofo.training.augment.augment_settings import AugmentSettings
 from mofo.training.augment.augmentation import Augmentation, Augmented, Plan
 from mofo.training.finetune_settings import LabelLossSettings
-from mofo.training.step import PassResult
+from mofo.training.tasks import StepOutput
 from mofo.types import ClipSample
 
 
@@ -57,7 +57,7 @@ class PlannedBatch(ClipBatch):
     plan: Plan
 
 
-class PlannedTogether:
+class PlannedCollate:
     """Makes planned batches of samples, where they are read: a GPU is not waited for then."""
 
     def __init__(self, augmentation: Augmentation) -> None:
@@ -70,8 +70,8 @@ class PlannedTogether:
         return PlannedBatch(**parts, plan=self._augmentation.plan(batch.noise_BN))
 
 
-class FinetunePass:
-    """Augments a batch, and asks the model for the loss.
+class FinetuneStep:
+    """Augments a batch and computes the loss.
 
     Args:
         model: sizes of the classifier.
@@ -95,19 +95,19 @@ class FinetunePass:
         plan = batch.plan if isinstance(batch, PlannedBatch) else None
         return self.augmentation(batch, self.targets(batch.index_B), plan)
 
-    def __call__(self, model: nn.Module, batch: ClipBatch) -> PassResult:
-        """The loss of a batch on the model's device.
+    def __call__(self, model: nn.Module, batch: ClipBatch) -> StepOutput:
+        """Returns the loss of a batch on the model's device.
 
-        Facts: "area", the share of the tokens inside the motion area; "top1_NAME", the share of
+        Metrics: "area", the share of the tokens inside the motion area; "top1_NAME", the share of
         the clips whose largest logit of a head is a class that they have, mixed ones included.
         """
         clips = self.augmented(batch)
         logits = model(clips.frames_BTHWC, clips.inside_BN)
         loss = label_loss(logits, clips.targets, self._loss.labels, self._loss.smoothing)
-        facts = {"area": clips.inside_BN.float().mean()}
+        metrics = {"area": clips.inside_BN.float().mean()}
         for head, values_BC in logits.items():
-            facts[f"top1_{head}"] = hits(values_BC, clips.targets[head]).mean()
-        return PassResult(loss, facts)
+            metrics[f"top1_{head}"] = hits(values_BC, clips.targets[head]).mean()
+        return StepOutput(loss, metrics)
 
 
 def score(

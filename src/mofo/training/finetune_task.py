@@ -1,15 +1,13 @@
-"""Fine-tuning from a recipe: what of a run is about labels."""
+"""Fine-tuning: labelled clips through augmentation and classifier to the loss; validation."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.utils.data import Sampler
 
 from mofo.clips.batch import ClipBatch
 from mofo.clips.dataset import ClipDataset, ClipSettings
@@ -21,17 +19,21 @@ from mofo.datasets.label_faults import label_faults
 from mofo.datasets.video import Video
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 from mofo.models.model_settings import ModelSettings
-from mofo.models.saved_settings import plain_classifier
+from mofo.models.saved_settings import classifier_settings
 from mofo.system.processes import usable_cpus
-from mofo.training.choice import balanced_shares, few_of_each
 from mofo.training.finetune_settings import FinetuneSettings
-from mofo.training.finetune_step import FinetunePass, PlannedTogether, Targets, case_of
-from mofo.training.layer_decay import freeze, layer_groups
-from mofo.training.order import Division, SampleOrder
-from mofo.training.run import Run
+from mofo.training.finetune_step import (
+    FinetuneStep,
+    PlannedCollate,
+    Targets,
+    case_of,
+    targets_of,
+)
+from mofo.training.optim import freeze, layer_groups
+from mofo.training.order import balanced_shares, few_of_each
 from mofo.training.same_run import digest
-from mofo.training.saved_models import Sampling, encoder_weights
-from mofo.training.task import RunReport
+from mofo.training.saved_models import encoder_weights
+from mofo.training.tasks import TASKS, ForwardStep, StepOutput, Task
 from mofo.training.validation import Validation
 from mofo.types import SettingsError
 
@@ -39,35 +41,25 @@ TRAIN, VALIDATION = "train", "validation"
 _DOUBTFUL = ("two labels", "classes alike")
 
 
-def finetune(settings: FinetuneSettings, *, progress: bool = False) -> RunReport:
-    """Trains a classifier, from the last checkpoint in ``settings.run.out`` if there is one.
+@TASKS.register("finetune")
+class FinetuneTask(Task):
+    """A classifier on labelled videos.
 
-    With the same settings, any interruption leaves the sequence of losses as it would have been.
     Checkpoints are validated when they are made; the best one is kept and named in ``best.json``.
 
-    Args:
-        settings: the recipe.
-        progress: show a bar.
-
     Raises:
-        SettingsError: settings that are impossible, or not those of the run in ``run.out``.
+        SettingsError: settings that are impossible.
         LabelError: labels that are missing or unknown.
-        CheckpointError: a checkpoint cannot be written or read, ``model.init`` included.
-        NotFiniteError: the loss is no number; batch and state are in a file.
-        TooManyUnreadableError: see ``data.max_unreadable``.
+        CheckpointError: ``model.init`` cannot be read.
     """
-    return Run(_Finetuning(settings), progress=progress).go()
 
-
-class _Finetuning:
-    """The task; see ``Task``."""
-
-    kind = "finetune"
+    name = verb = "finetune"
+    settings_type = FinetuneSettings
 
     def __init__(self, settings: FinetuneSettings) -> None:
-        self.settings = settings
-        data, run = settings.data, settings.run
-        self.average, self.patience = settings.optim.ema_decay, settings.optim.early_stop_patience
+        super().__init__(settings)
+        data, run, optim = settings.data, settings.run, settings.optim
+        self.ema_decay, self.early_stop_patience = optim.ema_decay, optim.early_stop_patience
         self._notes: list[str] = []
         catalog = read_catalog(data.source)
         if data.flip and catalog.flip is False:
@@ -85,19 +77,18 @@ class _Finetuning:
         self._labels, self.problems = labels, catalog.problems
         self._model = self._classifier()
         self.dataset = self._clips(train, random=True)
-        self.one_pass = FinetunePass(self._model, settings.augment, settings.loss, Targets(labels))
-        self.together = PlannedTogether(self.one_pass.augmentation)
-        self._share_V = None
+        self.step = FinetuneStep(self._model, settings.augment, settings.loss, Targets(labels))
+        self.collate_fn = PlannedCollate(self.step.augmentation)
         if data.balance:
-            self._share_V = balanced_shares(labels, data.heads, data.balance)
+            self.share_V = balanced_shares(labels, data.heads, data.balance)
         self._validation: Validation | None = None
         self._validated = ""
         if held_out:
-            asked = LabelTable.of(held_out, data.heads, labels.classes, several=several)
-            self._validated = digest([[v.key for v in held_out], dict(asked.numbers)])
+            held = LabelTable.of(held_out, data.heads, labels.classes, several=several)
+            self._validated = digest([[v.key for v in held_out], dict(held.numbers)])
             self._validation = Validation(
                 self._clips(held_out, random=False),
-                Targets(asked),
+                Targets(held),
                 self._model,
                 settings.loss.labels,
                 run.micro_batch,
@@ -151,8 +142,8 @@ class _Finetuning:
             self._notes.append(f"left out: {path}{more}: {reason}")
 
     def _doubt(self, catalog: Catalog) -> None:
-        """Tells of labels that contradict each other: they are trained on as they are."""
-        faults = [one for one in label_faults(catalog) if one.kind in _DOUBTFUL]
+        """Notes labels that contradict each other: they are trained on as they are."""
+        faults = [fault for fault in label_faults(catalog) if fault.kind in _DOUBTFUL]
         if faults:
             more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
             source = " ".join(self.settings.data.source)
@@ -204,18 +195,23 @@ class _Finetuning:
         return ClipDataset(videos, clips, seed=self.settings.run.seed)
 
     def build(self) -> nn.Module:
+        """Returns the classifier, with the encoder to begin with and what does not train."""
         generator = torch.Generator().manual_seed(self.settings.run.seed)
         model = Classifier(self._model, generator=generator)
         if self._start is not None:
             path, weights = self._start
-            report = load_encoder(model, weights, str(path))
-            self._notes.append(f"{path}: {report}")
+            self._notes.append(f"{path}: {load_encoder(model, weights, str(path))}")
         fixed = freeze(model, self.settings.model.freeze)
         if fixed:
             self._notes.append(f"{fixed / 1e6:.1f} M parameters do not train")
         return model
 
+    def forward_step(self, model: nn.Module, batch: ClipBatch) -> StepOutput:
+        """See ``FinetuneStep``."""
+        return self.step(model, batch)
+
     def optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
+        """AdamW with rates that fall from the head to the pixels."""
         optim = self.settings.optim
         groups = layer_groups(
             model,
@@ -225,52 +221,45 @@ class _Finetuning:
         )
         return torch.optim.AdamW(groups, lr=0.0, betas=optim.betas)
 
-    def order(self, division: Division, rank: int, start: int, stop: int) -> Sampler[Any]:
-        return SampleOrder(
-            len(self.dataset),
-            seed=self.settings.run.seed,
-            division=division,
-            rank=rank,
-            start=start,
-            stop=stop,
-            share_V=self._share_V,
-        )
+    def validate(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
+        """See ``Validation``."""
+        return self._validation(model, accelerator) if self._validation else {}
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
+        """Sizes of the classifier, its classes, how clips were taken, and digests of labels."""
         data = self.settings.data
-        sampling = Sampling(
-            sampling=data.sampling,
-            stride=data.stride,
-            areas=MotionChoice.parse(data.areas).source,
-        )
         return {
-            "classifier": plain_classifier(self._model),
+            "classifier": asdict(self._model),
             "classes": {head: list(names) for head, names in self._labels.classes.items()},
-            "sampling": asdict(sampling),
+            "sampling": {
+                "sampling": data.sampling,
+                "stride": data.stride,
+                "areas": MotionChoice.parse(data.areas).source,
+            },
             "labels": digest(dict(self._labels.numbers)),
             "validated": self._validated,
         }
 
-    def explain(self) -> list[str]:
+    def notes(self) -> list[str]:
+        """Classes, fusion, validation, and what is doubtful."""
         heads = ", ".join(f"{head}: {len(n)} classes" for head, n in self._labels.classes.items())
         validated = f"validated on {len(self._validation)} videos" if self._validation else (
             "not validated: no video is in split 'validation', and data.validation is empty"
         )  # fmt: skip
         return [f"{heads}; fusion {self._model.fusion}; {validated}", *self._notes]
 
-    def case(self, batch: ClipBatch) -> dict[str, Any]:
-        return {
-            "classifier": plain_classifier(self._model),
-            **case_of(self.one_pass.targets, batch),
-        }
+    def replay_case(self, batch: ClipBatch) -> dict[str, Any]:
+        """The sizes, and the labels of the batch."""
+        return {"classifier": asdict(self._model), **case_of(self.step.targets, batch)}
 
-    def draw(self, model: nn.Module, batch: ClipBatch, path: Path, title: str) -> None:
-        from mofo.report.figures.augmented import write_augmented
-
-        write_augmented(batch, self.one_pass, path, title=title)
-
-    def validate(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
-        return self._validation(model, accelerator) if self._validation else {}
+    @classmethod
+    def replayed(
+        cls, settings: FinetuneSettings, case: dict[str, Any]
+    ) -> tuple[nn.Module, ForwardStep]:
+        """See ``Task``."""
+        sizes = classifier_settings(case["classifier"])
+        step = FinetuneStep(sizes, settings.augment, settings.loss, targets_of(case))
+        return Classifier(sizes), step
 
 
 def _first_of(catalog: Catalog) -> str:

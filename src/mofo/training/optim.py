@@ -1,15 +1,41 @@
-"""The optimiser: AdamW with weight decay on matrices only."""
+"""What the weights go through in a step: optimiser, groups of parameters, rates, average, state.
+
+Layer-wise decay as in BEiT (Bao et al., arXiv 2106.08254) and VideoMAE: what was pre-trained moves
+the less the nearer it is to the pixels.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+import contextlib
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from mofo.models.classifier import Classifier
 from mofo.training.pretrain_settings import OptimSettings
+from mofo.types import SettingsError
+
+# What DDP, torch.compile and FSDP put before a parameter's name.
+_WRAPPERS = re.compile(r"\b(?:module|_orig_mod|_fsdp_wrapped_module)\.")
+_BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.")
+_WHOLE = StateDictOptions(full_state_dict=True)
+_WHOLE_ON_CPU = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def adamw(model: nn.Module, settings: OptimSettings) -> torch.optim.AdamW:
-    """AdamW over the parameters that train; vectors (norms, biases, the mask token) do not decay.
+    """Returns AdamW over the parameters that train; vectors (norms, biases, tokens) do not decay.
 
     The learning rate is set at each step from the schedule.
     """
@@ -21,7 +47,205 @@ def adamw(model: nn.Module, settings: OptimSettings) -> torch.optim.AdamW:
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=settings.betas)
 
 
+def layer_of(name: str, depth: int) -> int:
+    """Layer of a parameter: 0 patch projection, 1 to ``depth`` blocks, ``depth + 1`` the rest."""
+    if name.startswith("encoder.embed."):
+        return 0
+    block = _BLOCK.match(name)
+    return int(block[1]) + 1 if block else depth + 1
+
+
+def layer_groups(
+    model: nn.Module, *, depth: int, decay: float = 0.75, weight_decay: float = 0.05
+) -> list[dict[str, Any]]:
+    """Returns groups of parameters for an optimiser, from the pixels up; only those that train.
+
+    Each has, beside "params" and "weight_decay" (0 for vectors: norms, biases, the query), its
+    "scale" and the "names" of its parameters. The scale is ``decay`` to the number of layers above:
+    1 for fusion and heads, ``decay`` for the last block, ``decay ** (depth + 1)`` for the patch
+    projection. ``set_rate`` applies it.
+
+    Args:
+        model: a ``Classifier``, whatever engine wraps it.
+        depth: blocks of its encoder.
+        decay: factor from each layer to the one below it.
+        weight_decay: of matrices.
+
+    Raises:
+        SettingsError: a decay that is not in (0, 1], a weight decay below 0.
+    """
+    if not 0 < decay <= 1:
+        raise SettingsError(f"layer decay {decay} is not above 0 and at most 1")
+    if weight_decay < 0:
+        raise SettingsError(f"weight decay {weight_decay} is below 0")
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for wrapped, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        name = _WRAPPERS.sub("", wrapped)
+        layer, vector = layer_of(name, depth), parameter.ndim <= 1
+        group = groups.setdefault(
+            (layer, vector),
+            {
+                "params": [],
+                "names": [],
+                "scale": decay ** (depth + 1 - layer),
+                "weight_decay": 0.0 if vector else weight_decay,
+            },
+        )
+        group["params"].append(parameter)
+        group["names"].append(name)
+    return [groups[key] for key in sorted(groups)]
+
+
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Sets the learning rate of all groups: ``rate`` times the group's "scale", if it has one."""
     for group in optimiser.param_groups:
         group["lr"] = rate * group.get("scale", 1.0)
+
+
+def freeze(model: Classifier, what: str | int) -> int:
+    """Stops the training of the encoder, or of its patch projection and first blocks.
+
+    To be called before the optimiser is made.
+
+    Args:
+        model: is changed.
+        what: "encoder", or how many blocks (a number, or its digits); 0: nothing.
+
+    Returns:
+        The number of parameters that do not train.
+
+    Raises:
+        SettingsError: another word, or more blocks than there are.
+    """
+    depth = model.settings.model.depth
+    text = str(what)
+    blocks = depth if text == "encoder" else int(text) if text.isdecimal() else -1
+    if not 0 <= blocks <= depth:
+        raise SettingsError(
+            f"freeze {text!r}: say encoder, or a number of blocks from 0 to {depth}"
+        )
+    if blocks:
+        model.freeze(blocks)
+    return sum(p.numel() for p in model.parameters() if not p.requires_grad)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long a run is, and its learning rates: linear warm-up, then half a cosine, step by step.
+
+    Attributes:
+        steps: of the whole run.
+        warmup: steps until the peak is reached.
+        steps_an_epoch: not a whole number in general.
+        peak, last: learning rates, scaled to the batch.
+    """
+
+    steps: int
+    warmup: int
+    steps_an_epoch: float
+    peak: float
+    last: float
+
+    @classmethod
+    def of(cls, optim: OptimSettings, clips: int) -> Schedule:
+        """Returns the schedule for ``clips`` clips an epoch."""
+        an_epoch = clips / optim.batch
+        steps = max(1, round(optim.epochs * an_epoch))
+        scale = optim.batch / 256
+        return cls(
+            steps=steps,
+            warmup=min(steps, round(optim.warmup_epochs * an_epoch)),
+            steps_an_epoch=an_epoch,
+            peak=optim.lr * scale,
+            last=optim.min_lr * scale,
+        )
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        if step < self.warmup:
+            return self.peak * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, self.steps - 1 - self.warmup)
+        return self.last + (self.peak - self.last) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class WeightAverage:
+    """Exponential moving average: ``average = decay * average + (1 - decay) * weight``.
+
+    It works on whatever tensors the engine keeps, pieces of them included.
+
+    Args:
+        parameters: of the model; the average begins with them.
+        decay: in (0, 1); near the number of steps it should reach back over, 1 - 1/steps.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
+        self._parameters = [p for p in parameters if p.requires_grad]
+        self._decay = decay
+        self._average = [p.detach().clone() for p in self._parameters]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """To be called after each step of the optimiser."""
+        weights = [p.detach() for p in self._parameters]
+        torch._foreach_lerp_(self._average, weights, 1 - self._decay)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within, the model has the averaged weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, average in zip(self._parameters, self._average, strict=True):
+            held = parameter.detach().clone()
+            parameter.copy_(average)
+            average.copy_(held)
+
+
+def model_tensors(model: nn.Module, *, everywhere: bool = False) -> dict[str, Tensor]:
+    """Returns whole weights by name, without the prefixes of DDP, FSDP and compile.
+
+    Every process must call it together, as ``optimiser_tensors`` and ``restore``.
+
+    Args:
+        model: wrapped or not.
+        everywhere: give them to every process; else only process 0 gets them, on the CPU.
+    """
+    state: dict[str, Any] = get_model_state_dict(
+        model, options=_WHOLE if everywhere else _WHOLE_ON_CPU
+    )
+    return state
+
+
+def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Returns the optimiser's state as tensors named "<moment>/<weight>", in process 0."""
+    state: Any = get_optimizer_state_dict(model, optimiser, options=_WHOLE_ON_CPU)
+    return {
+        f"{moment}/{weight}": torch.as_tensor(value)
+        for weight, values in state.get("state", {}).items()
+        for moment, value in values.items()
+    }
+
+
+def restore(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    weights: Mapping[str, Tensor],
+    moments: Mapping[str, Tensor],
+) -> None:
+    """Puts back what ``model_tensors`` and ``optimiser_tensors`` returned."""
+    set_model_state_dict(model, dict(weights), options=_WHOLE)
+    if not moments:
+        return
+    current: dict[str, Any] = get_optimizer_state_dict(model, optimiser, options=_WHOLE)
+    state: dict[str, Any] = {}
+    for name, tensor in moments.items():
+        moment, _, weight = name.partition("/")
+        state.setdefault(weight, {})[moment] = tensor
+    set_optimizer_state_dict(model, optimiser, {**current, "state": state}, options=_WHOLE)

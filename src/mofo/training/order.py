@@ -1,4 +1,4 @@
-"""The order of samples in a run: a pure function of the step, so that any step can be gone on from.
+"""Which videos make a step: a pure function of the step, so that a run can continue anywhere.
 
 Epochs are strung together without a seam: a batch may end one permutation of the videos and begin
 the next, so that no video is left over.
@@ -6,15 +6,17 @@ the next, so that no video is left over.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Sampler
 
+from mofo.clips.labels import LabelTable
 from mofo.types import SettingsError
 
-_ORDER = 0x0DE2  # keeps this generator apart from those of the samples
+# Keep these generators apart from those of the samples.
+_ORDER, _FEW = 0x0DE2, 0xFE3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,3 +129,36 @@ def _spread(share_V: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     points = (np.arange(count) + rng.random()) / count
     # Rounding may leave the last sum a little under 1.
     return np.minimum(np.searchsorted(np.cumsum(share_V), points, side="right"), count - 1)
+
+
+def few_of_each(labels: LabelTable, head: str, count: int, seed: int) -> list[int]:
+    """Rows of ``count`` videos of each class, drawn by the seed; ascending.
+
+    More labels are a superset of fewer. Of a class with fewer videos all are taken; a video with
+    several classes counts for each of them.
+    """
+    generator = np.random.default_rng([seed, _FEW])
+    taken: set[int] = set()
+    have = np.zeros(len(labels.classes[head]), np.int64)
+    for row in generator.permutation(len(labels)).tolist():
+        numbers = labels.numbers[head][row]
+        if any(have[number] < count for number in numbers):
+            taken.add(row)
+            have[list(numbers)] += 1
+    return sorted(taken)
+
+
+def balanced_shares(labels: LabelTable, heads: Sequence[str], balance: float) -> np.ndarray:
+    """How often each row should be seen, float64 (rows,), with sum 1.
+
+    A class with n videos is seen in proportion to ``n ** (1 - balance)``: 0 as often as it comes,
+    1 as often as any other (square root sampling is 0.5). With several heads or classes a row
+    counts by the rarest.
+    """
+    weight_V = np.zeros(len(labels))
+    for head in heads:
+        rare_C = np.maximum(labels.counts(head), 1.0) ** -balance
+        rarest = [max(rare_C[list(row)], default=0.0) for row in labels.numbers[head]]
+        weight_V = np.maximum(weight_V, rarest)
+    share_V: np.ndarray = weight_V / weight_V.sum()
+    return share_V

@@ -1,110 +1,123 @@
-"""Pre-training from a recipe: what of a run is about masks and pixels."""
+"""Pre-training: clips through a motion mask and a masked autoencoder to the loss."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from torch import nn
-from torch.utils.data import Sampler
+from torch import Tensor, nn
 
-from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.batch import ClipBatch
 from mofo.clips.dataset import ClipDataset, ClipSettings
+from mofo.clips.sources import MotionChoice
+from mofo.clips.token_area import token_area
 from mofo.clips.transforms import CropSettings
-from mofo.datasets.catalog import Catalog, read_catalog
+from mofo.datasets.catalog import read_catalog
 from mofo.datasets.video import where
-from mofo.models.mae import MaskedAutoencoder
-from mofo.training.optim import adamw
-from mofo.training.order import Division, SampleOrder
+from mofo.masking import Mask, decoded_count, make_mask, mask_shares
+from mofo.models.mae import MaskedAutoencoder, area_weight
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.run import Run
-from mofo.training.step import PretrainPass
-from mofo.training.task import RunReport
+from mofo.training.tasks import TASKS, ForwardStep, StepOutput, Task
 from mofo.types import SettingsError
 
 
-def pretrain(settings: PretrainSettings, *, progress: bool = False) -> RunReport:
-    """Trains, from the last checkpoint in ``settings.run.out`` if there is one.
+class PretrainStep:
+    """Masks a batch and computes the loss.
 
-    With the same settings, any interruption leaves the sequence of losses as it would have been:
-    everything random is a function of the seed and the step.
-
-    Args:
-        settings: the recipe.
-        progress: show a bar.
-
-    Raises:
-        SettingsError: settings that are impossible, or not those of the run in ``run.out``.
-        CheckpointError: a checkpoint cannot be written or read.
-        NotFiniteError: the loss is no number; batch and state are in a file.
-        TooManyUnreadableError: see ``data.max_unreadable``.
+    Everything happens on the batch's device, and nothing waits for it.
     """
-    return Run(_Pretraining(settings), progress=progress).go()
-
-
-class _Pretraining:
-    """The task; see ``Task``."""
-
-    kind = "pretrain"
-    average, patience, validates = 0.0, 0, False  # nothing tells one checkpoint from a better one
-    together = staticmethod(collate)
 
     def __init__(self, settings: PretrainSettings) -> None:
-        self.settings = settings
-        self.one_pass = PretrainPass(settings)  # finds wrong settings before any work is done
-        self._model = settings.model_settings()
-        catalog = read_catalog(settings.data.source)
-        self.dataset, self.problems = _dataset(settings, catalog), catalog.problems
-        self._notes = []
-        if settings.data.flip and catalog.flip is False:
-            self._notes.append(
+        self._mask, self._loss, self._grid = settings.mask, settings.loss, settings.grid()
+        # Wrong settings are to be found before any video is read.
+        strategy = self._mask.build(self._grid)
+        decoded_count(strategy.num_hidden, self._loss.decode)
+        self._per = strategy.area_span
+        self.num_hidden = strategy.num_hidden
+
+    def area_and_mask(self, batch: ClipBatch, decode: float = 1.0) -> tuple[Tensor, Mask]:
+        """Tokens inside the motion area (B, t, h, w), and the mask."""
+        inside_Bthw = token_area(batch.box_BT4, batch.valid_BT, self._grid, per=self._per)
+        mask = make_mask(self._mask, self._grid, inside_Bthw, batch.noise_BN, decode)
+        return inside_Bthw, mask
+
+    def __call__(self, model: nn.Module, batch: ClipBatch) -> StepOutput:
+        """Returns the loss of a batch on the model's device.
+
+        Metrics: "area", the share of the tokens inside the motion area, mean over the batch;
+        "visible_inside_ratio", the share of the visible tokens that are inside it.
+        """
+        inside_Bthw, mask = self.area_and_mask(batch, self._loss.decode)
+        weight_BN = None
+        if self._loss.outside != 1:
+            weight_BN = area_weight(inside_Bthw.flatten(1), self._loss.outside)
+        output = model(batch.frames_BTHWC, mask, weight_BN=weight_BN)
+        shares = mask_shares(mask.hidden_BN, inside_Bthw)
+        metrics = {"area": shares.area, "visible_inside_ratio": shares.visible_inside}
+        return StepOutput(output.loss, metrics)
+
+
+@TASKS.register("pretrain")
+class PretrainTask(Task):
+    """Masked pre-training on videos without labels."""
+
+    name = "pretrain"
+    settings_type = PretrainSettings
+
+    def __init__(self, settings: PretrainSettings) -> None:
+        super().__init__(settings)
+        self.step = PretrainStep(settings)  # finds wrong settings before any work is done
+        self.model_settings = settings.model_settings()
+        data = settings.data
+        catalog = read_catalog(data.source)
+        videos = where(catalog.videos, lambda video: not data.split or video.split == data.split)
+        if not videos and catalog.videos:
+            raise SettingsError(
+                f"data.split: none of the {len(catalog)} videos is of {data.split!r}"
+            )
+        clips = ClipSettings(
+            grid=settings.grid(),
+            stride=data.stride,
+            crop=CropSettings(flip=data.flip),
+            motion=data.areas,
+            repeats=data.clips_per_video,
+        )
+        self.dataset = ClipDataset(videos, clips, seed=settings.run.seed)
+        self.problems = catalog.problems
+        self._flips_sides = data.flip and catalog.flip is False
+
+    def build(self) -> nn.Module:
+        """Returns the autoencoder."""
+        generator = torch.Generator().manual_seed(self.settings.run.seed)
+        return MaskedAutoencoder(self.model_settings, generator=generator)
+
+    def forward_step(self, model: nn.Module, batch: ClipBatch) -> StepOutput:
+        """See ``PretrainStep``."""
+        return self.step(model, batch)
+
+    def metadata(self) -> dict[str, Any]:
+        """The sizes of the autoencoder, and how clips were taken."""
+        data = self.settings.data
+        source = MotionChoice.parse(data.areas).source
+        return {
+            "model": asdict(self.model_settings),
+            "sampling": {"stride": data.stride, "areas": source},
+        }
+
+    def notes(self) -> list[str]:
+        """How many tokens are hidden, and what is doubtful."""
+        lines = [f"{self.step.num_hidden} of {self.settings.grid().tokens} tokens hidden"]
+        if self._flips_sides:
+            lines.append(
                 "labels of data.source know left from right, but clips are mirrored (data.flip): "
                 "no harm done before labels come in, but fine-tune without"
             )
+        return lines
 
-    def build(self) -> nn.Module:
-        generator = torch.Generator().manual_seed(self.settings.run.seed)
-        return MaskedAutoencoder(self._model, generator=generator)
-
-    def optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
-        return adamw(model, self.settings.optim)
-
-    def order(self, division: Division, rank: int, start: int, stop: int) -> Sampler[Any]:
-        seed, videos = self.settings.run.seed, len(self.dataset)
-        return SampleOrder(videos, seed=seed, division=division, rank=rank, start=start, stop=stop)
-
-    def facts(self) -> dict[str, Any]:
-        return {}
-
-    def explain(self) -> list[str]:
-        hidden = f"{self.one_pass.num_hidden} of {self.settings.grid().tokens} tokens hidden"
-        return [hidden, *self._notes]
-
-    def case(self, batch: ClipBatch) -> dict[str, Any]:
-        return {}
-
-    def draw(self, model: Any, batch: ClipBatch, path: Path, title: str) -> None:
-        from mofo.report.figures.reconstruction import write_reconstruction
-
-        write_reconstruction(model, batch, self.one_pass, path, title=title)
-
-    def validate(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
-        return {}
-
-
-def _dataset(settings: PretrainSettings, catalog: Catalog) -> ClipDataset:
-    """The clips."""
-    data = settings.data
-    videos = where(catalog.videos, lambda video: not data.split or video.split == data.split)
-    if not videos and catalog.videos:
-        raise SettingsError(f"data.split: none of the {len(catalog)} videos is of {data.split!r}")
-    clips = ClipSettings(
-        grid=settings.grid(),
-        stride=data.stride,
-        crop=CropSettings(flip=data.flip),
-        motion=data.areas,
-        repeats=data.clips_per_video,
-    )
-    return ClipDataset(videos, clips, seed=settings.run.seed)
+    @classmethod
+    def replayed(
+        cls, settings: PretrainSettings, case: dict[str, Any]
+    ) -> tuple[nn.Module, ForwardStep]:
+        """See ``Task``."""
+        return MaskedAutoencoder(settings.model_settings()), PretrainStep(settings)

@@ -14,15 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mofo.clips.batch import ClipBatch
-from mofo.models.classifier import Classifier
-from mofo.models.mae import MaskedAutoencoder
-from mofo.models.saved_settings import classifier_settings
 from mofo.training.checkpoint import CheckpointError, fit_weights
-from mofo.training.finetune_settings import FinetuneSettings
-from mofo.training.finetune_step import FinetunePass, targets_of
-from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.step import PretrainPass
-from mofo.training.task import OnePass
+from mofo.training.tasks import TASKS, ForwardStep
 from mofo.types import MofoError
 
 _KIND = "mofo: a batch whose loss was no number"
@@ -37,18 +30,18 @@ def capture(
     settings: Any,
     batch: ClipBatch,
     weights: dict[str, Tensor],
-    facts: dict[str, Any],
+    about: dict[str, Any],
 ) -> None:
     """Writes batch, weights and settings to one safetensors file."""
     tensors = {f"model/{name}": tensor.detach().contiguous() for name, tensor in weights.items()}
-    plain_parts = {}
+    parts = {}
     for field in fields(ClipBatch):  # a plan follows from the noise
         value = getattr(batch, field.name)
         if isinstance(value, Tensor):
             tensors[f"batch/{field.name}"] = value.detach().cpu().contiguous()
         else:
-            plain_parts[field.name] = value
-    about = {**facts, "kind": _KIND, "settings": settings.to_dict(), "batch": plain_parts}
+            parts[field.name] = value
+    about = {**about, "kind": _KIND, "settings": settings.to_dict(), "batch": parts}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata={"about": json.dumps(about)})
 
@@ -72,7 +65,9 @@ def replay(path: str | Path) -> list[str]:
         raise CheckpointError(f"{path}: cannot be read: {error}") from None
     if about.get("kind") != _KIND:
         raise CheckpointError(f"{path}: holds no captured batch")
-    model, one_pass = _task(about, str(path))
+    kind = TASKS[about["task"]]
+    settings = kind.settings_type.from_dict(about["settings"], str(path))
+    model, forward_step = kind.replayed(settings, about["case"])
     batch = ClipBatch(
         **{key[6:]: value for key, value in tensors.items() if key.startswith("batch/")},
         path=tuple(about["batch"]["path"]),
@@ -89,22 +84,13 @@ def replay(path: str | Path) -> list[str]:
     if broken:
         lines.append(f"weights: {len(broken)} are no numbers already, the first {broken[0]}")
     for precision in ("fp32", "bf16"):
-        lines += _try(model.to(device), batch.to(device), one_pass, precision)
+        lines += _try(model.to(device), batch.to(device), forward_step, precision)
     return lines
 
 
-def _task(about: dict[str, Any], name: str) -> tuple[nn.Module, OnePass]:
-    """The model as it is built, and what was done with the batch."""
-    if about["task"] == "finetune":
-        settings = FinetuneSettings.from_dict(about["settings"], name)
-        sizes = classifier_settings(about["case"]["classifier"])
-        targets = targets_of(about["case"])
-        return Classifier(sizes), FinetunePass(sizes, settings.augment, settings.loss, targets)
-    chosen = PretrainSettings.from_dict(about["settings"], name)
-    return MaskedAutoencoder(chosen.model_settings()), PretrainPass(chosen)
-
-
-def _try(model: nn.Module, batch: ClipBatch, one_pass: OnePass, precision: str) -> list[str]:
+def _try(
+    model: nn.Module, batch: ClipBatch, forward_step: ForwardStep, precision: str
+) -> list[str]:
     bad: list[str] = []
 
     def watch(name: str) -> Any:
@@ -119,7 +105,7 @@ def _try(model: nn.Module, batch: ClipBatch, one_pass: OnePass, precision: str) 
     try:
         model.zero_grad()
         with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
-            loss = one_pass(model, batch).loss
+            loss = forward_step(model, batch).loss
         loss.backward()
     finally:
         for hook in hooks:
@@ -134,7 +120,7 @@ def _try(model: nn.Module, batch: ClipBatch, one_pass: OnePass, precision: str) 
     if not math.isfinite(loss.item()):
         with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
             for k in range(len(batch)):
-                alone = one_pass(model, _only(batch, k)).loss.item()
+                alone = forward_step(model, _only(batch, k)).loss.item()
                 if not math.isfinite(alone):
                     start = int(batch.start_B[k])
                     lines.append(

@@ -9,10 +9,11 @@ from typing import Any
 
 from mofo.clips.sources import MOTION_SOURCES
 from mofo.training.checkpoint import Checkpoint
-from mofo.training.task import Task
+from mofo.training.metadata import Metadata
+from mofo.training.tasks import Task
 from mofo.types import SettingsError
 
-# What a task's facts say about its data in short, and what it means that they differ.
+# Digests of a task's data, and what it means that they differ.
 _ABOUT_DATA = {
     "labels": "other labels of the videos",
     "validated": "other validation videos, or other labels of them",
@@ -33,16 +34,15 @@ def check_same_run(checkpoint: Checkpoint, task: Task, out: str) -> None:
     Raises:
         SettingsError: other settings, videos, classes or labels: which, in one line.
     """
-    facts = checkpoint.facts
-    kind = facts.get("kind", task.kind)
-    if kind != task.kind:
+    before = checkpoint.metadata
+    if before.task != task.name:
         raise SettingsError(
-            f"{out} holds a run of `mofo {kind}`: use another --run.out for `mofo {task.kind}`"
+            f"{out} holds a run of task {before.task!r}: use another --run.out for {task.name!r}"
         )
     differing = [
-        *_settings(_with_defaults(facts.get("settings", {}), task), task.settings.to_dict()),
-        *_videos(facts.get("videos", {}), task),
-        *_labels(facts, task.facts()),
+        *_settings(before.settings, task.settings.to_dict()),
+        *_videos(before, about_videos(task)),
+        *_labels(before, task.metadata()),
     ]
     if differing:
         raise SettingsError(
@@ -62,14 +62,6 @@ def digest(rows: Any) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def _with_defaults(before: Mapping[str, Any], task: Task) -> Mapping[str, Any]:
-    """A checkpoint's settings with the defaults of keys that did not exist when it was made."""
-    try:
-        return type(task.settings).from_dict(before, "checkpoint").to_dict()
-    except SettingsError:
-        return before  # of a newer version, perhaps: what differs is told key by key
-
-
 def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     free = {"data.source", "data.validation", "data.max_unreadable"}
     areas = {before.get("data", {}).get("areas"), now["data"]["areas"]}
@@ -86,28 +78,24 @@ def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _videos(before: Mapping[str, Any], task: Task) -> list[str]:
-    now = about_videos(task)
-    if before.get("count") != now["count"]:
-        return [f"{before.get('count')} videos, now {now['count']}"]
-    if before.get("names") != now["names"]:
-        return [f"other names of the {now['count']} videos"]
+def _videos(before: Metadata, now: Mapping[str, Any]) -> list[str]:
+    count = before.videos.count if before.videos else 0
+    if count != now["count"]:
+        return [f"{count} videos, now {now['count']}"]
+    if before.videos and before.videos.names != now["names"]:
+        return [f"other names of the {count} videos"]
     return []
 
 
-def _labels(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _labels(before: Metadata, now: Mapping[str, Any]) -> list[str]:
     differing = []
     for head, names in now.get("classes", {}).items():
-        known = before.get("classes", {}).get(head, [])
+        known = before.classes.get(head, [])
         if len(known) != len(names):
             differing.append(f"{len(known)} classes of {head!r}, now {len(names)}")
         elif known != names:
             other = next(b for a, b in zip(known, names, strict=True) if a != b)
             differing.append(f"other classes of {head!r}, such as {other!r}")
-    if not differing:  # labels are numbers of classes
-        differing = [
-            text
-            for key, text in _ABOUT_DATA.items()
-            if key in now and before.get(key, now[key]) != now[key]
-        ]
-    return differing
+    if differing:  # labels are numbers of classes
+        return differing
+    return [text for key, text in _ABOUT_DATA.items() if getattr(before, key) != now.get(key, "")]

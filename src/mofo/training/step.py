@@ -1,61 +1,168 @@
-"""One pass: a batch of clips to a loss, through mask and model."""
+"""One step of a training: forward and backward passes, then the optimiser."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
+import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mofo.clips.batch import ClipBatch
-from mofo.clips.token_area import token_area
-from mofo.masking import Mask, decoded_count, make_mask, mask_shares
-from mofo.models.mae import area_weight
-from mofo.training.pretrain_settings import PretrainSettings
+from mofo.training.optim import Schedule, set_rate
+from mofo.training.tasks import ForwardStep, StepOutput
 
 
-class PassResult(NamedTuple):
-    """What a pass gives.
+@dataclass
+class StepMetrics:
+    """What is known about a finished step.
 
     Attributes:
-        loss: scalar with a gradient.
-        facts: scalars for the log, without one, by name.
+        step: counted from 0.
+        epoch: passes over the videos at the step's end.
+        loss, lr, norm: mean loss, learning rate, norm of the gradient before clipping.
+        metrics: of the task, by name; see ``StepOutput``.
+        clips: in the step, over all processes.
+        data_s, compute_s: seconds spent waiting for clips, and on all else.
     """
 
-    loss: Tensor
-    facts: dict[str, Tensor]
+    step: int
+    epoch: float
+    loss: float
+    lr: float
+    norm: float
+    metrics: dict[str, float]
+    clips: int
+    data_s: float
+    compute_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it in one level, for a log."""
+        line = asdict(self)
+        return {**line.pop("metrics"), **line}
 
 
-class PretrainPass:
-    """Masks a batch and asks the model for the loss.
+class NotFiniteStep(Exception):  # noqa: N818 - caught by the trainer, never seen by a user
+    """The loss or the gradient of a step is not finite; nothing was changed by it."""
 
-    Everything happens on the batch's device, and nothing waits for it.
+    def __init__(self, step: int, what: str, value: float, batch: ClipBatch) -> None:
+        super().__init__(f"{what} of step {step} is {value}")
+        self.step, self.what, self.value, self.batch = step, what, value, batch
+
+
+@dataclass(kw_only=True)
+class StepRunner:
+    """Runs steps.
+
+    Attributes:
+        accelerator: devices, precision, processes.
+        model, optimiser: as prepared by it.
+        forward_step: batch to loss.
+        passes: forward and backward passes that make a step.
+        clips: in a step, over all processes.
+        schedule: learning rates.
+        seed: of the run.
+        clip_grad_norm: largest norm of the gradient; 0: not clipped.
     """
 
-    def __init__(self, settings: PretrainSettings) -> None:
-        self._mask, self._loss, self._grid = settings.mask, settings.loss, settings.grid()
-        # Wrong settings are to be found before any video is read.
-        strategy = self._mask.build(self._grid)
-        decoded_count(strategy.num_hidden, self._loss.decode)
-        self._per = strategy.area_span
-        self.num_hidden = strategy.num_hidden
+    accelerator: Accelerator
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    forward_step: ForwardStep
+    passes: int
+    clips: int
+    schedule: Schedule
+    seed: int
+    clip_grad_norm: float = 0.0
 
-    def area_and_mask(self, batch: ClipBatch, decode: float = 1.0) -> tuple[Tensor, Mask]:
-        """Tokens inside the motion area (B, t, h, w), and the mask."""
-        inside_Bthw = token_area(batch.box_BT4, batch.valid_BT, self._grid, per=self._per)
-        mask = make_mask(self._mask, self._grid, inside_Bthw, batch.noise_BN, decode)
-        return inside_Bthw, mask
+    def run(
+        self,
+        step: int,
+        batches: Iterator[ClipBatch],
+        on_batch: Callable[[int, ClipBatch], None] = lambda step, batch: None,
+    ) -> StepMetrics:
+        """Runs one step.
 
-    def __call__(self, model: nn.Module, batch: ClipBatch) -> PassResult:
-        """The loss of a batch on the model's device.
+        Args:
+            step: its number, from 0.
+            batches: one is taken for each pass.
+            on_batch: called with the first of them, before it goes to the device.
 
-        Facts: "area", the share of the tokens inside the motion area, mean over the batch;
-        "visible_inside_ratio", the share of the visible tokens that are inside it.
+        Raises:
+            NotFiniteStep: see there.
         """
-        inside_Bthw, mask = self.area_and_mask(batch, self._loss.decode)
-        weight_BN = None
-        if self._loss.outside != 1:
-            weight_BN = area_weight(inside_Bthw.flatten(1), self._loss.outside)
-        output = model(batch.frames_BTHWC, mask, weight_BN=weight_BN)
-        shares = mask_shares(mask.hidden_BN, inside_Bthw)
-        facts = {"area": shares.area, "visible_inside_ratio": shares.visible_inside}
-        return PassResult(output.loss, facts)
+        began = time.perf_counter()
+        waited = 0.0
+        outputs: list[StepOutput] = []
+        for number in range(self.passes):
+            asked = time.perf_counter()
+            batch = next(batches)
+            if number == 0:
+                on_batch(step, batch)
+            batch = batch.to(self.accelerator.device, non_blocking=True)
+            waited += time.perf_counter() - asked
+            outputs.append(self._pass(step, number, batch))
+        loss, metrics = self._means(outputs)
+        norm = self._norm()
+        # The gradient is shared, so all processes see the same; a loss may be one's own.
+        if not math.isfinite(norm) or not math.isfinite(loss):
+            what, value = ("loss", loss) if not math.isfinite(loss) else ("gradient", norm)
+            raise NotFiniteStep(step, what, value, batch)
+        rate = self.schedule.rate(step)
+        set_rate(self.optimiser, rate)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return StepMetrics(
+            step=step,
+            epoch=(step + 1) / self.schedule.steps_an_epoch,
+            loss=loss,
+            lr=rate,
+            norm=norm,
+            metrics=metrics,
+            clips=self.clips,
+            data_s=waited,
+            compute_s=time.perf_counter() - began - waited,
+        )
+
+    def _pass(self, step: int, number: int, batch: ClipBatch) -> StepOutput:
+        last = number == self.passes - 1
+        with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+            self._set_seed(step, number)
+            with self.accelerator.autocast():
+                output = self.forward_step(self.model, batch)
+            self.accelerator.backward(output.loss / self.passes)
+        output = StepOutput(output.loss.detach(), output.metrics)
+        # Seen at once, while the batch is at hand; several processes see it in the mean.
+        alone = self.accelerator.num_processes == 1
+        if alone and not last and not math.isfinite(value := output.loss.item()):
+            raise NotFiniteStep(step, "loss", value, batch)
+        return output
+
+    def _set_seed(self, step: int, number: int) -> None:
+        """Drop path draws from torch's own generator: made a function of the step as all else."""
+        rank = self.accelerator.process_index
+        state = np.random.SeedSequence([self.seed, step, number, rank]).generate_state(1)
+        torch.manual_seed(int(state[0]))
+
+    def _means(self, outputs: list[StepOutput]) -> tuple[float, dict[str, float]]:
+        names = list(outputs[0].metrics)
+        rows = [torch.stack([each.loss, *(each.metrics[n] for n in names)]) for each in outputs]
+        mean = torch.stack([row.float() for row in rows]).mean(0)
+        reduced: Tensor = self.accelerator.reduce(mean, "mean")
+        loss, *metrics = reduced.tolist()
+        return loss, dict(zip(names, metrics, strict=True))
+
+    def _norm(self) -> float:
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        if self.clip_grad_norm:
+            norm: Any = self.accelerator.clip_grad_norm_(parameters, self.clip_grad_norm)
+        else:
+            norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        # Under FSDP each process knows a part.
+        return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)

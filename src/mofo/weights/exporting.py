@@ -10,7 +10,7 @@ from typing import Any
 from mofo.models.classifier import Classifier
 from mofo.models.mae import MaskedAutoencoder
 from mofo.training.checkpoint import Checkpoint, open_checkpoint
-from mofo.training.saved_models import FINETUNE, open_autoencoder, open_classifier
+from mofo.training.saved_models import open_autoencoder, open_classifier
 from mofo.types import SettingsError
 from mofo.weights.import_report import WeightsError
 
@@ -34,7 +34,7 @@ class Exportable:
     @property
     def facts(self) -> dict[str, Any]:
         """Content of the checkpoint's JSON."""
-        return self.checkpoint.facts
+        return self.checkpoint.metadata.model_dump(exclude_none=True)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def open_exportable(path: str | Path) -> Exportable:
     Raises:
         CheckpointError: no checkpoint, or a broken one.
     """
-    if open_checkpoint(path).facts.get("kind") == FINETUNE:
+    if open_checkpoint(path).metadata.classifier is not None:
         saved = open_classifier(path)
         return Exportable(saved.model, saved.classes, saved.checkpoint)
     model, opened = open_autoencoder(path)

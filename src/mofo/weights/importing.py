@@ -134,20 +134,25 @@ def import_weights(
         "keys": keys.summary(),
         "others": [list(row[:3]) for row in keys.rows if row.status not in (MATCHED, RESHAPED)],
     }
-    facts: dict[str, Any] = {"imported": about, "versions": versions(), "model": plain_model(model)}
+    facts: dict[str, Any] = {"imported": about, "versions": versions()}
     if classifier is None:
         settings = _recipe(model, source, out, stride or _stride(plan) or 2)
-        facts |= {"kind": "pretrain", "settings": settings.to_dict()}
+        facts |= {
+            "task": "pretrain",
+            "settings": settings.to_dict(),
+            "model": plain_model(model),
+            "sampling": {"stride": settings.data.stride, "areas": settings.data.areas},
+        }
     else:
         chosen = sampling or _sampling(plan)
         facts |= {
-            "kind": "finetune",
+            "task": "finetune",
             "classifier": plain_classifier(classifier),
             "classes": names,
             "sampling": {"sampling": chosen, "stride": stride or _stride(plan) or 4},
         }
     path = write_checkpoint(out, tensors, facts)
-    return ImportReport(path, facts["kind"], plan.layout, model, names, keys, tuple(notes))
+    return ImportReport(path, facts["task"], plan.layout, model, names, keys, tuple(notes))
 
 
 def _check(model: ModelSettings, model_size: str | None, **asked: int | None) -> None:

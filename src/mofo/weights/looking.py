@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mofo.models.model_settings import ModelSettings
 from mofo.models.saved_settings import classifier_settings
@@ -85,18 +84,16 @@ def look_at_weights(source: str | Path) -> Found:
 
 def _own(path: Path) -> Found:
     opened = open_checkpoint(path, best=True)
-    facts: Mapping[str, Any] = opened.facts
+    metadata = opened.metadata
     try:
-        if facts.get("kind") == FINETUNE:
-            settings = classifier_settings(facts["classifier"])
-            names = facts.get("classes", {})
+        if metadata.classifier is not None:
+            settings = classifier_settings(metadata.classifier)
+            names = metadata.classes
             classes = {
                 head: (count, tuple(names.get(head, ())))
                 for head, count in settings.classes.items()
             }
             return Found(FINETUNE, "mofo", settings.model, settings.fusion, classes)
-        if facts.get("kind") == PRETRAIN:
-            return Found(PRETRAIN, "mofo", pretrained_settings(opened), None, {})
-    except (KeyError, TypeError, AttributeError, SettingsError) as error:
+    except SettingsError as error:
         raise CheckpointError(f"{opened.path}: is not a whole checkpoint: {error}") from None
-    raise CheckpointError(f"{opened.path}: holds {facts.get('kind')!r}, which has no weights")
+    return Found(PRETRAIN, "mofo", pretrained_settings(opened), None, {})

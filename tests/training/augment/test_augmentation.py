@@ -140,7 +140,7 @@ def test_a_grid_of_one_token():
 
 
 def test_wrong_shapes_are_told(batch, targets):
-    with pytest.raises(SettingsError, match="per 'frame' is unknown"):
+    with pytest.raises(SettingsError, match="area_span 'frame' is unknown"):
         Augmentation(AugmentSettings(), GRID, "frame")
     augmentation = Augmentation(AugmentSettings(), GRID)
     with pytest.raises(ValueError, match=r"label.*instead of float"):

@@ -12,7 +12,7 @@ from mofo.clips.batch import ClipBatch
 from mofo.report.figures.films import Film, Row, moments, write_films
 from mofo.report.figures.layout import scaled
 from mofo.report.figures.marks import draw_box, outline_tokens
-from mofo.training.finetune_step import FinetunePass
+from mofo.training.finetune_step import FinetuneStep
 
 _NAMES = 3  # of the classes of a target
 _ROWS = (Row("the clip as it was cut"), Row("what the model gets"))
@@ -22,7 +22,7 @@ _NOTE = (
 
 
 def write_augmented(
-    batch: ClipBatch, one_pass: FinetunePass, path: str | Path, *, title: str = "", clips: int = 4
+    batch: ClipBatch, one_pass: FinetuneStep, path: str | Path, *, title: str = "", clips: int = 4
 ) -> None:
     """Draws clips of a batch before and after augmentation, with their targets.
 

@@ -25,8 +25,8 @@ from mofo.report.figures.layout import ALARM, framed, picture_kind, scaled
 from mofo.report.figures.marks import draw_box, draw_mask
 from mofo.training.checkpoint import Checkpoint
 from mofo.training.pretrain_settings import PretrainSettings
+from mofo.training.pretrain_task import PretrainStep
 from mofo.training.saved_models import open_autoencoder
-from mofo.training.step import PretrainPass
 from mofo.types import SettingsError, TokenGrid
 
 LEAK_LABEL = (
@@ -81,7 +81,7 @@ def check_leak(model: MaskedAutoencoder) -> None:
 def reconstruct(
     model: MaskedAutoencoder,
     batch: ClipBatch,
-    one_pass: PretrainPass,
+    one_pass: PretrainStep,
     *,
     leak: bool = False,
     clips: int = 4,
@@ -204,7 +204,7 @@ def captions(normalised: bool) -> tuple[str, ...]:
 def write_reconstruction(
     model: MaskedAutoencoder,
     batch: ClipBatch,
-    one_pass: PretrainPass,
+    one_pass: PretrainStep,
     path: str | Path,
     *,
     leak: bool = False,
@@ -279,7 +279,7 @@ def show_reconstruction(
     """
     picture_kind(path)
     model, opened = open_autoencoder(checkpoint)
-    settings = PretrainSettings.from_dict(opened.facts["settings"], str(opened.path))
+    settings = PretrainSettings.from_dict(opened.metadata.settings, str(opened.path))
     data, mask = settings.data, settings.mask
     if leak:
         check_leak(model)
@@ -293,11 +293,11 @@ def show_reconstruction(
         need_areas=False,
     )
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    loss = opened.facts.get("loss")
+    loss = opened.metadata.loss
     made = write_reconstruction(
         model,
         chosen.batch,
-        PretrainPass(settings),
+        PretrainStep(settings),
         path,
         leak=leak,
         clips=clips,
@@ -314,12 +314,12 @@ def show_reconstruction(
 def _name(opened: Checkpoint) -> str:
     """The run and the step; of imported weights their folder."""
     path = opened.path.absolute()
-    if "imported" in opened.facts:
+    if opened.metadata.imported:
         return f"{path.name}, imported"
     return f"{path.parents[1].name}, step {opened.step:,}"
 
 
-def _about(model: MaskedAutoencoder, one_pass: PretrainPass) -> str:
+def _about(model: MaskedAutoencoder, one_pass: PretrainStep) -> str:
     settings = model.settings
     grid = settings.grid
     return (

@@ -247,11 +247,11 @@ def _run(folder: Path, problems: list[str]) -> TrainingRun:
     metrics = _lines(folder / _METRICS)
     checkpoint: dict[str, Any] = {}
     try:
-        checkpoint = open_checkpoint(folder).facts
+        checkpoint = open_checkpoint(folder).metadata.model_dump(exclude_none=True)
     except CheckpointError as error:
         if (folder / "checkpoints").is_dir():
             problems.append(str(error))
-    kind = str(checkpoint.get("kind") or "")
+    kind = str(checkpoint.get("task") or "")
     if kind not in (PRETRAIN, FINETUNE):
         labelled = "augment" in settings or any("top1" in key for line in metrics for key in line)
         kind = FINETUNE if labelled else PRETRAIN

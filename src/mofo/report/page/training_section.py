@@ -20,8 +20,8 @@ from mofo.report.page.folders import FINETUNE, PRETRAIN, Contents, Line, Trainin
 from mofo.report.page.media import Clip, ClipMaker
 from mofo.report.page.wording import percent, plain
 from mofo.training.pretrain_settings import PretrainSettings
+from mofo.training.pretrain_task import PretrainStep
 from mofo.training.saved_models import open_autoencoder
-from mofo.training.step import PretrainPass
 from mofo.types import MofoError
 
 _TILE = 224  # pixels of a picture in a clip
@@ -195,7 +195,7 @@ def _seen(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
 
 def _made(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
     model, opened = open_autoencoder(run.folder)
-    settings = PretrainSettings.from_dict(opened.facts["settings"], str(opened.path))
+    settings = PretrainSettings.from_dict(opened.metadata.settings, str(opened.path))
     chosen = choose_clips(
         settings.data.source,
         settings.grid(),
@@ -205,7 +205,7 @@ def _made(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
         need_areas=False,
     )
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    made = reconstruct(model, chosen.batch, PretrainPass(settings), clips=clips)
+    made = reconstruct(model, chosen.batch, PretrainStep(settings), clips=clips)
     ratio = float(made.error_B.sum() / max(made.flat_error_B.sum(), 1e-12))
     pictures = 3 if ratio < _FLAT else 2  # the guess itself only where it is one
     shown = []

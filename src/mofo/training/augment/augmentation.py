@@ -10,12 +10,13 @@ from torch import Tensor
 
 from mofo.clips.batch import ClipBatch
 from mofo.clips.token_area import SPANS, token_area
+from mofo.registry import choice
 from mofo.training.augment.augment_settings import AugmentSettings
 from mofo.training.augment.erasing import Patch, draw_patch, erase
 from mofo.training.augment.mixing import Mix, draw_mix, mix, mix_targets
 from mofo.training.augment.randaugment import Operation, draw_operations, randaugment
 from mofo.training.augment.sample_noise import SampleNoise
-from mofo.types import SettingsError, TokenGrid
+from mofo.types import TokenGrid
 
 
 class Plan(NamedTuple):
@@ -55,16 +56,15 @@ class Augmentation:
     Args:
         settings: what is done, and how much of it.
         grid: the clips' tokens.
-        per: one area for the "clip", or one for each "tubelet"; see ``token_area``.
+        area_span: one area for the "clip", or one for each "tubelet"; see ``token_area``.
 
     Raises:
-        SettingsError: ``per`` is unknown.
+        SettingsError: ``area_span`` is unknown.
     """
 
-    def __init__(self, settings: AugmentSettings, grid: TokenGrid, per: str = "clip") -> None:
-        if per not in SPANS:
-            raise SettingsError(f"per {per!r} is unknown: choose from {', '.join(SPANS)}")
-        self.settings, self.grid, self.per = settings, grid, per
+    def __init__(self, settings: AugmentSettings, grid: TokenGrid, area_span: str = "clip") -> None:
+        self.settings, self.grid = settings, grid
+        self.area_span = choice("area_span", area_span, SPANS)
         self._pixels = replace(grid, patch=1)
 
     def plan(self, noise_BN: Tensor) -> Plan:
@@ -106,8 +106,8 @@ class Augmentation:
 
     def _augmented(self, batch: ClipBatch, targets: dict[str, Tensor], plan: Plan) -> Augmented:
         grid = self.grid
-        area_BsHW = token_area(batch.box_BT4, batch.valid_BT, self._pixels, per=self.per)
-        if self.per == "clip":
+        area_BsHW = token_area(batch.box_BT4, batch.valid_BT, self._pixels, per=self.area_span)
+        if self.area_span == "clip":
             area_BsHW = area_BsHW[:, :1]  # the same in all time slots
         frames_BTHWC, area_BsHW = randaugment(batch.frames_BTHWC, area_BsHW, plan.operations)
         frames_BTHWC = erase(frames_BTHWC, plan.patches)

@@ -1,0 +1,396 @@
+"""The trainer: data, model and optimiser of a task, step by step, continued where it stopped.
+
+Trainer(PretrainTask(settings), callbacks=[...]).fit()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from accelerate.utils import DistributedType, broadcast_object_list, gather_object
+from torch import nn
+
+from mofo.clips.batch import ClipBatch
+from mofo.clips.loader import batches
+from mofo.system.environment import make_accelerator, versions
+from mofo.system.files import folder_lock
+from mofo.system.processes import StopRequest, usable_cpus
+from mofo.training.callbacks import Callback, ProgressBar, RunReport, say
+from mofo.training.checkpoint import Checkpoint, CheckpointFolder, fit_weights
+from mofo.training.journal import Journal, Unreadable
+from mofo.training.metadata import ValidationHistory
+from mofo.training.optim import (
+    Schedule,
+    WeightAverage,
+    model_tensors,
+    optimiser_tensors,
+    restore,
+)
+from mofo.training.order import Division, SampleOrder
+from mofo.training.pretrain_settings import TrainingSettings
+from mofo.training.replay import NotFiniteError, capture
+from mofo.training.same_run import about_videos, check_same_run
+from mofo.training.step import NotFiniteStep, StepMetrics, StepRunner
+from mofo.training.tasks import TASKS, Task
+from mofo.types import MofoError, SettingsError
+
+_ASK_EVERY = 10  # steps after which several processes agree on whether to stop
+
+
+class Trainer:
+    """One run of a task.
+
+    Args:
+        task: what is trained.
+        callbacks: called in order.
+        progress: show a bar.
+
+    Attributes:
+        task, settings: as given; those of the task.
+        out: folder of the run.
+        accelerator: devices, precision, processes.
+        model: as prepared for them; ``bare_model`` without wrappers.
+        is_main: whether this is the process that writes and speaks.
+
+    Raises:
+        SettingsError: settings that are impossible, or not those of the run in ``run.out``.
+        CheckpointError: no checkpoint of the run can be read.
+    """
+
+    def __init__(
+        self, task: Task, *, callbacks: Sequence[Callback] = (), progress: bool = False
+    ) -> None:
+        self.task, self.settings = task, task.settings
+        self._callbacks = [*([ProgressBar()] if progress else []), *callbacks]
+        run, data, optim = self.settings.run, self.settings.data, self.settings.optim
+        self.out = Path(run.out)
+        self.accelerator = make_accelerator(run.precision, trackers=run.trackers, folder=run.out)
+        self.is_main = self.accelerator.is_main_process
+        self.videos = videos = len(task.dataset)
+        if videos * data.clips_per_video < optim.batch:
+            raise SettingsError(
+                f"{videos} videos with data.clips_per_video {data.clips_per_video} are fewer "
+                f"clips than optim.batch {optim.batch}: lower optim.batch or raise "
+                "data.clips_per_video"
+            )
+        self.division = Division.of(
+            batch=optim.batch,
+            micro=run.micro_batch,
+            repeats=data.clips_per_video,
+            processes=self.accelerator.num_processes,
+        )
+        self.schedule = Schedule.of(optim, videos * data.clips_per_video)
+        self.folder = CheckpointFolder(self.out / "checkpoints", run.keep_last)
+        checkpoint, self._damaged = self.folder.last_whole()
+        self.start, self.history = 0, ValidationHistory()
+        self._recent: deque[float] = deque(maxlen=run.log_every)
+        self._since_save: list[float] = []
+        if checkpoint is not None:
+            check_same_run(checkpoint, task, run.out)
+            self.start = checkpoint.step
+            self.history = checkpoint.metadata.history.model_copy(deep=True)
+            self._recent.extend(checkpoint.metadata.recent_losses)
+        self._prepare(checkpoint)
+
+    def _prepare(self, checkpoint: Checkpoint | None) -> None:
+        self.bare_model = model = self.task.build()
+        if checkpoint is not None:
+            fit_weights(model, checkpoint.model(), str(checkpoint.path))
+        built: Any = torch.compile(model) if self.settings.run.compile else model
+        self.model: nn.Module = self.accelerator.prepare_model(built)
+        # After wrapping: FSDP replaces the parameters.
+        prepared = self.accelerator.prepare_optimizer(self.task.optimiser(self.model))
+        self.optimiser: torch.optim.Optimizer = prepared
+        self._inner: torch.optim.Optimizer = getattr(prepared, "optimizer", prepared)
+        self.average: WeightAverage | None = None
+        decay = self.task.ema_decay
+        if checkpoint is not None and decay:
+            # The average goes through the model, which knows how its engine keeps tensors.
+            restore(self.model, self._inner, checkpoint.best_weights(), {})
+        if decay:
+            self.average = WeightAverage(self.model.parameters(), decay)
+        if checkpoint is not None:
+            restore(self.model, self._inner, checkpoint.model(), checkpoint.optimiser())
+
+    def fit(self) -> RunReport:
+        """Trains and saves.
+
+        Raises:
+            CheckpointError: a checkpoint cannot be written.
+            NotFiniteError: the loss is not finite; batch and state are in a file.
+            TooManyUnreadableError: see ``data.max_unreadable``.
+            MofoError: another process trains into this folder; a reading process died.
+        """
+        end = min(self.schedule.steps, self.settings.run.stop_at or self.schedule.steps)
+        step = self.start
+        with contextlib.ExitStack() as stack:
+            if self.is_main:
+                self.out.mkdir(parents=True, exist_ok=True)
+            self._lock(stack)
+            self._begin()
+            if self.is_main:
+                say(self._damaged)
+            for callback in self._callbacks:
+                stack.callback(callback.on_end, self)
+                callback.on_start(self)
+            stop = stack.enter_context(StopRequest())
+            if step < end and not self._is_enough():
+                step = self._loop(step, end, stop)
+        if self.settings.run.trackers:
+            self.accelerator.end_training()
+        return RunReport(
+            main=self.is_main,
+            steps=step,
+            of=self.schedule.steps,
+            finished=step >= self.schedule.steps or self._is_enough(),
+            loss=sum(self._recent) / len(self._recent) if self._recent else math.nan,
+            checkpoint=self.folder.place(step),
+            stopped_by=stop.name,
+            unreadable=len(self.unreadable.reasons),
+            unreadable_file=self.unreadable.path,
+            validation=self.history.last,
+            best=self.folder.best() if self.history.last else None,
+        )
+
+    def _lock(self, stack: contextlib.ExitStack) -> None:
+        """The folder of the run is this run's alone; every process learns when it is not."""
+        problem = [""]
+        if self.is_main:
+            try:
+                stack.enter_context(folder_lock(self.out))
+            except MofoError as error:
+                problem = [str(error)]
+        if self.accelerator.num_processes > 1:
+            broadcast_object_list(problem)
+        if problem[0]:
+            raise MofoError(problem[0])
+
+    def _begin(self) -> None:
+        """Files and logs of the run, as they are before its next step."""
+        run = self.settings.run
+        if self.is_main:
+            self.folder.tidy(self.start)
+            self.settings.write(self.out / "settings.yaml")
+            (self.out / "versions.json").write_text(json.dumps(versions(), indent=1))
+        self.accelerator.wait_for_everyone()
+        self.journal = Journal(self.out / "metrics.jsonl", self.start) if self.is_main else None
+        self.unreadable = Unreadable(
+            self.out / "unreadable.jsonl", self.videos, self.settings.data.max_unreadable
+        )
+        if self.is_main:
+            if self.start == 0:
+                self.unreadable.forget()  # of an attempt that came to nothing: files may be mended
+            self.unreadable.add(self.task.problems)
+        if run.trackers:
+            # Points of steps that are done again are not to appear twice.
+            purge = {"tensorboard": {"purge_step": self.start + 1}} if self.start else {}
+            self.accelerator.init_trackers("tensorboard", init_kwargs=purge)
+
+    def _loop(self, step: int, end: int, stop: StopRequest) -> int:
+        run, optim = self.settings.run, self.settings.optim
+        runner = StepRunner(
+            accelerator=self.accelerator,
+            model=self.model,
+            optimiser=self.optimiser,
+            forward_step=self.task.forward_step,
+            passes=self.division.passes,
+            clips=self.division.batch,
+            schedule=self.schedule,
+            seed=run.seed,
+            clip_grad_norm=optim.clip_grad_norm,
+        )
+        self.model.train()
+        loaded = self._batches(step, end)
+        try:
+            while step < end:
+                self._note(runner.run(step, loaded, self._on_batch))
+                step += 1
+                stopping = self._must_stop(step, stop)
+                due = step % run.save_every == 0
+                if due or step == end or stopping:
+                    self._save(step, validate=due or step == self.schedule.steps)
+                    if self._is_enough():
+                        break
+                if stopping:
+                    break
+        except NotFiniteStep as error:
+            self._give_up(error)
+        finally:
+            loaded.close()  # ends the workers
+            if self.journal is not None:
+                self.journal.flush()
+        return step
+
+    def _batches(self, start: int, end: int) -> Generator[ClipBatch]:
+        order = SampleOrder(
+            self.videos,
+            seed=self.settings.run.seed,
+            division=self.division,
+            rank=self.accelerator.process_index,
+            start=start,
+            stop=end,
+            share_V=self.task.share_V,
+        )
+        pin = self.accelerator.device.type == "cuda"
+        workers = min(self.settings.run.workers, usable_cpus(), len(order))
+        return batches(self.task.dataset, order, self.task.collate_fn, workers=workers, pin=pin)
+
+    def _on_batch(self, step: int, batch: ClipBatch) -> None:
+        failures: list[tuple[str, str]] = list(batch.failures)
+        if self.accelerator.num_processes > 1:
+            failures = gather_object(failures)
+        if self.is_main:
+            self.unreadable.add(failures)
+        for callback in self._callbacks:
+            callback.on_batch(self, step, batch)
+
+    def _note(self, metrics: StepMetrics) -> None:
+        self._recent.append(metrics.loss)
+        self._since_save.append(metrics.loss)
+        if self.average is not None:
+            self.average.update()
+        line = metrics.to_dict()
+        if self.journal is not None:
+            self.journal.add(line)
+        done = metrics.step + 1
+        if done % self.settings.run.log_every == 0 or done == self.schedule.steps:
+            if self.journal is not None:
+                self.journal.flush()
+            del line["step"]
+            self.accelerator.log({f"train/{key}": value for key, value in line.items()}, step=done)
+        for callback in self._callbacks:
+            callback.on_step(self, metrics)
+
+    def _must_stop(self, step: int, stop: StopRequest) -> bool:
+        if self.accelerator.num_processes == 1:
+            return bool(stop)
+        if step % _ASK_EVERY:
+            return False
+        flag = torch.tensor([float(bool(stop))], device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum").item() > 0)
+
+    def _save(self, step: int, *, validate: bool) -> None:
+        """Writes a checkpoint, after a validation; every process takes part."""
+        validation: dict[str, float] = {}
+        failed: MofoError | None = None
+        if validate:
+            try:
+                validation = self._validate(step)
+            except MofoError as caught:  # what was learned is kept all the same
+                failed = caught
+        weights = model_tensors(self.model)
+        moments = optimiser_tensors(self.model, self._inner)
+        average = None
+        if self.average is not None:
+            with self.average.in_place():
+                # On a CPU these are the model's own tensors, which are changed back.
+                average = {name: t.clone() for name, t in model_tensors(self.model).items()}
+        if self.is_main:
+            if self.journal is not None:
+                self.journal.flush()
+            loss = sum(self._since_save) / max(1, len(self._since_save))
+            # Without a validation it is no candidate for the best, where others have one.
+            error = validation.get("error") if self.task.validates else loss
+            metadata = {
+                **self.task.metadata(),
+                "task": self.task.name,
+                "loss": loss,
+                "error": error,
+                "settings": self.settings.to_dict(),
+                "videos": about_videos(self.task),
+                "versions": versions(),
+                "validation": validation,
+                "history": self.history.model_dump(),
+                "recent_losses": list(self._recent),
+            }
+            self.folder.save(step, weights, moments, metadata, average=average)
+        self._since_save.clear()
+        if failed is not None:
+            raise failed
+        self.accelerator.wait_for_everyone()
+        for callback in self._callbacks:
+            callback.on_checkpoint(self, self.folder.place(step))
+
+    def _validate(self, step: int) -> dict[str, float]:
+        with self.evaluating(), self.average.in_place() if self.average else nullcontext():
+            metrics = self.task.validate(self.model, self.accelerator)
+        if metrics:
+            self.history.note(metrics)
+            shown = {f"validation/{key}": value for key, value in metrics.items()}
+            self.accelerator.log(shown, step=step)
+            if self.is_main:
+                journal = Journal(self.out / "validation.jsonl", step)
+                journal.add({"step": step, **metrics})
+                journal.flush()
+            for callback in self._callbacks:
+                callback.on_validation(self, step, metrics)
+        return metrics
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Within, the model is in evaluation mode."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.train(was_training)
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether no process has all weights (FSDP)."""
+        return self.accelerator.distributed_type == DistributedType.FSDP
+
+    def _is_enough(self) -> bool:
+        """Whether enough validations in a row have not been better than the best."""
+        patience = self.task.early_stop_patience
+        return bool(patience) and self.history.since_best >= patience
+
+    def _give_up(self, error: NotFiniteStep) -> NoReturn:
+        rank = self.accelerator.process_index
+        path = self.out / "not_finite" / f"step_{error.step:08d}_process_{rank}.safetensors"
+        about = {
+            "step": error.step,
+            "what": error.what,
+            "value": str(error.value),
+            "precision": self.accelerator.mixed_precision,
+            "task": self.task.name,
+            "case": self.task.replay_case(error.batch),
+        }
+        weights = model_tensors(self.model, everywhere=True)
+        capture(path, self.settings, error.batch, weights, about)
+        raise NotFiniteError(
+            f"{error}: nothing was learned from it; the last checkpoint is of step "
+            f"{(self.folder.steps() or [0])[-1]}. Look into it: mofo {self.task.verb} --replay "
+            f"{path}"
+        ) from None
+
+
+def train(
+    settings: TrainingSettings, *, callbacks: Sequence[Callback] = (), progress: bool = False
+) -> RunReport:
+    """Trains, from the last checkpoint in ``settings.run.out`` if there is one.
+
+    With the same settings, any interruption leaves the sequence of losses as it would have been:
+    everything random is a function of the seed and the step.
+
+    Args:
+        settings: the recipe; its task is trained.
+        callbacks: see ``Callback``.
+        progress: show a bar.
+
+    Raises:
+        SettingsError: settings that are impossible, or not those of the run in ``run.out``.
+        LabelError: labels that are missing or unknown.
+        MofoError: as ``Trainer.fit``.
+    """
+    task = TASKS[settings.task](settings)
+    return Trainer(task, callbacks=callbacks, progress=progress).fit()
