@@ -35,7 +35,6 @@ ROOMS = (
 UPWARD_STILL: dict[tuple[str, str], int] = {
     ("gallery", "synth"): 1,
     ("motion", "report"): 1,
-    ("training", "report"): 2,
 }
 SAME_NAMES_STILL: list[str] = [
     "unreadable.py",

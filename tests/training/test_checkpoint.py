@@ -77,7 +77,7 @@ def test_what_is_no_checkpoint(tmp_path):
         open_checkpoint(tmp_path / "nothing")
     path = save(CheckpointFolder(tmp_path, 1), 1)
     (path / "model.safetensors").write_bytes(b"no")
-    with pytest.raises(CheckpointError, match="model.safetensors: is damaged"):
+    with pytest.raises(CheckpointError, match="is damaged"):
         open_checkpoint(path).model()
 
 

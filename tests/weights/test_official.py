@@ -12,7 +12,6 @@ from mofo.training.saved_models import (
     encoder_weights,
     open_autoencoder,
     open_classifier,
-    start_from,
 )
 from mofo.weights.import_report import WeightsError
 from mofo.weights.importing import import_weights
@@ -220,11 +219,11 @@ def test_position_tables_in_the_file(tmp_path):
 
 def test_fine_tuning_begins_with_them(tmp_path):
     state, done = taken(tmp_path, official.pretrain_shapes(*SMALL))
-    from mofo.models.classifier import Classifier, ClassifierSettings
+    from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 
-    _, settings, _ = encoder_weights(done.path)
+    _, settings, weights = encoder_weights(done.path)
     model = Classifier(ClassifierSettings(classes={"label": 3}, model=settings, fusion="mean"))
-    assert "tensors of the encoder loaded" in start_from(model, done.path)
+    assert "tensors of the encoder loaded" in str(load_encoder(model, weights, "done"))
     found = model.encoder.blocks[0].attention.q_bias
     assert torch.equal(found, state["encoder.blocks.0.attn.q_bias"])
 

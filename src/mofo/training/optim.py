@@ -248,4 +248,6 @@ def restore(
     for name, tensor in moments.items():
         moment, _, weight = name.partition("/")
         state.setdefault(weight, {})[moment] = tensor
-    set_optimizer_state_dict(model, optimiser, {**current, "state": state}, options=_WHOLE)
+    # Parameters that took no part in the loss have no moments.
+    options = StateDictOptions(full_state_dict=True, strict=False)
+    set_optimizer_state_dict(model, optimiser, {**current, "state": state}, options=options)
