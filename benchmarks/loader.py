@@ -102,7 +102,7 @@ def store_of(folder: Path, files: list[File]) -> Path:
             np.ones(frames, bool), tuple(box_T4[:, None]), flow="dis",
         )  # fmt: skip
         write_part(folder, file.path.name, str(file.path), 1, area, DetectSettings())
-    merge(scan(folder, DetectSettings()), None, lambda key: False)
+    merge(scan(folder, DetectSettings()))
     return folder
 
 

@@ -19,7 +19,11 @@ HEAVY = ("torch", "cv2", "av", "pyarrow", "matplotlib", "sklearn", "pydantic", "
 
 
 def mofo_command(*words, **more):
-    env = os.environ | {"STUB_DETECTION": "1", "PYTHONPATH": str(STUB), "COLUMNS": "80"}
+    env = os.environ | {
+        "STUB_DETECTION": "1",
+        "PYTHONPATH": os.pathsep.join([str(STUB), os.environ.get("PYTHONPATH", "")]),
+        "COLUMNS": "80",
+    }
     return subprocess.run(
         [sys.executable, "-m", "mofo", *map(str, words)],
         capture_output=True,
@@ -208,7 +212,7 @@ def test_detect_from_end_to_end(tmp_path):
     assert good.stderr == ""
     lines = good.stdout.splitlines()
     assert lines[0].startswith("2 videos: 2 done; 12 frames, ")
-    assert lines[1].strip() == str(tmp_path / "areas/areas.parquet")
+    assert lines[1].strip() == str(tmp_path / "areas/areas")
     assert lines[-1].startswith("next: ")
     (videos / "bad.mp4").write_text("text")
     bad = mofo_command("detect", videos, "--out", "areas", "--workers", "0", cwd=tmp_path)
@@ -230,10 +234,10 @@ def test_shards_merge_and_json_from_end_to_end(tmp_path):
         words = ("detect", "v", "--out", "areas", "--workers", "0", "--shard", shard)
         done = mofo_command(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert "next, when all 2 shards are done: mofo areas merge areas" in done.stdout
+        assert "when all 2 shards are done, the store is complete" in done.stdout
     done = mofo_command("areas", "merge", "areas", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "areas.parquet" in done.stdout
+    assert "3 videos" in done.stdout
     done = mofo_command("areas", "export", "areas", "--to", "boxes.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(json.loads((tmp_path / "boxes.json").read_text())) == 3

@@ -153,6 +153,8 @@ class MotionArea:
         movers: one float32 ``(K, 4)`` array per frame: a box for each mover. Their hull is the
             frame's box; K = 0 where not valid.
         cuts: frame positions (indices into the arrays) at which a new shot begins, without 0.
+        field_Tyx: uint8, the motion field: how much of each cell of a grid over the frame moves by
+            itself, 0 (nothing) to 255 (all of it); None where none was made.
         flow: name of the flow backend that was really used ("dis", "codec" ...).
         warnings: one line each: what was found wrong with the file but did not stop the work.
     """
@@ -167,6 +169,7 @@ class MotionArea:
     cuts: tuple[int, ...] = ()
     flow: str = ""
     warnings: tuple[str, ...] = field(default=())
+    field_Tyx: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         frames = len(self.frame_T)
@@ -174,6 +177,14 @@ class MotionArea:
         if any(size != frames for size in sizes):
             raise ValueError(
                 f"MotionArea: {frames} frames, but times, boxes, valid, movers have {sizes}"
+            )
+        field_Tyx = self.field_Tyx
+        if field_Tyx is not None and (
+            field_Tyx.dtype != np.uint8 or field_Tyx.ndim != 3 or len(field_Tyx) != frames
+        ):
+            raise ValueError(
+                f"MotionArea: field is {field_Tyx.dtype} {field_Tyx.shape}, expected uint8 "
+                f"({frames}, rows, columns)"
             )
 
     def __len__(self) -> int:

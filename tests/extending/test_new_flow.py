@@ -68,8 +68,7 @@ def test_a_new_flow_and_a_new_preset_detect(videos, tmp_path, capsys, words, wor
             assert np.allclose([x1, y1, x2, y2], [10, 20, 58, 40], atol=4)
 
 
-def test_help_lists_them(capsys):
-    assert cli.main(["detect", "--plugin", __file__, "--help"]) == 0
-    told = capsys.readouterr().out
-    assert "difference" in told
-    assert "anything" in told
+def test_an_unknown_flow_names_them(videos, tmp_path, capsys):
+    words = ["detect", str(videos), "--out", str(tmp_path), "--plugin", __file__]
+    assert cli.main([*words, "--flow", "diffrence"]) == 2
+    assert "'difference'" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def store_of(folder: Path, areas: dict[str, MotionArea]) -> Path:
     folder.mkdir(exist_ok=True)
     for key, area in areas.items():
         write_part(folder, key, f"/somewhere/{key}", 1, area, DetectSettings())
-    merge(scan(folder, DetectSettings()), None, lambda key: False)
+    merge(scan(folder, DetectSettings()))
     return folder
 
 

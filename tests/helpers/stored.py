@@ -7,6 +7,7 @@ import numpy as np
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import digest, write_part
 from mofo.motion.presets import DetectSettings
+from mofo.motion.store import AreaStore
 from mofo.types import MotionArea, hull
 
 DIS = DetectSettings()
@@ -46,6 +47,10 @@ def same(one: MotionArea, other: MotionArea) -> None:
         np.testing.assert_array_equal(mine, theirs)
     for name in ("width", "height", "cuts", "flow", "warnings"):
         assert getattr(one, name) == getattr(other, name), name
+    assert (one.field_Tyx is None) == (other.field_Tyx is None)
+    if one.field_Tyx is not None:
+        assert one.field_Tyx.dtype == other.field_Tyx.dtype
+        np.testing.assert_array_equal(one.field_Tyx, other.field_Tyx)
 
 
 def fill(folder: Path, keys, settings=DIS, frames=7) -> None:
@@ -56,8 +61,19 @@ def fill(folder: Path, keys, settings=DIS, frames=7) -> None:
         write_part(folder, key, f"/videos/{key}", 1000, one, settings)
 
 
-def bring_in(folder: Path, settings=DIS, shard=None) -> None:
-    merge(scan(folder, settings), shard, lambda key: False)
+def bring_in(folder: Path, settings=DIS, shard=None, **more) -> None:
+    merge(scan(folder, settings), shard, **more)
+
+
+def rows(folder: Path) -> list[dict]:
+    """All that readers see of a store: both tables, sorted, and nothing twice."""
+    with AreaStore.open(folder) as store:
+        videos = store.videos().to_pylist()
+        for key in store:
+            store[key]  # verifies its rows
+        frames = store.dataset().to_table().to_pylist()
+    assert len(frames) == sum(video["frames"] for video in videos)
+    return videos + sorted(frames, key=lambda row: (row["video"], row["frame"]))
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -1,4 +1,5 @@
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ def log(tmp_path, monkeypatch):
     """Use the stand-in detection, here and in worker processes; names what was really detected."""
     monkeypatch.setenv("STUB_DETECTION", "1")
     monkeypatch.setenv("STUB_LOG", str(tmp_path / "log"))
-    monkeypatch.setenv("PYTHONPATH", str(STUB))
+    monkeypatch.setenv("PYTHONPATH", str(STUB), prepend=os.pathsep)
     before = {
         name: sys.modules.get(name)
         for name in ("mofo.motion.analyse", "mofo.report.figures.overlays")

@@ -33,7 +33,7 @@ def store_of(folder, **areas) -> AreaStore:
     folder.mkdir()
     for key, one in areas.items():
         write_part(folder, f"{key}.mp4", f"/v/{key}.mp4", 1, one, DetectSettings())
-    merge(scan(folder, DetectSettings()), None, lambda key: False)
+    merge(scan(folder, DetectSettings()))
     return AreaStore.open(folder)
 
 
@@ -180,7 +180,7 @@ def test_equal_stems_cannot_be_exported(tmp_path):
     folder.mkdir()
     for key in ("a/one.mp4", "b/one.mp4"):
         write_part(folder, key, f"/v/{key}", 1, AREA, DetectSettings())
-    merge(scan(folder, DetectSettings()), None, lambda key: False)
+    merge(scan(folder, DetectSettings()))
     with pytest.raises(StoreError, match=r"'a/one.mp4' and 'b/one.mp4' have the same file name"):
         export_boxes(AreaStore.open(folder), tmp_path / "boxes.json")
     assert not (tmp_path / "boxes.json").exists()

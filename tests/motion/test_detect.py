@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from helpers.runs import CODEC, NAMES, content, make, run
+from helpers.stored import rows
 from mofo.motion.detect import detect, merge_shards
-from mofo.motion.parts import digest, part_files
+from mofo.motion.parts import digest, parts
 from mofo.motion.store import AreaStore
 from mofo.types import MofoError, SettingsError, StoreError
 
@@ -24,8 +25,8 @@ def test_a_run_makes_a_store_and_a_report(tmp_path, log):
     report = run(make(tmp_path / "v"), out)
     assert (report.found, report.done, report.skipped, report.failed) == (6, 6, 0, 0)
     assert report.frames == sum(range(4, 10))
-    assert report.paths == (out / "areas.parquet", out / "videos.parquet")
-    assert sorted(content(out)) == ["areas.parquet", "videos.parquet"]
+    assert report.paths == (out / "areas", out / "videos")
+    assert len(content(out)) == 2
     store = AreaStore.open(out)
     assert list(store) == sorted(NAMES)
     assert len(store["b/c.webm"]) == 5
@@ -36,17 +37,17 @@ def test_a_run_makes_a_store_and_a_report(tmp_path, log):
 def test_finished_videos_are_skipped(tmp_path, log):
     videos, out = make(tmp_path / "v"), tmp_path / "out"
     run(videos, out)
-    before = content(out)
+    before = rows(out)
     log()
     report = run(videos, out)
     assert (report.done, report.skipped, report.frames) == (0, 6, 0)
     assert log() == []
-    assert content(out) == before
+    assert rows(out) == before
     make(videos, ["new.mp4"])
     (videos / "a.mp4").write_text(json.dumps({"frames": 40, "seed": 0}))  # another size
     assert (run(videos, out).done, log()) == (2, ["a.mp4", "new.mp4"])
     run(videos, tmp_path / "fresh")
-    assert content(out) == content(tmp_path / "fresh")
+    assert rows(out) == rows(tmp_path / "fresh")
 
 
 def test_changed_settings_are_told_and_done_again(tmp_path, log, capsys):
@@ -61,17 +62,17 @@ def test_changed_settings_are_told_and_done_again(tmp_path, log, capsys):
     assert report.done == 6
     assert AreaStore.open(out).settings == CODEC
     run(videos, tmp_path / "fresh", settings=CODEC)
-    assert content(out) == content(tmp_path / "fresh")
+    assert rows(out) == rows(tmp_path / "fresh")
 
 
 def test_changed_settings_never_cost_videos_that_are_gone(tmp_path, log):
     videos, out = make(tmp_path / "v"), tmp_path / "out"
     run(videos, out)
     (videos / "a.mp4").unlink()
-    before = content(out)
+    before = rows(out)
     with pytest.raises(StoreError, match=r"1 of its videos are gone, such as .*a.mp4"):
         run(videos, out, settings=CODEC)
-    assert content(out) == before
+    assert rows(out) == before
 
 
 def test_a_moved_data_set_is_finished_and_a_namesake_is_not(tmp_path, log):
@@ -125,7 +126,7 @@ def test_a_full_disk_stops_the_run(tmp_path, log):
     make(videos, ["b.mp4"], do="full")
     with pytest.raises(StoreError, match="No space left on device: 1 videos were finished"):
         run(videos, tmp_path / "out")
-    assert len(list(part_files(tmp_path / "out"))) == 1
+    assert len(parts(tmp_path / "out")) == 1
 
 
 def test_shards_and_a_merge_are_the_same_as_one_run(tmp_path, log):
@@ -137,10 +138,10 @@ def test_shards_and_a_merge_are_the_same_as_one_run(tmp_path, log):
     assert sum(report.failed for report in reports) == 2
     assert run(videos, out, shard=(1, 3)).done == 0
     log()
-    pair = merge_shards(out)
+    assert merge_shards(out).folder == out
+    assert len(parts(out)) == 1
     run(videos, tmp_path / "one")
-    assert content(out) == content(tmp_path / "one")
-    assert pair.areas == out / "areas.parquet"
+    assert rows(out) == rows(tmp_path / "one")
     log()
     assert run(videos, out, shard=(2, 5)).done == 0
     assert set(log()) <= {"bad.mp4"}
@@ -151,7 +152,7 @@ def test_shards_left_behind_are_brought_in_by_a_whole_run(tmp_path, log):
     done = run(videos, out, shard=(1, 2)).done
     assert run(videos, out).skipped == done
     run(videos, tmp_path / "one")
-    assert content(out) == content(tmp_path / "one")
+    assert rows(out) == rows(tmp_path / "one")
 
 
 def test_shards_with_changed_settings(tmp_path, log):
@@ -163,7 +164,7 @@ def test_shards_with_changed_settings(tmp_path, log):
     run(videos, out, settings=CODEC, shard=(2, 2))
     merge_shards(out)
     run(videos, tmp_path / "one", settings=CODEC)
-    assert content(out) == content(tmp_path / "one")
+    assert rows(out) == rows(tmp_path / "one")
 
 
 def test_overlays_are_drawn_without_detecting_again(tmp_path, log):
@@ -227,11 +228,13 @@ def test_stopping_in_the_middle_of_new_settings_keeps_both(tmp_path, log, monkey
         patch.setattr(module, "InProcess", Stopping)
         with pytest.raises(KeyboardInterrupt, match="stopped: 3 of 6 videos"):
             run(videos, out, settings=CODEC)
-    assert {name: content(out)[name] for name in before} == before
-    assert list(AreaStore.open(out)) == sorted(NAMES)
+    after = content(out)
+    assert {name: after[name] for name in before} == before
+    with pytest.raises(StoreError, match="two settings"):
+        AreaStore.open(out)
     assert run(videos, out, settings=CODEC).skipped >= 3
     run(videos, tmp_path / "fresh", settings=CODEC)
-    assert content(out) == content(tmp_path / "fresh")
+    assert rows(out) == rows(tmp_path / "fresh")
 
 
 def test_shard_of_a_key_is_stable():

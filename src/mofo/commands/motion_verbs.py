@@ -31,7 +31,7 @@ def detect(call: Callable[..., Any], *, out: Path, shard: tuple[int, int] = (1, 
         preset: how movers are found: {motion.PRESETS}.
         engine: what runs the processes: {system.ENGINES}.
 
-    Several machines share a folder: --shard 1/4, 2/4 ...; then mofo areas merge areas
+    Several machines share a folder: --shard 1/4, 2/4 ...
 
     example:
       mofo detect videos/ --out areas --overlay
@@ -49,7 +49,7 @@ def detect(call: Callable[..., Any], *, out: Path, shard: tuple[int, int] = (1, 
     for path in report.paths:
         print(f"  {path}")
     if shard != (1, 1):
-        print(f"next, when all {shard[1]} shards are done: mofo areas merge {quote(str(out))}")
+        print(f"when all {shard[1]} shards are done, the store is complete")
     elif report.done + report.skipped:
         print(_NEXT.format(out))
     return 1 if report.failed else 0
@@ -57,7 +57,7 @@ def detect(call: Callable[..., Any], *, out: Path, shard: tuple[int, int] = (1, 
 
 @verb("areas merge", calls="mofo.motion.detect:merge_shards")
 def merge(call: Callable[..., Any], folder: Path) -> int:
-    """Merge the shards of a store into one table.
+    """Put everything in a store into one file of frames and one of videos.
 
     Args:
         folder: folder of the store.
@@ -65,8 +65,8 @@ def merge(call: Callable[..., Any], folder: Path) -> int:
     example:
       mofo areas merge areas
     """
-    pair = call(folder=folder)
-    print(f"  {pair.areas}\n  {pair.videos}")
+    store = call(folder=folder)
+    print(f"{len(store)} videos")
     print(_NEXT.format(folder))
     return 0
 

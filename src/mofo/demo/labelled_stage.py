@@ -75,7 +75,7 @@ def clip_stage(out: Path, scale: DemoScale, progress: bool) -> Stage:
         made_with={"level": LEVEL, "clips": scale.clips, "size": scale.size, "seed": scale.seed},
         work=work,
         told=told,
-        files=(made.table, made.areas / "areas.parquet"),
+        files=(made.table, made.areas / "areas"),
         again=False,
     )
 

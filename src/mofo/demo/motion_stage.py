@@ -68,7 +68,7 @@ def area_stage(out: Path, sources: Sources, progress: bool) -> Stage:
         made_with={"videos": [one.identity() for one in sources.videos]},
         work=work,
         told=told,
-        files=(store / "areas.parquet", pictures / "motion.png") if paths else (),
+        files=(store / "areas", pictures / "motion.png") if paths else (),
     )
 
 

@@ -22,7 +22,6 @@ from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.features import Features, extract, readable
 from mofo.evaluation.frozen import open_encoder
 from mofo.evaluation.measures import EvaluationError
-from mofo.motion.parts import COMPRESSION
 from mofo.system.files import replaced
 from mofo.types import SettingsError
 
@@ -247,7 +246,7 @@ def _check_free(out: Path) -> None:
 def _write_parquet(features: Features, out: Path) -> None:
     with (
         replaced(out, flush=True) as half,
-        pq.ParquetWriter(half, _schema(features), compression=COMPRESSION) as file,
+        pq.ParquetWriter(half, _schema(features), compression="zstd") as file,
     ):
         for table in _tables(features):
             file.write_table(table)
@@ -258,7 +257,7 @@ def _write_folder(features: Features, out: Path) -> None:
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir()
     for number, table in enumerate(_tables(features)):
-        pq.write_table(table, half / f"part-{number:05d}.parquet", compression=COMPRESSION)
+        pq.write_table(table, half / f"part-{number:05d}.parquet", compression="zstd")
     (half / _ABOUT).write_text(json.dumps(features.about, indent=1), encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)  # only ever an earlier one of ours
     half.rename(out)

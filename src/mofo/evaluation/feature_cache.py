@@ -22,7 +22,7 @@ from safetensors.numpy import save
 
 from mofo.datasets.catalog import Video
 from mofo.evaluation.measures import EvaluationError
-from mofo.motion.tables import pairs
+from mofo.motion.store import AreaStore
 from mofo.system.files import replaced
 from mofo.types import SettingsError
 
@@ -157,9 +157,5 @@ def videos_digest(videos: Sequence[Video]) -> str:
 
 def store_digest(folder: str | Path) -> str:
     """The content of a store of motion areas."""
-    found = hashlib.sha256()
-    for pair in pairs(Path(folder)):
-        for path in (pair.videos, pair.areas):
-            with path.open("rb") as file:
-                found.update(hashlib.file_digest(file, "sha256").digest())
-    return found.hexdigest()
+    with AreaStore.open(folder) as store:
+        return store.fingerprint()

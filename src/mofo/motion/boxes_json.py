@@ -197,7 +197,7 @@ def import_boxes(file: str | Path, sources: Sequence[str | Path], out: str | Pat
                 except MofoError as error:
                     failures[key] = str(error)
         failures.update((stem, "boxes without a video") for stem in boxes if stem not in used)
-        merge(scan(folder, None), None, lambda key: False)
+        merge(scan(folder, None))
         listed = tuple(sorted(failures.items()))
         write_failures(failures_file(folder, None), listed)
     return ImportReport(done, listed)

@@ -20,9 +20,9 @@ from mofo.motion.detect_plan import (
     write_failures,
 )
 from mofo.motion.detect_worker import Outcome, Task, do
-from mofo.motion.merge import Holdings, merge, scan, would_lose
+from mofo.motion.merge import Holdings, merge, scan
 from mofo.motion.presets import DetectSettings
-from mofo.motion.tables import Pair
+from mofo.motion.store import AreaStore
 from mofo.system.files import folder_lock
 from mofo.system.pool import ENGINES, Engine, InProcess
 from mofo.system.processes import Terminated, is_importing_main, terminable, usable_cpus
@@ -133,36 +133,33 @@ def detect_many(
             with terminable():
                 run.work(runner, _tasks(plan, here, settings, overlay))
         except KeyboardInterrupt as error:
-            _stopped(run, settings, isinstance(error, Terminated))
+            _stopped(run, isinstance(error, Terminated))
         finally:
             run.progress.close()
         return run.end(settings, time.monotonic() - start)
 
 
-def merge_shards(folder: str | os.PathLike[str]) -> Pair:
-    """Merge the shards (and finished parts) in ``folder`` into one table.
-
-    The result is the same, byte for byte, as that of one undivided run.
+def merge_shards(folder: str | os.PathLike[str]) -> AreaStore:
+    """Puts everything in ``folder`` into one part, with the latest settings; returns the store.
 
     Raises:
-        StoreError: no store, two settings, damaged files, or a shard is still at work.
+        StoreError: no store, two settings, damaged files.
+        MofoError: a shard is still at work.
     """
     place = Path(folder)
     if not place.is_dir():
         raise StoreError(f"{place}: no such folder: a store is what `mofo detect` makes")
     with folder_lock(place):
         here = scan(place, None)
-        # Shards are newer than the undivided table, and parts newer than either.
-        if not here.held and not here.tables:
+        if not here.held:
             raise StoreError(f"{place}: not a store of motion areas: nothing to merge")
-        newest = here.others[-1] if here.others else None
-        here = scan(place, newest)
+        here = scan(place, here.metas[-1].settings)
         failed = read_failures(place)
-        pair = merge(here, None, failed.__contains__)
+        merge(here, drop=failed.__contains__, everything=True)
         for file in place.glob("failures-*.csv"):
             file.unlink()
         write_failures(failures_file(place, None), sorted(failed.items()))
-        return pair
+    return AreaStore.open(place)
 
 
 @dataclass
@@ -207,13 +204,13 @@ class _Run:
     def end(self, settings: DetectSettings, seconds: float) -> DetectReport:
         """Merge, write the failures, report."""
         failures = tuple(sorted(self.plan.failures.items()))
-        pair = merge(scan(self.folder, settings), self.shard, self.plan.failures.__contains__)
+        merge(scan(self.folder, settings), self.shard, self.plan.failures.__contains__)
         table = failures_file(self.folder, self.shard)
         write_failures(table, failures)
         if self.shard is None:
             for file in self.folder.glob("failures-*.csv"):
                 file.unlink()
-        made = (pair.areas, pair.videos, table, self.folder / "overlays")
+        names = ("areas", "videos", table.name, "overlays")
         return DetectReport(
             found=self.plan.found,
             done=self.done,
@@ -223,15 +220,11 @@ class _Run:
             warnings=tuple(sorted(self.warnings)),
             frames=self.progress.frames,
             seconds=seconds,
-            paths=tuple(path for path in made if path.exists()),
+            paths=tuple(self.folder / name for name in names if (self.folder / name).exists()),
         )
 
-    def leave(self, settings: DetectSettings) -> None:
-        """Put what is finished in order before leaving early."""
-        here = scan(self.folder, settings)
-        # In the middle of a change of settings nothing may be merged: half would be lost.
-        if all(key in self.plan.failures for key in would_lose(here, self.shard)):
-            merge(here, self.shard, self.plan.failures.__contains__)
+    def leave(self) -> None:
+        """Note failures before leaving early; what is finished is in the store already."""
         table = failures_file(self.folder, self.shard)
         untried = {work.key for work in self.plan.works} - self.tried
         known = read_failures(self.folder) if table.exists() else {}
@@ -239,8 +232,8 @@ class _Run:
         write_failures(table, sorted((before | self.plan.failures).items()))
 
 
-def _stopped(run: _Run, settings: DetectSettings, terminated: bool) -> None:
-    run.leave(settings)
+def _stopped(run: _Run, terminated: bool) -> None:
+    run.leave()
     left = len(run.plan.works) - len(run.tried)
     said = (
         f"stopped: {run.done + run.plan.skipped} of {run.plan.found} videos are finished, {left} "

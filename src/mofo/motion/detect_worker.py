@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +9,9 @@ from pathlib import Path
 
 from mofo.motion.detect_plan import overlay_files
 from mofo.motion.merge import Located
-from mofo.motion.parts import part_file, write_part
+from mofo.motion.parts import write_part
 from mofo.motion.presets import DetectSettings
-from mofo.system.files import FULL_DISK
+from mofo.system.files import FULL_DISK, replaced
 from mofo.types import MofoError, MotionArea, VideoError
 
 
@@ -99,15 +97,8 @@ def draw(task: Task, area: MotionArea) -> None:
     writers = ((movie, write_overlay), (sheet, write_contact_sheet))
     for file, write in writers:
         file.parent.mkdir(parents=True, exist_ok=True)
-        # The ending stays: the writers choose the format by it.
-        digest = part_file(Path(task.folder), task.key).stem[-16:]
-        temporary = file.with_name(f".{digest}-{os.getpid()}{file.suffix}")
-        try:
+        with replaced(file, suffix=file.suffix) as temporary:
             write(task.path, area, temporary)
-            temporary.replace(file)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def _said(error: OSError) -> str:

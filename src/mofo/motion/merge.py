@@ -1,7 +1,7 @@
-"""What a folder holds of motion areas, and the merge of parts and shards into tables.
+"""What a folder holds of motion areas, and how small parts become a large one.
 
-Nothing is deleted before everything that replaces it is on the disk, and everything found twice
-is the same twice, so a merge may be killed between any two steps and simply done again.
+Nothing is removed before everything that replaces it is on the disk, and what is there twice is the
+same twice, so a merge may be killed between any two steps and simply done again.
 """
 
 from __future__ import annotations
@@ -13,49 +13,53 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mofo.motion.parts import (
-    PARTS,
+    AreasFile,
     DamagedError,
-    damage_named,
+    Part,
     in_shard,
-    part_file,
-    part_files,
-    read_part,
-    read_schema,
+    merged_part,
+    new_part,
+    part_of,
+    parts,
 )
 from mofo.motion.presets import DetectSettings
-from mofo.motion.records import AREAS, VIDEOS, Meta, changes, from_rows, join_versions
-from mofo.motion.tables import AreasFile, Pair, TableWriter, pairs
-from mofo.system.files import replaced
+from mofo.motion.records import Meta, changes, from_rows, join_versions
+from mofo.system.files import remove_temporaries
 from mofo.types import MotionArea, StoreError
+
+# Rows up to which a part is put together with others at the end of a run.
+SMALL_ROWS = 1 << 20
 
 
 class Held(NamedTuple):
-    """One video that is finished in this folder: where it lies, and what it was made from.
+    """One video that is finished in this folder: where it is, and what it was made from.
 
-    ``table`` is the number of the pair, -1 for a part; ``row`` the row in its videos table.
-    ``current``: made with the settings asked for.
+    Attributes:
+        path, size: of the video file.
+        current: made with the settings asked for.
+        part: number of the part.
+        row: in the part's table of videos.
     """
 
     path: str
     size: int
     current: bool
-    table: int
+    part: int
     row: int
 
 
 class Located(NamedTuple):
-    """The rows of one video in a file of the store: small enough to be sent to a worker."""
+    """One finished video in a part of the store: small enough to be sent to a worker."""
 
-    file: Path
+    part: Part
     video: dict[str, Any]
 
     def area(self) -> MotionArea:
         """The motion area itself."""
-        rows = AreasFile(self.file).rows(self.video["video"])
-        return from_rows(_checked(self.file, self.video, rows)[1], self.video)
+        with contextlib.closing(AreasFile(self.part)) as file:
+            return from_rows(file.rows(self.video), self.video)
 
 
 @dataclass
@@ -63,29 +67,24 @@ class Holdings:
     """Everything finished in a folder, as seen by a run with ``settings``.
 
     Attributes:
-        held: video -> where; a part before a table, a shard before the undivided table, and what
-            has the right settings before everything else.
-        others: settings that differ, each once.
+        held: video -> where; what has the right settings before everything else, then the latest.
+        others: settings that differ, each once, the latest last.
     """
 
     folder: Path
     settings: DetectSettings | None
-    tables: list[Pair]
-    held: dict[str, Held] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
     metas: list[Meta] = field(default_factory=list)
+    tables: list[pa.Table] = field(default_factory=list)
+    held: dict[str, Held] = field(default_factory=dict)
     others: list[DetectSettings | None] = field(default_factory=list)
-    _videos: dict[int, pa.Table] = field(default_factory=dict)
 
     def locate(self, key: str) -> Located:
         """Where the rows of one finished video are."""
         held = self.held[key]
-        if held.table < 0:
-            part = read_part(part_file(self.folder, key))
-            return Located(part.file, part.video)
-        if held.table not in self._videos:
-            self._videos[held.table] = self.tables[held.table].read_videos()
-        video = self._videos[held.table].slice(held.row, 1).to_pylist()[0]
-        return Located(self.tables[held.table].areas, video)
+        return Located(
+            self.parts[held.part], self.tables[held.part].slice(held.row, 1).to_pylist()[0]
+        )
 
     def pending(self) -> list[str]:
         """Videos that are here with other settings only."""
@@ -93,198 +92,113 @@ class Holdings:
 
 
 def scan(folder: Path, settings: DetectSettings | None) -> Holdings:
-    """Look at all tables and parts of ``folder``; torn parts are deleted (see ``parts``).
+    """Looks at all parts of ``folder``; a torn one of a single video is removed: it is not done.
 
     Raises:
-        StoreError: a table is damaged or made by a newer mofo.
+        StoreError: a part was made by another version of mofo, or a merged one is damaged.
     """
-    here = Holdings(folder, settings, pairs(folder))
-    for number, pair in enumerate(here.tables):
-        meta = pair.meta()
-        # Killed between the two renames of a merge, the pair can disagree with itself; what the
-        # areas file says is what its rows are.
-        found = Meta.read(read_schema(pair.areas), str(pair.areas)).settings
+    several = []
+    for part in parts(folder):
+        try:
+            several.append((part.meta(), part, part.read_videos()))
+        except DamagedError:
+            if part.is_merged and part.areas.exists():
+                raise  # many videos: their owner decides
+            # Also when a shard beside us has just merged and removed it: then it is not ours.
+            part.remove()
+    here = Holdings(folder, settings)
+    for number, (meta, part, table) in enumerate(sorted(several, key=lambda one: one[0].made)):
+        here.parts.append(part)
         here.metas.append(meta)
-        current = meta.settings == found == settings
+        here.tables.append(table)
+        current = meta.settings == settings
         if not current:
-            _remember(here.others, meta.settings if found == settings else found)
-        table = pair.read_videos(["video", "path", "bytes"])
+            here.others = [other for other in here.others if other != meta.settings]
+            here.others.append(meta.settings)
         columns = (table[name].to_pylist() for name in ("video", "path", "bytes"))
         for row, (key, path, size) in enumerate(zip(*columns, strict=True)):
-            _hold(here, key, Held(path, size, current, number, row))
-    for file in part_files(folder):
-        try:
-            part = read_part(file)
-        except DamagedError:
-            # Also when a shard beside us has just merged and deleted it: then it is not ours.
-            file.unlink(missing_ok=True)
-            continue
-        current = part.meta.settings == settings
-        if not current:
-            _remember(here.others, part.meta.settings)
-        video = part.video
-        _hold(here, video["video"], Held(video["path"], video["bytes"], current, -1, 0))
+            old = here.held.get(key)
+            if old is None or current or not old.current:
+                here.held[key] = Held(path, size, current, number, row)
     return here
 
 
-def merge(here: Holdings, shard: tuple[int, int] | None, drop: Callable[[str], bool]) -> Pair:
-    """Bring parts (and, for ``shard`` None, all shards) into one pair; return the pair.
-
-    Call it with a fresh ``scan``. Does nothing when there is nothing to bring in.
+def merge(
+    here: Holdings,
+    shard: tuple[int, int] | None = None,
+    drop: Callable[[str], bool] = lambda key: False,
+    *,
+    everything: bool = False,
+) -> None:
+    """Puts small parts together, and removes what is out of date; call it with a fresh ``scan``.
 
     Args:
+        shard: only single videos of this shard, since others are at work.
         drop: videos with other settings that may be left out, because they were tried again and
             failed.
+        everything: large parts, too.
 
     Raises:
         StoreError: videos with other settings would be lost; a file is damaged.
     """
-    target = Pair(here.folder, shard)
-    number = here.tables.index(target) if target in here.tables else None
-    mine = _chooser(here, shard)
-    lost = [key for key in would_lose(here, shard) if not drop(key)]
+    lost = [] if shard is not None else [key for key in here.pending() if not drop(key)]
     if lost:
         difference = "; ".join(changes(old, here.settings) for old in here.others)
         raise StoreError(
             f"{here.folder}: {len(lost)} videos are of other settings ({difference}), the first "
             f"is {min(lost)!r}: finish their detection first"
         )
-    keys = sorted(key for key, held in here.held.items() if held.current and mine(key, held))
-    if not _up_to_date(here, target, number, keys):
-        here.folder.mkdir(parents=True, exist_ok=True)
-        _write(here, target, keys)
-    _tidy(here, target)
-    return target
-
-
-def would_lose(here: Holdings, shard: tuple[int, int] | None) -> list[str]:
-    """Videos that a merge now would drop: they are here with other settings only."""
-    mine = _chooser(here, shard)
-    return [key for key in here.pending() if mine(key, here.held[key])]
-
-
-def _chooser(here: Holdings, shard: tuple[int, int] | None) -> Callable[[str, Held], bool]:
-    """Which videos a merge brings into its pair."""
+    live: dict[int, list[int]] = {number: [] for number in range(len(here.parts))}
+    for held in here.held.values():
+        if held.current:
+            live[held.part].append(held.row)
     if shard is None:
-        return lambda key, held: True
-    own = Pair(here.folder, shard)
-    number = here.tables.index(own) if own in here.tables else None
-    return lambda key, held: held.table == number if held.table >= 0 else in_shard(key, shard)
+        chosen = [n for n in live if everything or _is_small(here, n) or _is_stale(here, n, live)]
+    else:
+        mine = {part_of(here.folder, key) for key in here.held if in_shard(key, shard)}
+        chosen = [number for number, part in enumerate(here.parts) if part in mine]
+    if len(chosen) == 1 and not _is_stale(here, chosen[0], live):
+        chosen = []
+    if any(live[number] for number in chosen):
+        versions = join_versions(here.metas[number].versions for number in chosen)
+        with new_part(merged_part(here.folder), here.settings, versions) as writer:
+            for video, rows in _finished(here, {number: live[number] for number in chosen}):
+                writer.add(video, rows)
+    for number in chosen:
+        here.parts[number].remove()
+    for name in ("areas", "videos"):
+        remove_temporaries(here.folder / name, alone=shard is None)
+    if shard is None:
+        _remove_strays(here.folder)
 
 
-def _hold(here: Holdings, key: str, new: Held) -> None:
-    old = here.held.get(key)
-    if old is None or new.current or not old.current:
-        here.held[key] = new
+def _is_small(here: Holdings, number: int) -> bool:
+    table = here.tables[number]
+    return not here.parts[number].is_merged or sum(table["frames"].to_pylist()) < SMALL_ROWS
 
 
-def _remember(others: list[DetectSettings | None], settings: DetectSettings | None) -> None:
-    if settings not in others:
-        others.append(settings)
-
-
-def _up_to_date(here: Holdings, target: Pair, number: int | None, keys: list[str]) -> bool:
-    if number is None:
-        # An empty table is written only where other tables are to go.
-        return not keys and not (here.tables and target.shard is None)
-    mine = [held for held in here.held.values() if held.table == number]
-    same = len(mine) == len(keys) and all(here.held[key].table == number for key in keys)
-    return same and all(held.current for held in mine)
-
-
-def _write(here: Holdings, target: Pair, keys: list[str]) -> None:
-    used = sorted({here.held[key].table for key in keys} - {-1})
-    found = [here.metas[number].versions for number in used]
-    for key in keys:
-        if here.held[key].table < 0:
-            found.append(read_part(part_file(here.folder, key)).meta.versions)
-            found = [join_versions(found)]
-    seen = join_versions(found)
-    # Renamed in the order of leaving, the last first: so the videos file, the commit point, last.
-    with (
-        replaced(target.videos, flush=True) as videos_file,
-        replaced(target.areas, flush=True) as areas_file,
-    ):
-        areas = TableWriter(areas_file, Meta("areas", here.settings, seen).attach(AREAS))
-        videos = TableWriter(videos_file, Meta("videos", here.settings, seen).attach(VIDEOS))
-        waiting: list[dict[str, Any]] = []
-        for video, rows in _finished(here, keys, used):
-            areas.write(rows)
-            waiting.append(video)
-            if len(waiting) >= 4096:
-                videos.write(pa.Table.from_pylist(waiting, VIDEOS))
-                waiting.clear()
-        videos.write(pa.Table.from_pylist(waiting, VIDEOS))
-        areas.close()
-        videos.close()
+def _is_stale(here: Holdings, number: int, live: dict[int, list[int]]) -> bool:
+    return len(live[number]) < len(here.tables[number])
 
 
 def _finished(
-    here: Holdings, keys: list[str], used: list[int]
+    here: Holdings, live: dict[int, list[int]]
 ) -> Iterator[tuple[dict[str, Any], pa.Table]]:
-    """Every video of ``keys`` (sorted): its row, and its frames' rows."""
-    with contextlib.ExitStack() as stack:
-        files = {number: AreasFile(here.tables[number].areas) for number in used}
-        for file in files.values():
-            stack.callback(file.close)
-        cursors = {number: _Cursor(file) for number, file in files.items()}
-        tables = {number: here.tables[number].read_videos() for number in used}
-        for key in keys:
-            held = here.held[key]
-            if held.table < 0:
-                part = read_part(part_file(here.folder, key))
-                with damage_named(part.file):
-                    rows = pq.read_table(part.file, partitioning=None)
-                yield _checked(part.file, part.video, rows)
-            else:
-                video = tables[held.table].slice(held.row, 1).to_pylist()[0]
-                rows = cursors[held.table].take(key)
-                yield _checked(here.tables[held.table].areas, video, rows)
+    """The videos in these rows of these parts: the row of each, and its frames' rows."""
+    for number, rows in live.items():
+        if not rows:
+            continue
+        with contextlib.closing(AreasFile(here.parts[number])) as file:
+            for row in sorted(rows):
+                video = here.tables[number].slice(row, 1).to_pylist()[0]
+                areas = file.rows(video)
+                from_rows(areas, video)  # what is damaged must not get a new checksum
+                yield video, areas
 
 
-def _checked(file: Path, video: dict[str, Any], rows: pa.Table) -> tuple[dict[str, Any], pa.Table]:
-    if len(rows) != video["frames"]:
-        raise DamagedError(
-            f"{file}: {len(rows)} frames of {video['video']}, expected {video['frames']}: "
-            "delete this file and its videos file, then detect again"
-        )
-    return video, rows
-
-
-class _Cursor:
-    """Takes videos out of a sorted areas file, forwards only, one row group in memory."""
-
-    def __init__(self, file: AreasFile) -> None:
-        self._runs = file.runs()
-        self._next = next(self._runs, None)
-
-    def take(self, key: str) -> pa.Table:
-        pieces = []
-        while self._next is not None and self._next[0] <= key:
-            if self._next[0] == key:
-                pieces.append(self._next[1])
-            self._next = next(self._runs, None)
-        # Pieces of different row groups have different dictionaries; all are read as text.
-        plain = [piece.replace_schema_metadata(None).cast(AREAS) for piece in pieces]
-        return pa.concat_tables(plain) if plain else AREAS.empty_table()
-
-
-def _tidy(here: Holdings, target: Pair) -> None:
-    """Delete what the tables now hold, and parts of settings that no longer count."""
-    if target.shard is None:
-        for pair in here.tables:
-            if pair != target:
-                pair.remove()
-        for file in here.folder.glob("areas-*-of-*.parquet"):
-            file.unlink()  # of a pair whose removal was broken off in the middle
-    for key, held in here.held.items():
-        if held.table < 0 and (target.shard is None or in_shard(key, target.shard)):
-            part_file(here.folder, key).unlink(missing_ok=True)
-    if target.shard is None:
-        for file in part_files(here.folder):
+def _remove_strays(folder: Path) -> None:
+    """Areas whose videos file is not there: what a killed process left."""
+    known = {part.name for part in parts(folder)}
+    for file in (folder / "areas").glob("*.parquet"):
+        if file.stem not in known:
             file.unlink(missing_ok=True)
-        for folder in (here.folder, here.folder / PARTS):
-            for file in folder.glob(".*.tmp"):
-                file.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        (here.folder / PARTS).rmdir()

@@ -1,4 +1,4 @@
-"""Motion areas as rows: the two tables of a store, and the facts kept beside them.
+"""Motion areas as rows: the two tables of a store, and the metadata of their files.
 
 ``areas``: one row a frame (``AREAS``). ``videos``: one row a video (``VIDEOS``). Settings, package
 versions and the format's number travel in the metadata of every file, as one JSON text.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -18,39 +19,49 @@ import pyarrow as pa
 from mofo.motion.presets import DetectSettings
 from mofo.types import MotionArea, SettingsError, StoreError
 
-FORMAT = 1
+FORMAT = 2
 IMPORTED = "imported boxes"
-META_KEY = b"mofo"
+META_KEY, CRC_KEY = b"mofo", b"mofo_crc"
+SIDES = ("x1", "y1", "x2", "y2")
 BOX = pa.list_(pa.field("element", pa.float32(), nullable=False), 4)
+
+
+def _column(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
 
 AREAS = pa.schema(
     [
-        pa.field("video", pa.string(), nullable=False),
-        pa.field("frame", pa.int32(), nullable=False),
-        pa.field("time", pa.float64(), nullable=False),
-        *(pa.field(name, pa.float32(), nullable=False) for name in ("x1", "y1", "x2", "y2")),
-        pa.field("valid", pa.bool_(), nullable=False),
-        pa.field("width", pa.int32(), nullable=False),
-        pa.field("height", pa.int32(), nullable=False),
-        pa.field("movers", pa.list_(pa.field("element", BOX, nullable=False)), nullable=False),
-        pa.field("shot", pa.int32(), nullable=False),
+        _column("video", pa.string()),
+        _column("frame", pa.int32()),
+        _column("time", pa.float64()),
+        *(_column(side, pa.float32()) for side in SIDES),
+        _column("valid", pa.bool_()),
+        _column("width", pa.int32()),
+        _column("height", pa.int32()),
+        _column("movers", pa.list_(pa.field("element", BOX, nullable=False))),
+        _column("shot", pa.int32()),
+        # uint8, rows and columns of the grid as in the videos table; null: no field was made.
+        pa.field("field", pa.binary()),
     ]
 )
 VIDEOS = pa.schema(
     [
-        pa.field("video", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("width", pa.int32(), nullable=False),
-        pa.field("height", pa.int32(), nullable=False),
-        pa.field("frames", pa.int64(), nullable=False),
-        pa.field("duration", pa.float64(), nullable=False),
-        pa.field("flow", pa.string(), nullable=False),
-        pa.field("shots", pa.int32(), nullable=False),
-        pa.field("moving", pa.float64(), nullable=False),
-        pa.field(
-            "warnings", pa.list_(pa.field("element", pa.string(), nullable=False)), nullable=False
-        ),
+        _column("video", pa.string()),
+        _column("path", pa.string()),
+        _column("bytes", pa.int64()),
+        _column("width", pa.int32()),
+        _column("height", pa.int32()),
+        _column("frames", pa.int64()),
+        _column("duration", pa.float64()),
+        _column("flow", pa.string()),
+        _column("shots", pa.int32()),
+        _column("moving", pa.float64()),
+        _column("warnings", pa.list_(pa.field("element", pa.string(), nullable=False))),
+        _column("field_rows", pa.int32()),  # 0: no field
+        _column("field_columns", pa.int32()),
+        _column("crc", pa.int64()),  # of all frames, see ``area_crc``
+        _column("first_row", pa.int64()),  # of the video in the file of areas of the same name
     ]
 )
 
@@ -60,49 +71,49 @@ class Meta:
     """What a file of a store says about itself.
 
     Attributes:
-        kind: "areas", "videos" or "part".
+        kind: "areas" or "videos".
         settings: of the detection; None for boxes that were imported rather than detected.
         versions: package name -> versions that took part (several after an update in between).
-        video: the row of ``VIDEOS``, in a part only.
+        made: nanoseconds since 1970. The two files of a part have the same.
     """
 
     kind: str
     settings: DetectSettings | None
     versions: Mapping[str, tuple[str, ...]]
-    video: Mapping[str, Any] = field(default_factory=dict)
+    made: int
 
     def attach(self, schema: pa.Schema) -> pa.Schema:
-        """``schema`` with this in its metadata; equal content gives equal bytes."""
+        """``schema`` with this in its metadata."""
         content = {
             "format": FORMAT,
             "kind": self.kind,
             "settings": asdict(self.settings) if self.settings else {IMPORTED: True},
-            "versions": {name: list(found) for name, found in self.versions.items()},
-            "video": dict(self.video),
+            "versions": {name: list(several) for name, several in self.versions.items()},
+            "made": self.made,
         }
-        text = json.dumps(content, sort_keys=True, ensure_ascii=True)
-        return schema.with_metadata({META_KEY: text.encode()})
+        text = json.dumps(content, sort_keys=True, ensure_ascii=True).encode()
+        return schema.with_metadata({META_KEY: text, CRC_KEY: str(zlib.crc32(text)).encode()})
 
     @classmethod
     def read(cls, schema: pa.Schema, name: str) -> Meta:
         """From the metadata of file ``name``.
 
         Raises:
-            StoreError: no metadata of ours, or a newer format.
+            StoreError: no metadata of ours, a damaged one, or a newer format.
         """
-        try:
-            content = json.loads((schema.metadata or {})[META_KEY])
-            number = int(content["format"])
-        except (KeyError, TypeError, ValueError):
-            raise StoreError(f"{name}: a Parquet file, but not of a mofo store") from None
-        if number > FORMAT:
-            raise StoreError(f"{name}: made by a newer mofo (store format {number}): update mofo")
-        try:
-            settings = _settings(content["settings"], name)
-            versions = {key: tuple(found) for key, found in content["versions"].items()}
-            return cls(content["kind"], settings, versions, content["video"])
-        except (KeyError, TypeError, AttributeError):
-            raise StoreError(f"{name}: its metadata is damaged: delete it, detect again") from None
+        metadata = schema.metadata or {}
+        text = metadata.get(META_KEY)
+        if text is None:
+            raise StoreError(f"{name}: a Parquet file, but not of a mofo store")
+        if metadata.get(CRC_KEY) != str(zlib.crc32(text)).encode():
+            raise StoreError(f"{name}: its metadata is damaged: delete it, then detect again")
+        content = json.loads(text)
+        if content["format"] != FORMAT:
+            other = "a newer" if content["format"] > FORMAT else "an older"
+            raise StoreError(f"{name}: made by {other} mofo (store format {content['format']})")
+        versions = {key: tuple(several) for key, several in content["versions"].items()}
+        settings = _settings(content["settings"], name)
+        return cls(content["kind"], settings, versions, content["made"])
 
 
 def _settings(content: dict[str, Any], name: str) -> DetectSettings | None:
@@ -137,10 +148,10 @@ def versions() -> dict[str, tuple[str, ...]]:
 def join_versions(several: Iterable[Mapping[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
     """Every version seen, each once, sorted."""
     joined: dict[str, set[str]] = {}
-    for one in several:
-        for name, found in one.items():
-            joined.setdefault(name, set()).update(found)
-    return {name: tuple(sorted(found)) for name, found in sorted(joined.items())}
+    for versions_of_one in several:
+        for name, numbers in versions_of_one.items():
+            joined.setdefault(name, set()).update(numbers)
+    return {name: tuple(sorted(numbers)) for name, numbers in sorted(joined.items())}
 
 
 def _version(names: tuple[str, ...]) -> str:
@@ -157,10 +168,29 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def area_crc(area: MotionArea) -> int:
+    """A checksum of all frames of an area: a flipped bit anywhere in its rows changes it."""
+    crc = zlib.crc32(np.asarray(area.cuts, np.int64).tobytes())
+    columns = [
+        (area.frame_T, np.int32),
+        (area.time_T, np.float64),
+        (area.box_T4, np.float32),
+        (area.valid_T, np.bool_),
+        ([len(boxes_K4) for boxes_K4 in area.movers], np.int32),
+        *((boxes_K4, np.float32) for boxes_K4 in area.movers),
+    ]
+    if area.field_Tyx is not None:
+        columns.append((area.field_Tyx, np.uint8))
+    for values, kind in columns:
+        crc = zlib.crc32(np.ascontiguousarray(values, kind).tobytes(), crc)
+    return crc
+
+
 def video_row(key: str, path: str, size: int, area: MotionArea) -> dict[str, Any]:
     """The row of ``VIDEOS`` for one video; ``size`` is the file's in bytes."""
     frames = len(area)
     span = float(area.time_T[-1] - area.time_T[0]) if frames > 1 else 0.0
+    rows, columns = (0, 0) if area.field_Tyx is None else area.field_Tyx.shape[1:]
     return {
         "video": storable(key),
         "path": storable(path),
@@ -174,6 +204,10 @@ def video_row(key: str, path: str, size: int, area: MotionArea) -> dict[str, Any
         "shots": len(area.cuts) + 1 if frames else 0,
         "moving": float(np.mean(area.valid_T)) if frames else 0.0,
         "warnings": [storable(text) for text in area.warnings],
+        "field_rows": rows,
+        "field_columns": columns,
+        "crc": area_crc(area),
+        "first_row": 0,
     }
 
 
@@ -188,6 +222,9 @@ def to_rows(key: str, area: MotionArea) -> pa.Table:
     shot_T[np.asarray(area.cuts, np.int64)] = 1
     boxes = pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), type=BOX)
     movers_type = AREAS.field("movers").type
+    field = pa.nulls(frames, pa.binary())
+    if area.field_Tyx is not None:
+        field = pa.array([grid_yx.tobytes() for grid_yx in area.field_Tyx], pa.binary())
     columns = [
         pa.array([storable(key)] * frames, pa.string()),
         pa.array(np.asarray(area.frame_T), pa.int32()),
@@ -198,12 +235,17 @@ def to_rows(key: str, area: MotionArea) -> pa.Table:
         pa.array(np.full(frames, area.height, np.int32)),
         pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), boxes, type=movers_type),
         pa.array(np.cumsum(shot_T, dtype=np.int32)),
+        field,
     ]
     return pa.Table.from_arrays(columns, schema=AREAS)
 
 
 def from_rows(rows: pa.Table, video: Mapping[str, Any]) -> MotionArea:
-    """The inverse of ``to_rows``; ``video`` is the video's row of ``VIDEOS``."""
+    """The inverse of ``to_rows``; ``video`` is the video's row of ``VIDEOS``.
+
+    Raises:
+        StoreError: the rows are not those that were written.
+    """
     rows = rows.combine_chunks()
 
     def column(name: str, dtype: type) -> np.ndarray:
@@ -215,16 +257,32 @@ def from_rows(rows: pa.Table, video: Mapping[str, Any]) -> MotionArea:
     flat_K4 = movers.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
     stops = np.cumsum(movers.value_lengths().to_numpy(zero_copy_only=False))
     shot_T = column("shot", np.int64)
-    box_T4 = np.stack([column(side, np.float32) for side in ("x1", "y1", "x2", "y2")], axis=1)
-    return MotionArea(
-        width=int(video["width"]),
-        height=int(video["height"]),
-        frame_T=column("frame", np.int64),
-        time_T=column("time", np.float64),
-        box_T4=box_T4,
-        valid_T=column("valid", np.bool_),
-        movers=tuple(boxes.copy() for boxes in np.split(flat_K4, stops[:-1])) if len(rows) else (),
-        cuts=tuple(int(at) for at in np.flatnonzero(np.diff(shot_T)) + 1),
-        flow=video["flow"],
-        warnings=tuple(video["warnings"]),
-    )
+    try:
+        field_Tyx = None
+        if video["field_rows"]:
+            grid = (len(rows), video["field_rows"], video["field_columns"])
+            joined = b"".join(rows["field"].to_pylist())
+            field_Tyx = np.frombuffer(joined, np.uint8).reshape(grid).copy()
+        area = MotionArea(
+            width=int(video["width"]),
+            height=int(video["height"]),
+            frame_T=column("frame", np.int64),
+            time_T=column("time", np.float64),
+            box_T4=np.stack([column(side, np.float32) for side in SIDES], axis=1),
+            valid_T=column("valid", np.bool_),
+            movers=tuple(boxes.copy() for boxes in np.split(flat_K4, stops[:-1]))
+            if len(rows)
+            else (),
+            cuts=tuple(int(at) for at in np.flatnonzero(np.diff(shot_T)) + 1),
+            flow=video["flow"],
+            warnings=tuple(video["warnings"]),
+            field_Tyx=field_Tyx,
+        )
+    except (ValueError, TypeError):
+        area = None
+    if area is None or area_crc(area) != video["crc"]:
+        raise StoreError(
+            f"the rows of {video['video']} are not those that were written: delete the file, then "
+            "detect again"
+        )
+    return area

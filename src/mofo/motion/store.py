@@ -1,28 +1,27 @@
 """A store of motion areas, for reading: one folder, many videos.
 
     store = AreaStore.open("areas")
-    area = store["walk/clip_01"]
+    area = store["walk/clip_01.mp4"]
 
-The folder holds ``areas.parquet`` (one row a frame) and ``videos.parquet`` (one row a video), or
-one such pair for each shard; any Parquet reader opens them (pandas, DuckDB, Polars). ``mofo
-detect`` writes them; what is in them depends on the videos and the settings only, byte for byte.
+The folder holds ``areas/*.parquet`` (one row a frame) and ``videos/*.parquet`` (one row a video);
+any Parquet reader takes each folder as one table (pandas, DuckDB, Polars). ``mofo detect`` writes
+them; see parts.py.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset
 
-from mofo.motion.parts import part_files
+from mofo.motion.parts import AreasFile, DamagedError, Part, parts
 from mofo.motion.presets import DetectSettings
-from mofo.motion.records import Meta, changes, from_rows, join_versions, storable
-from mofo.motion.tables import AreasFile, Pair, pairs
+from mofo.motion.records import SIDES, Meta, changes, from_rows, join_versions, storable
 from mofo.types import MotionArea, StoreError
 
 
@@ -30,64 +29,75 @@ class AreaStore:
     """The finished motion areas of a folder: a mapping from a video's key to its ``MotionArea``.
 
     Open it with ``AreaStore.open``. Reading one video costs one row group, whatever the size of
-    the store. Videos still waiting in ``parts/`` are not seen before they are merged.
+    the store.
+
+    Attributes:
+        folder: where it is.
+        settings: of the detection; None for boxes imported from JSON.
     """
 
-    def __init__(self, folder: Path, tables: list[Pair], meta: Meta, videos: pa.Table) -> None:
+    def __init__(self, folder: Path, several: list[tuple[Meta, Part, pa.Table]]) -> None:
         self.folder = folder
-        self._tables = tables
-        self._meta = meta
-        self._videos = videos
-        self._row = {key: row for row, key in enumerate(videos["video"].to_pylist())}
+        self._metas = [meta for meta, _, _ in several]
+        self._parts = [part for _, part, _ in several]
+        self._videos = _joined([table for _, _, table in several])
+        self._row = {key: row for row, key in enumerate(self._videos["video"].to_pylist())}
+        self.settings: DetectSettings | None = self._metas[-1].settings
+        for number in pc.unique(self._videos["_part"]).to_pylist():
+            difference = changes(self._metas[number].settings, self.settings)
+            if difference:
+                raise StoreError(
+                    f"{folder}: two settings in one store ({difference}): finish the new "
+                    "detection: run the same command again"
+                )
         self._open: dict[int, AreasFile] = {}
         self._names: dict[str, list[int]] | None = None
 
     @classmethod
     def open(cls, folder: str | Path) -> AreaStore:
-        """Open the store in ``folder``.
+        """Open the store in ``folder``; what a detection under way has finished is in it.
 
         Raises:
-            StoreError: the folder is missing, holds no store or an unfinished one, mixes
-                settings, is damaged, or was made by a newer mofo.
+            StoreError: the folder is missing, holds no store, mixes settings, is damaged, or was
+                made by another version of mofo.
         """
         folder = Path(folder)
         if not folder.is_dir():
             raise StoreError(f"{folder}: no such folder: a store is what `mofo detect` makes")
-        tables = pairs(folder)
-        if not tables:
-            waiting = sum(1 for _ in part_files(folder))
-            if waiting:
-                raise StoreError(
-                    f"{folder}: the detection was broken off with {waiting} videos finished: "
-                    f"run it again, or `mofo areas merge {folder}` to use these"
-                )
-            raise StoreError(f"{folder}: not a store of motion areas (no videos.parquet in it)")
-        metas = [pair.meta() for pair in tables]
-        for pair, meta in zip(tables, metas, strict=True):
-            difference = changes(metas[0].settings, meta.settings)
-            if difference:
-                raise StoreError(
-                    f"{folder}: two settings in one store ({difference} in {pair.videos.name}): "
-                    f"finish the new detection, then `mofo areas merge {folder}`"
-                )
-        meta = Meta("videos", metas[0].settings, join_versions(meta.versions for meta in metas))
-        return cls(folder, tables, meta, _joined(tables))
-
-    @property
-    def settings(self) -> DetectSettings | None:
-        """Settings of the detection; None for boxes imported from JSON."""
-        return self._meta.settings
+        several = [(part.meta(), part, part.read_videos()) for part in parts(folder)]
+        if not several:
+            raise StoreError(f"{folder}: not a store of motion areas (no videos/*.parquet in it)")
+        several.sort(key=lambda one: one[0].made)
+        return cls(folder, several)
 
     @property
     def versions(self) -> dict[str, tuple[str, ...]]:
         """Package name -> versions that the store was made with."""
-        return dict(self._meta.versions)
+        return join_versions(meta.versions for meta in self._metas)
 
     def videos(self) -> pa.Table:
         """One row a video, sorted by ``video``: path, bytes, width, height, frames, duration (s),
-        flow, shots, moving (share of frames with motion), warnings.
+        flow, shots, moving (share of frames with motion), warnings, rows and columns of the field
+        (0: none).
         """
-        return self._videos.drop_columns(["_table"])
+        return self._videos.drop_columns(["crc", "first_row", "_part"])
+
+    def dataset(self) -> pyarrow.dataset.Dataset:
+        """All frames of all videos as one ``pyarrow.dataset``, a row a frame.
+
+        After a detection that was killed or is under way, a video may be in it twice; ``mofo areas
+        merge`` mends that.
+        """
+        return pyarrow.dataset.dataset([str(part.areas) for part in self._parts], format="parquet")
+
+    def fingerprint(self) -> str:
+        """A digest of everything in the store, however it is spread over files."""
+        columns = ("video", "width", "height", "crc")
+        rows = zip(*(self._videos[name].to_pylist() for name in columns), strict=True)
+        content = hashlib.sha256(repr(self.settings).encode())
+        for row in rows:
+            content.update(repr(row).encode())
+        return content.hexdigest()
 
     def __len__(self) -> int:
         return len(self._row)
@@ -109,9 +119,13 @@ class AreaStore:
         if row is None:
             raise KeyError(key)
         video = self._videos.slice(row, 1).to_pylist()[0]
-        rows = self._areas(video["_table"]).rows(video["video"])
-        self._check_frames(row, len(rows))
-        return from_rows(rows, video)
+        file = self._areas(video["_part"])
+        try:
+            return from_rows(file.rows(video), video)
+        except DamagedError:
+            raise
+        except StoreError as error:
+            raise StoreError(f"{file.path}: {error}") from None
 
     def boxes(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Key, ``box_T4`` and ``valid_T`` of every video, in no certain order.
@@ -121,28 +135,17 @@ class AreaStore:
         Raises:
             StoreError: the files are damaged or do not belong together.
         """
-        sides = ["x1", "y1", "x2", "y2"]
-        columns = ["video", *sides, "valid"]
-        in_table = self._videos["_table"].to_numpy()
-        for number in range(len(self._tables)):
-            runs = self._areas(number).runs(columns)
-            for key, several in itertools.groupby(runs, lambda run: run[0]):
-                row = self._row.get(key)
-                if row is None or in_table[row] != number:
-                    continue  # an older detection of the same video
-                rows = pa.concat_tables([rows for _, rows in several])
-                self._check_frames(row, len(rows))
-                box_T4 = np.stack([rows[side].to_numpy() for side in sides], 1)
-                yield key, box_T4, rows["valid"].to_numpy()
-
-    def _check_frames(self, row: int, found: int) -> None:
-        video = self._videos.slice(row, 1).select(["video", "frames", "_table"]).to_pylist()[0]
-        if found != video["frames"]:
-            file = self._tables[video["_table"]].areas
-            raise StoreError(
-                f"{file}: {found} frames of {video['video']}, expected {video['frames']}: "
-                "the detection did not end well, run it again to mend the store"
-            )
+        about = self._videos.select(["video", "first_row", "frames", "_part"])
+        for number in range(len(self._parts)):
+            videos = about.filter(pc.equal(about["_part"], number)).drop_columns(["_part"])
+            file = self._areas(number)
+            rows = file.read([*SIDES, "valid"])
+            box_F4 = np.stack([rows[side].to_numpy() for side in SIDES], 1)
+            valid_F = rows["valid"].to_numpy()
+            for key, first, frames in zip(*videos.to_pydict().values(), strict=True):
+                if first + frames > len(rows):
+                    raise file.missing(key)
+                yield key, box_F4[first : first + frames], valid_F[first : first + frames]
 
     def find(self, path: str | Path) -> str:
         """The key of the video whose stored path shares the longest end with ``path``.
@@ -186,16 +189,10 @@ class AreaStore:
         # Open files do not cross process borders (data loader workers).
         return {**self.__dict__, "_open": {}}
 
-    def _areas(self, table: int) -> AreasFile:
-        if table not in self._open:
-            file = AreasFile(self._tables[table].areas)
-            if file.meta.settings != self._meta.settings:
-                raise StoreError(
-                    f"{file.path}: other settings than {self._tables[table].videos.name}: "
-                    "the detection did not end well, run it again to mend the store"
-                )
-            self._open[table] = file
-        return self._open[table]
+    def _areas(self, part: int) -> AreasFile:
+        if part not in self._open:
+            self._open[part] = AreasFile(self._parts[part])
+        return self._open[part]
 
     def _named(self, name: str) -> list[int]:
         if self._names is None:
@@ -205,23 +202,17 @@ class AreaStore:
         return self._names.get(name, [])
 
 
-def _joined(tables: list[Pair]) -> pa.Table:
-    """All videos, sorted by key; ``_table`` says in which pair. Later pairs win (shards are newer
-    than the undivided table, which a merge makes of them).
-    """
-    several = []
-    for number, pair in enumerate(tables):
-        table = pair.read_videos().replace_schema_metadata(None)
-        several.append(table.append_column("_table", pa.array([number] * len(table), pa.int32())))
-    videos = pa.concat_tables(several)
-    if len(several) > 1:
-        videos = videos.sort_by([("video", "ascending"), ("_table", "ascending")]).combine_chunks()
-        names = videos["video"]
-        with contextlib.suppress(IndexError):  # no videos at all
-            last = pc.not_equal(names.slice(0, len(names) - 1), names.slice(1))
-            keep = pa.chunked_array([*last.chunks, pa.array([True])])
-            videos = videos.filter(keep)
-    return videos
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """All videos, sorted by key; ``_part`` says in which part. The latest of equal keys counts."""
+    several = [
+        table.replace_schema_metadata(None).append_column(
+            "_part", pa.array([number] * len(table), pa.int32())
+        )
+        for number, table in enumerate(tables)
+    ]
+    videos = pa.concat_tables(several).combine_chunks()
+    latest = {key: row for row, key in enumerate(videos["video"].to_pylist())}
+    return videos.take([latest[key] for key in sorted(latest)])
 
 
 def _common_end(one: tuple[str, ...], other: tuple[str, ...]) -> int:

@@ -54,29 +54,31 @@ def remove_temporaries(folder: Path, *, alone: bool = False) -> int:
 
     Args:
         folder: may be missing.
-        alone: nobody else writes there now: also remove what processes of other machines left.
+        alone: nobody else writes there now, so that every temporary is left over; else only those
+            of dead processes of this machine are.
     """
     count = 0
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             match = _TEMPORARY.fullmatch(entry.name) if entry.name.startswith(".") else None
-            if match and (alone or match[1] == _machine()) and not _is_writing(match):
+            if match and (alone or _is_dead(match)):
                 with contextlib.suppress(OSError):
                     Path(entry.path).unlink()
                     count += 1
     return count
 
 
-def _is_writing(match: re.Match[str]) -> bool:
+def _is_dead(match: re.Match[str]) -> bool:
+    """Whether it is known that the process that wrote a temporary is gone."""
     if match[1] != _machine():
         return False
     try:
         os.kill(int(match[2]), 0)
     except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
         return True
-    return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
 
 
 @functools.cache

@@ -208,7 +208,7 @@ def _take(folder: Path, contents: Contents) -> bool:
             contents.runs.append(_run(folder, contents.problems))
         if (folder / _RESULTS).is_file():
             contents.tests.append(Test(folder, read_results(folder / _RESULTS)))
-        if any(folder.glob("videos*.parquet")):
+        if any(folder.glob("videos/*.parquet")):
             store = AreaStore.open(folder)
             contents.areas.append(AreaFolder(folder, store, _failures(folder)))
         contents.others += _others(folder)

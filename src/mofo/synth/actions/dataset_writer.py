@@ -196,7 +196,7 @@ def write_action_set(
                     progress(1)
         finally:
             _write_table(folder / "videos.csv", every, groups)
-        merge(scan(areas, None), None, lambda key: False)
+        merge(scan(areas, None))
         _write_about(folder, settings, every)
     counts = Counter(one.recipe.split for one in every)
     return SetReport(folder, folder / "videos.csv", len(todo), len(every) - len(todo), dict(counts))
