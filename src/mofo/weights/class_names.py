@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mofo.weights.import_report import WeightsError
-from mofo.weights.tensor_files import read_json
+from mofo.weights.loading import WeightsError
+from mofo.weights.tensor_files import CONFIG, read_json
 
 _NUMBER = ("id", "index", "class", "number")
 _NAME = ("name", "key", "label", "class_name")
@@ -41,9 +41,6 @@ def names_of_config(config: Mapping[str, Any]) -> list[str] | None:
     """``id2label`` of a Hugging Face configuration; None if it has none."""
     found = config.get("id2label")
     return checked_names(_in_order(found, CONFIG), CONFIG) if isinstance(found, dict) else None
-
-
-CONFIG = "config.json"
 
 
 def checked_names(names: list[str], source: str) -> list[str]:

@@ -1,20 +1,35 @@
-"""Checkpoints of ours to other programs: what ``mofo weights export`` does."""
+"""Checkpoints of ours to other programs. ``EXPORTS`` holds the forms; each is one class.
+
+@EXPORTS.register("mine")
+class Mine(Export): ...
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import importlib
+import logging
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
 
 from mofo.models.classifier import Classifier
 from mofo.models.mae import MaskedAutoencoder
+from mofo.models.model_settings import ModelSettings
+from mofo.registry import Registry
 from mofo.training.checkpoint import Checkpoint, open_checkpoint
-from mofo.training.saved_models import open_autoencoder, open_classifier
+from mofo.training.saved_models import FINETUNE, open_autoencoder, open_classifier
 from mofo.types import SettingsError
-from mofo.weights.import_report import WeightsError
+from mofo.weights.loading import WeightsError
 
-FORMATS = ("hf", "onnx", "torch")
+CLOSE = 1e-4  # of outputs: the epsilons of norms may differ from ours
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +40,29 @@ class Exportable:
         model: on the CPU, in evaluation mode.
         classes: by head, the names of the classes; empty for a pre-training.
         checkpoint: where it comes from.
+        licence: of the weights, for the model card.
+        metrics: name -> number, for the model card.
     """
 
     model: Classifier | MaskedAutoencoder
     classes: Mapping[str, tuple[str, ...]]
     checkpoint: Checkpoint
+    licence: str = "unknown"
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """Content of the checkpoint's JSON."""
-        return self.checkpoint.metadata.model_dump(exclude_none=True)
+    def sizes(self) -> ModelSettings:
+        """Settings of the encoder."""
+        return (
+            self.model.settings.model if isinstance(self.model, Classifier) else self.model.settings
+        )
+
+    def clips(self, batch: int, seed: int = 0) -> Tensor:
+        """Random frames, uint8 (B, T, H, W, C), to compare outputs on."""
+        grid = self.sizes.grid
+        generator = torch.Generator().manual_seed(seed)
+        shape = (batch, grid.frames, grid.height, grid.width, 3)
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
 @dataclass(frozen=True)
@@ -43,16 +71,44 @@ class ExportReport:
 
     Attributes:
         path: the folder or file.
-        to: one of ``FORMATS``.
-        difference: largest difference of its outputs from ours on two clips; None where nobody was
+        to: one of ``EXPORTS``.
+        difference: largest difference of its outputs from ours on some clips; None where nobody was
             there to compute them.
         notes: what is worth knowing, a line each.
+        next: what to do with it.
     """
 
     path: Path
     to: str
     difference: float | None
     notes: tuple[str, ...] = ()
+    next: str = ""
+
+
+class Export(ABC):
+    """A form of weights for other programs.
+
+    Attributes:
+        description: what it is, in one line.
+        next: what to do with it; ``{path}`` is its place.
+    """
+
+    description: ClassVar[str]
+    next: ClassVar[str]
+
+    @abstractmethod
+    def write(self, exportable: Exportable, out: Path) -> tuple[float | None, tuple[str, ...]]:
+        """Writes and checks it; returns the difference of its outputs from ours, and notes.
+
+        Raises:
+            SettingsError: the form cannot hold such a model.
+            WeightsError: it cannot be written, or came out wrong; nothing is left behind.
+        """
+
+
+EXPORTS: Registry[type[Export]] = Registry(
+    "export", lambda: [importlib.import_module(f"mofo.weights.{n}") for n in ("hf_folder", "graph")]
+)
 
 
 def export_weights(
@@ -69,8 +125,9 @@ def export_weights(
         checkpoint: its folder, or that of a run: of a fine-tuning then the best one.
         out: for "hf" a folder that is not there yet; else a file.
         to: "hf": a folder for Hugging Face's transformers (of a classifier: fusion "mean", one
-            head); "onnx": a classifier for ONNX programs; "torch": a classifier as ``.pt2``, to be
-            opened with ``torch.export.load``. Their inputs: ``frames`` uint8 (B, T, H, W, 3) and
+            head); "pth": a file with VideoMAE's names; "onnx": a classifier for ONNX programs;
+            "torch": a classifier as ``.pt2``, to be opened with ``torch.export.load``. The inputs
+            of the last two: ``frames`` uint8 (B, T, H, W, 3) and, where the fusion uses it,
             ``inside`` bool (B, N), the tokens inside the motion area; their outputs: logits.
         licence: of the weights, as Hugging Face spells it; for the model card.
         metrics: name -> number, for the model card.
@@ -78,32 +135,45 @@ def export_weights(
     Raises:
         WeightsError: one line: what cannot be exported, or came out wrong; nothing is left behind.
         CheckpointError: no checkpoint, or a broken one.
+        SettingsError: an unknown form.
     """
-    if to not in FORMATS:
-        raise SettingsError(f"{to!r} is no format: choose from {', '.join(FORMATS)}")
-    exportable = open_exportable(checkpoint)
+    form = EXPORTS[to]()
+    exportable = open_exportable(checkpoint, licence, metrics or {})
     try:
-        if to == "hf":
-            from mofo.weights.hf_folder import write_hf_folder
-
-            found = write_hf_folder(exportable, Path(out), licence, metrics or {})
-        else:
-            from mofo.weights.graph import write_graph
-
-            found = write_graph(exportable, Path(out), to)
+        difference, notes = form.write(exportable, Path(out))
     except SettingsError as error:
         raise WeightsError(f"{exportable.checkpoint.path}: {error}") from None
-    return ExportReport(Path(out), to, *found)
+    return ExportReport(Path(out), to, difference, notes, form.next.format(path=out))
 
 
-def open_exportable(path: str | Path) -> Exportable:
+def open_exportable(
+    path: str | Path, licence: str = "unknown", metrics: Mapping[str, Any] | None = None
+) -> Exportable:
     """The model of a checkpoint of either kind.
 
     Raises:
         CheckpointError: no checkpoint, or a broken one.
     """
-    if open_checkpoint(path).metadata.classifier is not None:
+    if open_checkpoint(path).facts.get("kind") == FINETUNE:
         saved = open_classifier(path)
-        return Exportable(saved.model, saved.classes, saved.checkpoint)
+        return Exportable(saved.model, saved.classes, saved.checkpoint, licence, metrics or {})
     model, opened = open_autoencoder(path)
-    return Exportable(model.eval(), {}, opened)
+    return Exportable(model.eval(), {}, opened, licence, metrics or {})
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Exporters talk: to both outputs, by logging and by warnings about their own insides."""
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with (
+            open(os.devnull, "w", encoding="utf-8") as nowhere,  # noqa: PTH123
+            redirect_stdout(nowhere),
+            redirect_stderr(nowhere),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,64 +14,87 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mofo.masking import Mask
-from mofo.models.classifier import Classifier
+from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.vit import MEAN, STD
-from mofo.types import TokenGrid
-from mofo.weights.hf_classifier import classifier_to_hf
-from mofo.weights.hf_names import config_to_hf, to_hf
-from mofo.weights.import_report import WeightsError
+from mofo.system.files import replaced
+from mofo.types import SettingsError, TokenGrid
+from mofo.weights.exporting import CLOSE, EXPORTS, Export, Exportable, silence
+from mofo.weights.hf_videomae import config_to_hf, to_hf
+from mofo.weights.loading import WeightsError
 from mofo.weights.model_card import model_card
-from mofo.weights.quiet import quiet
+from mofo.weights.rules import give_back, make_rules
+from mofo.weights.videomae import RENAMING
 
-if TYPE_CHECKING:
-    from mofo.weights.exporting import Exportable
-
-CLOSE = 1e-4  # of logits and of normalised pixels: their norms' epsilons may differ from ours
 _CLIPS = 2
 
 
-def write_hf_folder(
-    exportable: Exportable, out: Path, licence: str, metrics: Mapping[str, Any]
-) -> tuple[float | None, tuple[str, ...]]:
-    """Writes configuration, weights, preprocessing and model card; gives difference and notes.
+@EXPORTS.register("hf")
+class HuggingFaceFolder(Export):
+    """Configuration, weights, preprocessing and model card.
 
     Where transformers are installed the folder is opened by them and its outputs are compared with
     ours before it gets its name.
-
-    Raises:
-        SettingsError: no counterpart there: several heads, another fusion than the mean.
-        WeightsError: something is there already, it cannot be written, or came out wrong.
     """
-    model = exportable.model
-    config, state = _translated(exportable)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WeightsError(f"{out}: is there already: name another, or delete it first")
-    half = out.absolute().parent / f".{out.absolute().name}.part"
-    try:
-        out.absolute().parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir()
-        save_file(state, half / "model.safetensors", metadata={"format": "pt"})
-        _write_json(half / "config.json", config)
-        _write_json(half / "preprocessor_config.json", _preprocessor(_grid(model)))
-        card = model_card(exportable, licence, metrics)
-        (half / "README.md").write_text(card, encoding="utf-8")
-        difference, notes = _compare(exportable, half)
-        if out.is_dir():
-            out.rmdir()
-        half.rename(out)
-    except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise WeightsError(f"{out}: cannot be written: {reason}") from None
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
-    return difference, notes
+
+    description = "a folder that Hugging Face's transformers open as it is"
+    next = "read {path}/README.md, which shows how to open it"
+
+    def write(self, exportable: Exportable, out: Path) -> tuple[float | None, tuple[str, ...]]:
+        """See ``Export``."""
+        config, state = _translated(exportable)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise WeightsError(f"{out}: is there already: name another, or delete it first")
+        half = out.absolute().parent / f".{out.absolute().name}.part"
+        try:
+            out.absolute().parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir()
+            save_file(state, half / "model.safetensors", metadata={"format": "pt"})
+            _write_json(half / "config.json", config)
+            _write_json(half / "preprocessor_config.json", _preprocessor(exportable.sizes.grid))
+            (half / "README.md").write_text(model_card(exportable), encoding="utf-8")
+            difference, notes = _compare(exportable, half)
+            if out.is_dir():
+                out.rmdir()
+            half.rename(out)
+        except (OSError, SafetensorError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise WeightsError(f"{out}: cannot be written: {reason}") from None
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+        return difference, notes
+
+
+@EXPORTS.register("pth")
+class VideoMAEFile(Export):
+    """A file with VideoMAE's own names."""
+
+    description = "a .pth file with the names of VideoMAE's programs"
+    next = 'torch.load("{path}", weights_only=True)["model"]'
+
+    def write(self, exportable: Exportable, out: Path) -> tuple[float | None, tuple[str, ...]]:
+        """See ``Export``."""
+        settings = exportable.model.settings
+        if isinstance(settings, ClassifierSettings) and (
+            settings.fusion != "mean" or len(settings.classes) != 1
+        ):
+            raise SettingsError("VideoMAE's classifiers have one head, and the fusion 'mean'")
+        state = give_back(exportable.model.state_dict(), make_rules(RENAMING, settings))
+        if isinstance(settings, ClassifierSettings):
+            state = {name.removeprefix("encoder."): t for name, t in state.items()}
+        try:
+            out.absolute().parent.mkdir(parents=True, exist_ok=True)
+            with replaced(out, flush=True) as temporary:
+                torch.save({"model": state}, temporary)
+        except OSError as error:
+            raise WeightsError(f"{out}: cannot be written: {error.strerror or error}") from None
+        return None, ()
 
 
 def _translated(exportable: Exportable) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    model = exportable.model
-    if isinstance(model, Classifier):
-        options, state = classifier_to_hf(model.state_dict(), model.settings)
+    settings = exportable.model.settings
+    options, state = config_to_hf(settings), to_hf(exportable.model.state_dict(), settings)
+    if isinstance(settings, ClassifierSettings):
         ((_, names),) = exportable.classes.items()
         options |= {
             "architectures": ["VideoMAEForVideoClassification"],
@@ -80,9 +102,7 @@ def _translated(exportable: Exportable) -> tuple[dict[str, Any], dict[str, Tenso
             "label2id": {name: number for number, name in enumerate(names)},
         }
     else:
-        options = config_to_hf(model.settings)
         options["architectures"] = ["VideoMAEForPreTraining"]
-        state = to_hf(model.state_dict(), model.settings)
     options |= {"model_type": "videomae", "dtype": "float32", "qv_bias": True}
     return options, {name: tensor.detach().contiguous() for name, tensor in state.items()}
 
@@ -107,7 +127,7 @@ def _preprocessor(grid: TokenGrid) -> dict[str, Any]:
 def _compare(exportable: Exportable, folder: Path) -> tuple[float | None, tuple[str, ...]]:
     """Their outputs against ours on the same clips."""
     try:
-        # Not in quiet(): its logger would keep the silent stream.
+        # Not in silence(): its logger would keep the silent stream.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import transformers
@@ -115,14 +135,12 @@ def _compare(exportable: Exportable, folder: Path) -> tuple[float | None, tuple[
         return None, (
             "transformers are not installed (mofo[hf]): nobody has opened the folder yet",
         )
-    model, grid = exportable.model, _grid(exportable.model)
-    generator = torch.Generator().manual_seed(0)
-    shape = (_CLIPS, grid.frames, grid.height, grid.width, 3)
-    frames = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    model, grid = exportable.model, exportable.sizes.grid
+    frames = exportable.clips(_CLIPS)
     pixels = ((frames / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).permute(0, 1, 4, 2, 3)
     classifier = isinstance(model, Classifier)
     kind = "VideoMAEForVideoClassification" if classifier else "VideoMAEForPreTraining"
-    with quiet():
+    with silence():
         theirs, info = getattr(transformers, kind).from_pretrained(folder, output_loading_info=True)
     left = [name for key in ("missing_keys", "unexpected_keys") for name in sorted(info[key])]
     if left or info.get("mismatched_keys"):
@@ -146,11 +164,6 @@ def _compare(exportable: Exportable, folder: Path) -> tuple[float | None, tuple[
             "nothing was written; please report it with this version"
         )
     return difference, (f"opened by transformers {transformers.__version__}",)
-
-
-def _grid(model: Any) -> TokenGrid:
-    settings = model.settings
-    return settings.model.grid if isinstance(model, Classifier) else settings.grid
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -1,23 +1,18 @@
-"""Weights of other programs into checkpoints of ours: what ``mofo weights import`` does."""
+"""Weights of other programs into checkpoints of ours, and what is in a file of weights."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from mofo.masking import MaskSettings
-from mofo.models.classifier import Classifier, ClassifierSettings
-from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import SIZES, ModelSettings
-from mofo.models.saved_settings import plain_classifier, plain_model
+from mofo.models.saved_settings import classifier_settings, plain_classifier, plain_model
 from mofo.system.environment import versions
-from mofo.training.checkpoint import write_checkpoint
+from mofo.training.checkpoint import CheckpointError, open_checkpoint, write_checkpoint
 from mofo.training.pretrain_settings import (
     DataSettings,
     LossSettings,
@@ -25,15 +20,18 @@ from mofo.training.pretrain_settings import (
     PretrainSettings,
 )
 from mofo.training.pretrain_settings import RunSettings as Run
+from mofo.training.saved_models import FINETUNE, PRETRAIN, pretrained_settings
 from mofo.types import SettingsError, TokenGrid
 from mofo.weights.class_names import read_class_names
-from mofo.weights.import_plan import Asked, Plan, make_plan
-from mofo.weights.import_report import MATCHED, RESHAPED, KeyReport, WeightsError, key_report
-from mofo.weights.key_rules import POSITIONS, translate
-from mofo.weights.tensor_files import open_weights
+from mofo.weights.layouts import Choices, Plan, make_plan
+from mofo.weights.loading import MATCHED, MISSING, RESHAPED, KeyReport, WeightsError
+from mofo.weights.rules import made_for as positions_made_for
+from mofo.weights.rules import new_model
+from mofo.weights.tensor_files import CONFIG, is_weights_folder, open_weights
 
 _CUSTOM = "imported"  # in place of a size's name: the sizes stand beside it
 _SEGMENTS = ("ssv2", "something")
+OWN = "mofo"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +55,49 @@ class ImportReport:
     classes: dict[str, list[str]]
     keys: KeyReport
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WeightsContent:
+    """What is in a file or folder of weights.
+
+    Attributes:
+        kind: "pretrain" or "finetune".
+        layout: whose names it has; "mofo" for a checkpoint of ours.
+        model: sizes; the grid as far as the file says it.
+        fusion: of a classifier; None for a pre-training.
+        classes: by head, how many, and their names where they are known.
+        problems: phrases about tensors that are missing, unexpected or of another shape.
+    """
+
+    kind: str
+    layout: str
+    model: ModelSettings
+    fusion: str | None = None
+    classes: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """For people."""
+        model, grid = self.model, self.model.grid
+        text = [
+            f"{'classifier' if self.fusion else 'pre-training'} ({self.layout})",
+            f"size: {size_name(model)}: encoder {model.width} wide, {model.depth} blocks, "
+            f"{model.heads} heads",
+            f"grid: {grid.frames} frames of {grid.width}x{grid.height}, tokens of {grid.tubelet}x"
+            f"{grid.patch}x{grid.patch}: {grid.t}x{grid.h}x{grid.w} of them",
+        ]
+        if self.fusion:
+            text.append(f"fusion: {self.fusion}")
+        else:
+            text.append(
+                f"decoder: {model.decoder_width} wide, {model.decoder_depth} blocks, "
+                f"{model.decoder_heads} heads"
+            )
+        for head, (count, names) in self.classes.items():
+            first = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+            text.append(f"classes of {head!r}: {count}" + (f": {first}" if names else ""))
+        return text + [f"problem: {problem}" for problem in self.problems]
 
 
 def import_weights(
@@ -106,24 +147,25 @@ def import_weights(
         CheckpointError: it cannot be written; nothing is left behind.
     """
     source = Path(source)
-    opened = open_weights(source)
+    choices = Choices(head, fusion, made_for, heads, decoder_heads)
+    plan = _plan(source, choices)
     try:
-        plan = make_plan(opened, Asked(head, fusion, made_for, heads, decoder_heads))
         _check(plan.model, model_size, tubelet=tubelet, patch=patch)
         model = _for_clips(plan.model, frames, size)
-    except WeightsError as error:
+        tensors, keys = plan.load(allow_missing, allow_unexpected)
+    except SettingsError as error:
         raise WeightsError(f"{source}: {error}") from None
-    found = translate(plan.state, plan.rules)
-    keys = key_report(found, plan.originals, plan.not_needed, allow_missing, allow_unexpected)
     if problems := keys.problems():
         raise WeightsError(f"{source}: taken for {plan.layout}'s: " + "; ".join(problems), keys)
     classifier = None if plan.classifier is None else replace(plan.classifier, model=model)
     names = {} if classifier is None else {head: _class_names(plan, classes)}
-    tensors = _with_positions(found.tensors, plan.model.grid, classifier is None)
+    tensors |= positions_made_for(plan.settings)
     notes = []
-    if fresh := [ours for ours, _ in found.missing]:
-        tensors |= _fresh(classifier or model, fresh)
-        notes.append(f"{len(fresh)} tensors were missing and begin at random: {fresh[0]} ...")
+    missing = [row.ours for row in keys.rows if row.status.startswith(MISSING)]
+    if missing:
+        state = new_model(classifier or model).state_dict()
+        tensors |= {name: state[name] for name in missing}
+        notes.append(f"{len(missing)} tensors were missing and begin at random: {missing[0]} ...")
     if model.grid != plan.model.grid:
         notes.append(f"positions interpolated: {_clip(plan.model.grid)} to {_clip(model.grid)}")
     about = {
@@ -134,57 +176,107 @@ def import_weights(
         "keys": keys.summary(),
         "others": [list(row[:3]) for row in keys.rows if row.status not in (MATCHED, RESHAPED)],
     }
-    facts: dict[str, Any] = {"imported": about, "versions": versions()}
+    facts: dict[str, Any] = {"imported": about, "versions": versions(), "model": plain_model(model)}
     if classifier is None:
         settings = _recipe(model, source, out, stride or _stride(plan) or 2)
-        facts |= {
-            "task": "pretrain",
-            "settings": settings.to_dict(),
-            "model": plain_model(model),
-            "sampling": {"stride": settings.data.stride, "areas": settings.data.areas},
-        }
+        facts |= {"kind": PRETRAIN, "settings": settings.to_dict()}
     else:
-        chosen = sampling or _sampling(plan)
         facts |= {
-            "task": "finetune",
+            "kind": FINETUNE,
             "classifier": plain_classifier(classifier),
             "classes": names,
-            "sampling": {"sampling": chosen, "stride": stride or _stride(plan) or 4},
+            "sampling": {
+                "sampling": sampling or _sampling(plan),
+                "stride": stride or _stride(plan) or 4,
+            },
         }
     path = write_checkpoint(out, tensors, facts)
-    return ImportReport(path, facts["task"], plan.layout, model, names, keys, tuple(notes))
+    return ImportReport(path, facts["kind"], plan.layout, model, names, keys, tuple(notes))
 
 
-def _check(model: ModelSettings, model_size: str | None, **asked: int | None) -> None:
+def inspect_weights(source: str | Path) -> WeightsContent:
+    """What is in a checkpoint or run of ours, a ``.pth`` file or a folder of Hugging Face.
+
+    Raises:
+        WeightsError, CheckpointError: nothing of the kind, or damaged.
+    """
+    path = Path(source)
+    if path.is_dir() and not is_weights_folder(path):
+        return _inspect_own(path)
+    plan = _plan(path, Choices())
+    problems = tuple(plan.load()[1].problems())
+    if plan.classifier is None:
+        return WeightsContent(PRETRAIN, plan.layout, plan.model, problems=problems)
+    names = tuple(plan.class_names or ())
+    classes = {head: (count, names) for head, count in plan.classifier.classes.items()}
+    return WeightsContent(
+        FINETUNE, plan.layout, plan.model, plan.classifier.fusion, classes, problems
+    )
+
+
+def _inspect_own(path: Path) -> WeightsContent:
+    opened = open_checkpoint(path, best=True)
+    facts: Mapping[str, Any] = opened.facts
+    try:
+        if facts.get("kind") == FINETUNE:
+            settings = classifier_settings(facts["classifier"])
+            names = facts.get("classes", {})
+            classes = {
+                head: (count, tuple(names.get(head, ())))
+                for head, count in settings.classes.items()
+            }
+            return WeightsContent(FINETUNE, OWN, settings.model, settings.fusion, classes)
+        if facts.get("kind") == PRETRAIN:
+            return WeightsContent(PRETRAIN, OWN, pretrained_settings(opened))
+    except (KeyError, TypeError, AttributeError, SettingsError) as error:
+        raise CheckpointError(f"{opened.path}: is not a whole checkpoint: {error}") from None
+    raise CheckpointError(f"{opened.path}: holds {facts.get('kind')!r}, which has no weights")
+
+
+def size_name(model: ModelSettings) -> str:
+    """The name of the size with this encoder; "imported" for others."""
+    for name in SIZES:
+        named = ModelSettings.named(name)
+        if (named.width, named.depth, named.heads) == (model.width, model.depth, model.heads):
+            return name
+    return _CUSTOM
+
+
+def _plan(source: Path, choices: Choices) -> Plan:
+    opened = open_weights(source)
+    try:
+        return make_plan(opened, choices)
+    except WeightsError as error:
+        raise WeightsError(f"{source}: {error}") from None
+
+
+def _check(model: ModelSettings, model_size: str | None, **expected: int | None) -> None:
     """What the user expects of the weights, against what they are."""
     problems = [
-        f"{name} is {getattr(model.grid, name)}, not {wanted}"
-        for name, wanted in asked.items()
-        if wanted is not None and getattr(model.grid, name) != wanted
+        f"{name} is {getattr(model.grid, name)}, not {value}"
+        for name, value in expected.items()
+        if value is not None and getattr(model.grid, name) != value
     ]
     if model_size is not None:
-        try:
-            wanted_size = ModelSettings.named(model_size)
-        except SettingsError as error:
-            raise WeightsError(str(error)) from None
-        for name in ("width", "depth"):
-            found, wanted = getattr(model, name), getattr(wanted_size, name)
-            if found != wanted:
-                problems.append(f"{name} is {found}, not {wanted} as in {model_size!r}")
+        named = ModelSettings.named(model_size)
+        problems += [
+            f"{name} is {getattr(model, name)}, not {getattr(named, name)} as in {model_size!r}"
+            for name in ("width", "depth")
+            if getattr(model, name) != getattr(named, name)
+        ]
     if problems:
-        raise WeightsError("; ".join(problems) + ": only a model of the same can take the weights")
+        raise SettingsError("; ".join(problems) + ": only a model of the same can take the weights")
 
 
 def _for_clips(model: ModelSettings, frames: int | None, size: int | None) -> ModelSettings:
     """The same model for clips of another size."""
     grid = model.grid
-    try:
-        wanted = TokenGrid(
+    return replace(
+        model,
+        grid=TokenGrid(
             frames or grid.frames, size or grid.height, size or grid.width, grid.tubelet, grid.patch
-        )
-    except SettingsError as error:
-        raise WeightsError(str(error)) from None
-    return replace(model, grid=wanted)
+        ),
+    )
 
 
 def _class_names(plan: Plan, path: str | Path | None) -> list[str]:
@@ -194,25 +286,9 @@ def _class_names(plan: Plan, path: str | Path | None) -> list[str]:
     if names is None:
         return [str(number) for number in range(count)]
     if len(names) != count:
-        where = "config.json" if path is None else path
+        where = CONFIG if path is None else path
         raise WeightsError(f"{where}: names {len(names)} classes, but the weights have {count}")
     return names
-
-
-def _with_positions(
-    tensors: Mapping[str, Tensor], grid: TokenGrid, pretraining: bool
-) -> dict[str, Tensor]:
-    made_for = [grid.t, grid.h, grid.w]
-    names = POSITIONS if pretraining else POSITIONS[:1]
-    return dict(tensors) | {name: torch.tensor(made_for) for name in names}
-
-
-def _fresh(settings: ModelSettings | ClassifierSettings, names: list[str]) -> dict[str, Tensor]:
-    """Tensors of these names as a new model has them."""
-    classifier = isinstance(settings, ClassifierSettings)
-    built = Classifier(settings) if classifier else MaskedAutoencoder(settings)  # type: ignore[arg-type]
-    state = built.state_dict()
-    return {name: state[name] for name in names}
 
 
 def _recipe(model: ModelSettings, source: Path, out: str | Path, stride: int) -> PretrainSettings:
@@ -234,18 +310,9 @@ def _recipe(model: ModelSettings, source: Path, out: str | Path, stride: int) ->
     )
 
 
-def size_name(model: ModelSettings) -> str:
-    """The name of the size with this encoder; "imported" for others."""
-    for name in SIZES:
-        named = ModelSettings.named(name)
-        if (named.width, named.depth, named.heads) == (model.width, model.depth, model.heads):
-            return name
-    return _CUSTOM
-
-
 def _stride(plan: Plan) -> int | None:
-    found = plan.options.get("sampling_rate")
-    return found if isinstance(found, int) and found > 0 else None
+    rate = plan.options.get("sampling_rate")
+    return rate if isinstance(rate, int) and rate > 0 else None
 
 
 def _sampling(plan: Plan) -> str:

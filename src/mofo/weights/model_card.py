@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from mofo.models.classifier import Classifier
-
-if TYPE_CHECKING:
-    from mofo.weights.exporting import Exportable
+from mofo.weights.exporting import Exportable
 
 _TESTED = ("data", "split", "views")
 _USE_CLASSIFIER = """\
@@ -42,17 +40,12 @@ with torch.no_grad():
 """
 
 
-def model_card(exportable: Exportable, licence: str, metrics: Mapping[str, Any]) -> str:
-    """Markdown with the head that Hugging Face reads.
-
-    Args:
-        exportable: the model and its checkpoint.
-        licence: of the weights; "unknown" is said as it is.
-        metrics: name -> number; besides those that the checkpoint has.
-    """
+def model_card(exportable: Exportable) -> str:
+    """Markdown with the head that Hugging Face reads."""
+    licence, metrics = exportable.licence, exportable.metrics
     model, facts = exportable.model, exportable.facts
     classifier = isinstance(model, Classifier)
-    settings = model.settings.model if isinstance(model, Classifier) else model.settings
+    settings = exportable.sizes
     grid = settings.grid
     task = "video-classification" if classifier else "feature-extraction"
     head = {

@@ -1,8 +1,9 @@
 """Tensors of files made by other programs; nothing in a file is ever run.
 
 A ``.pth`` is a pickle, which can run any code when it is opened as it is. Here only tensors,
-numbers, texts and containers come out of it, and ``argparse.Namespace``, in which the VideoMAE
-programs keep their options: a class without any behaviour.
+numbers, texts and containers come out of it, and what training programs leave beside the weights:
+``argparse.Namespace`` with their options, NumPy's scalars, and paths, which come out as pure ones.
+None of these has any behaviour.
 """
 
 from __future__ import annotations
@@ -12,20 +13,37 @@ import json
 import pickle
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mofo.weights.import_report import WeightsError
+from mofo.weights.loading import WeightsError
 
 CONFIG = "config.json"
+# DeepSpeed's folders, the default of the official scripts; optimisers lie beside it.
+_DEEPSPEED = "mp_rank_00_model_states.pt"
 _INSIDE = ("model", "module", "state_dict", "model_state_dict")
 _SHARDS = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
+
+
+# Their pickles ask for these by name; older and newer versions have other names for the same.
+_HARMLESS: list[Any] = [
+    argparse.Namespace,
+    *(
+        (np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar")
+        for core in ("core", "_core")
+    ),
+    np.dtype,
+    *(type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?US"),
+    *((PurePosixPath, f"pathlib.{part}PosixPath") for part in ("", "_local.")),
+    *((PureWindowsPath, f"pathlib.{part}WindowsPath") for part in ("", "_local.")),
+]
 
 
 class Opened(NamedTuple):
@@ -43,13 +61,17 @@ class Opened(NamedTuple):
 
 
 def open_weights(path: str | Path) -> Opened:
-    """Opens a ``.pth``, ``.bin``, ``.pt`` or ``.safetensors`` file or a Hugging Face folder.
+    """Opens a ``.pth``, ``.bin``, ``.pt`` or ``.safetensors`` file, or a folder of weights.
+
+    Folders are Hugging Face's, or a checkpoint of DeepSpeed.
 
     Raises:
         WeightsError: one line: no such file, damaged, no weights in it, or a pickle with more in it
             than data.
     """
     path = Path(path)
+    if (path / _DEEPSPEED).is_file():
+        path = path / _DEEPSPEED
     if path.is_dir():
         return _open_folder(path)
     if not path.is_file():
@@ -61,6 +83,11 @@ def open_weights(path: str | Path) -> Opened:
     return Opened(_settled(tensors), None, options if isinstance(options, dict) else {})
 
 
+def is_weights_folder(path: Path) -> bool:
+    """Whether ``open_weights`` takes this folder."""
+    return (path / CONFIG).is_file() or (path / _DEEPSPEED).is_file()
+
+
 def read_tensors(path: Path) -> dict[str, Any]:
     """The content of one file: tensors by name, perhaps with other data around them."""
     if path.suffix == ".safetensors":
@@ -69,7 +96,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
         except (OSError, SafetensorError) as error:
             raise WeightsError(f"{path}: cannot be read: {_first_line(error)}") from None
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

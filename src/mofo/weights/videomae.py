@@ -1,4 +1,4 @@
-"""The names and sizes of VideoMAE's and VideoMAE V2's own files (.pth).
+"""VideoMAE's and VideoMAE V2's own files (.pth), and V2 as on its hub.
 
 Names as in the published programs (github.com/MCG-NJU/VideoMAE, modeling_pretrain.py and
 modeling_finetune.py; the same in OpenGVLab/VideoMAEv2): ``encoder.*``, ``decoder.*``,
@@ -9,51 +9,105 @@ modeling_finetune.py; the same in OpenGVLab/VideoMAEv2): ``encoder.*``, ``decode
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mofo.models.classifier import ClassifierSettings
 from mofo.models.model_settings import CHANNELS, SIZES, ModelSettings
 from mofo.models.positions import sincos_table
-from mofo.types import SettingsError, TokenGrid
-from mofo.weights.import_report import WeightsError
-from mofo.weights.key_rules import Layout
+from mofo.types import TokenGrid
+from mofo.weights.layouts import LAYOUTS, Choices, Layout, Plan, with_fusion
+from mofo.weights.loading import WeightsError
+from mofo.weights.tensor_files import Opened
 
-OFFICIAL_LAYOUT = Layout(
-    kernel="encoder.patch_embed.proj",
-    encoder="encoder.blocks",
-    decoder="decoder.blocks",
-    inside={
-        "attention.norm": "norm1",
-        "attention.proj": "attn.proj",
-        "mlp.norm": "norm2",
-        "mlp.fc1": "mlp.fc1",
-        "mlp.fc2": "mlp.fc2",
-    },
-    qkv=("attn.qkv.weight",),
-    q_bias=("attn.q_bias",),
-    v_bias=("attn.v_bias",),
-    outside={
-        "encoder.norm": "encoder.norm",
-        "decoder.embed": "encoder_to_decoder",
-        "decoder.mask_token": "mask_token",
-        "decoder.norm": "decoder.norm",
-        "decoder.head": "decoder.head",
-        "head.norm": "fc_norm",
-        "head.linear": "head",
-    },
+_BLOCK = (
+    ("{s}.blocks.{n}.attention.norm.{p}", "{s}.blocks.{n}.norm1.{p}"),
+    ("{s}.blocks.{n}.attention.qkv.weight", "{s}.blocks.{n}.attn.qkv.weight"),
+    ("{s}.blocks.{n}.attention.q_bias", "{s}.blocks.{n}.attn.q_bias"),
+    ("{s}.blocks.{n}.attention.v_bias", "{s}.blocks.{n}.attn.v_bias"),
+    ("{s}.blocks.{n}.attention.proj.{p}", "{s}.blocks.{n}.attn.proj.{p}"),
+    ("{s}.blocks.{n}.mlp.norm.{p}", "{s}.blocks.{n}.norm2.{p}"),
+    ("{s}.blocks.{n}.mlp.fc1.{p}", "{s}.blocks.{n}.mlp.fc1.{p}"),
+    ("{s}.blocks.{n}.mlp.fc2.{p}", "{s}.blocks.{n}.mlp.fc2.{p}"),
 )
-# What the programs stretch a clip to where nothing says otherwise.
-FRAMES, SIZE = 16, 224
+RENAMING = (
+    ("encoder.embed.proj.{p}", "encoder.patch_embed.proj.{p}"),
+    *(
+        (a.replace("{s}", s), b.replace("{s}", s))
+        for s in ("encoder", "decoder")
+        for a, b in _BLOCK
+    ),
+    ("encoder.norm.{p}", "encoder.norm.{p}"),
+    ("decoder.embed.weight", "encoder_to_decoder.weight"),
+    ("decoder.mask_token", "mask_token"),
+    ("decoder.norm.{p}", "decoder.norm.{p}"),
+    ("decoder.head.{p}", "decoder.head.{p}"),
+    ("head.norm.{p}", "fc_norm.{p}"),
+    ("head.linear.{head}.{p}", "head.{p}"),
+)
+# What the programs scale a clip to where nothing says otherwise.
+_FRAMES, _SIZE = 16, 224
 _PREFIXES = ("module.", "model.", "backbone.", "_orig_mod.")
 _ENCODER = ("patch_embed", "blocks", "norm")
 _TABLES = ("encoder.pos_embed", "pos_embed")
-# Width and blocks of the encoder -> heads, where a head is not 64 wide; likewise of the decoder.
+# Width of the encoder -> heads, where a head is not 64 wide; likewise of the decoder.
 _HEADS = {1280: 16, 1408: 16}
 _DECODER_HEADS = {640: 8}
 _SAME = 1e-3  # positions kept in half precision differ by this much
+_UNUSUAL = {
+    "gamma_1": "a scale of branches (gamma_1)",
+    "attn.scale": "attention by cosine (attn.scale)",
+    "attn.qkv.bias": "a bias of keys (attn.qkv.bias)",
+}
+
+
+@LAYOUTS.register("VideoMAE")
+class VideoMAELayout(Layout):
+    """Files of VideoMAE and VideoMAE V2; whatever nobody else knows is tried as one."""
+
+    description = "VideoMAE's and VideoMAE V2's .pth files, V2's folders on its hub"
+    name = "VideoMAE"
+
+    def matches(self, names: Sequence[str]) -> bool:
+        """See ``Layout``."""
+        return True
+
+    def plan(self, opened: Opened, choices: Choices) -> Plan:
+        """See ``Layout``."""
+        originals = without_prefixes(opened.tensors)
+        state = {name: opened.tensors[original] for name, original in originals.items()}
+        options = opened.args | (opened.config or {}).get("model_config", {})
+        model = sizes_of(state, options, choices)
+        plan = Plan(
+            self.name, model, RENAMING, state, originals, tables(state, model), options=options
+        )
+        if "head.weight" in state:
+            return self.classifier(plan, choices)
+        if any(name.startswith("fc_norm.") for name in state):
+            # V2 as on its hub: its norm stands behind the mean over tokens, and there is no head.
+            unused = dict.fromkeys(
+                (name for name in state if name.startswith("fc_norm.")),
+                "norm of the mean over tokens: features here are those before it",
+            )
+            return replace(
+                plan,
+                settings=replace(model, final_norm=False),
+                not_needed=plan.not_needed | unused,
+                allow_missing=("decoder.*",),
+            )
+        return plan
+
+    def classifier(self, plan: Plan, choices: Choices) -> Plan:
+        """The plan of a fine-tuned model."""
+        count = rows(plan.state["head.weight"], "head.weight")
+        settings = ClassifierSettings(
+            classes={choices.head: count}, model=plan.model, fusion="mean"
+        )
+        return replace(plan, settings=with_fusion(settings, choices.fusion))
 
 
 def without_prefixes(names: Mapping[str, Any]) -> dict[str, str]:
@@ -64,36 +118,30 @@ def without_prefixes(names: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         WeightsError: two names become one.
     """
-    found: dict[str, str] = {}
+    originals: dict[str, str] = {}
     for original in names:
         name = original
         while name.startswith(_PREFIXES):
             name = name.partition(".")[2]
         if name.partition(".")[0] in _ENCODER:
             name = f"encoder.{name}"
-        if name in found:
-            raise WeightsError(f"{original} and {found[name]} are both {name}: two models in one?")
-        found[name] = original
-    return found
+        if name in originals:
+            raise WeightsError(
+                f"{original} and {originals[name]} are both {name}: two models in one?"
+            )
+        originals[name] = original
+    return originals
 
 
-def is_classifier(names: Mapping[str, Any]) -> bool:
-    """Whether these names (without prefixes) are of a fine-tuned model."""
-    return any(name.startswith(("head.", "fc_norm.")) for name in names)
-
-
-def sizes(
-    state: Mapping[str, Tensor],
-    made_for: tuple[int, int],
-    heads: int | None = None,
-    decoder_heads: int | None = None,
+def sizes_of(
+    state: Mapping[str, Tensor], options: Mapping[str, Any], choices: Choices
 ) -> ModelSettings:
     """Sizes worked out from shapes; the grid is the one that the weights were made for.
 
     Args:
         state: names without prefixes.
-        made_for: frames and pixels a side; no shape says them.
-        heads, decoder_heads: no shape says them either. None: a head is 64 wide (80 in ViT-H).
+        options: that the program kept: frames, pixels and heads, which no shape says.
+        choices: the user's word, which counts before that.
 
     Raises:
         WeightsError: one line with what is missing or what our model has no counterpart for.
@@ -108,32 +156,36 @@ def sizes(
     problems = []
     if channels != CHANNELS or patch != other:
         problems.append(f"patches of {patch}x{other} with {channels} colours")
-    problems += _unusual(state, width)
+    fc1 = state.get("encoder.blocks.0.mlp.fc1.weight")
+    if fc1 is not None and (inner := rows(fc1, "mlp.fc1.weight")) != 4 * width:
+        problems.append(f"an MLP of {inner} instead of 4 x {width}")
+    problems += [
+        text for word, text in _UNUSUAL.items() if any(n.endswith(f".{word}") for n in state)
+    ]
     if problems:
         raise WeightsError("no counterpart in our model: " + "; ".join(problems))
-    chosen: dict[str, Any] = {
+    heads = choices.heads or _count(options, "num_heads") or _HEADS.get(width)
+    sizes: dict[str, Any] = {
         "width": width,
         "depth": depth,
-        "heads": heads or _HEADS.get(width) or max(1, width // 64),
+        "heads": heads or max(1, width // 64),
     }
     embed = state.get("encoder_to_decoder.weight")
     if embed is not None:
         inner = rows(embed, "encoder_to_decoder.weight")
-        chosen |= {
+        heads = choices.decoder_heads or _DECODER_HEADS.get(inner) or max(1, inner // 64)
+        sizes |= {
             "decoder_width": inner,
             "decoder_depth": _depth(state, "decoder.blocks"),
-            "decoder_heads": decoder_heads or _DECODER_HEADS.get(inner) or max(1, inner // 64),
+            "decoder_heads": heads,
         }
     else:
-        chosen = _named(chosen) | chosen
-    try:
-        frames, size = made_for
-        return ModelSettings(grid=TokenGrid(frames, size, size, tubelet, patch), **chosen)
-    except SettingsError as error:
-        raise WeightsError(str(error)) from None
+        sizes |= _usual_decoder(width)
+    frames, size = choices.made_for or _clip(options)
+    return ModelSettings(grid=TokenGrid(frames, size, size, tubelet, patch), **sizes)
 
 
-def tables(state: Mapping[str, Tensor], settings: ModelSettings) -> dict[str, str]:
+def tables(state: Mapping[str, Tensor], model: ModelSettings) -> dict[str, str]:
     """Names of position tables in the file that are the sine-cosine one, and why not needed.
 
     A file of the programs themselves has none; a copy may. Others, learned ones, are not named and
@@ -142,22 +194,22 @@ def tables(state: Mapping[str, Tensor], settings: ModelSettings) -> dict[str, st
     Raises:
         WeightsError: a table for another number of tokens.
     """
-    found = {}
+    known = {}
     for name in _TABLES:
         table = state.get(name)
         if table is None:
             continue
         tokens, width = table.shape[-2:] if table.ndim > 1 else (0, 0)
-        if tokens != settings.grid.tokens:
-            grid = settings.grid
+        grid = model.grid
+        if tokens != grid.tokens:
             raise WeightsError(
                 f"{name} is for {tokens} tokens, but {grid.frames} frames of {grid.width} pixels "
                 f"have {grid.tokens}: say --made-for FRAMESxPIXELS"
             )
-        known = sincos_table(tokens, width)
-        if torch.allclose(table.reshape(tokens, width).float(), known, rtol=0, atol=_SAME):
-            found[name] = "sine-cosine table, computed here"
-    return found
+        sincos = sincos_table(tokens, width)
+        if torch.allclose(table.reshape(tokens, width).float(), sincos, rtol=0, atol=_SAME):
+            known[name] = "sine-cosine table, computed here"
+    return known
 
 
 def rows(matrix: Tensor, name: str) -> int:
@@ -175,27 +227,25 @@ def _depth(state: Mapping[str, Tensor], stack: str) -> int:
     return len(numbers)  # not the largest: a damaged number must not decide over any work
 
 
-def _unusual(state: Mapping[str, Tensor], width: int) -> list[str]:
-    """What some variants have and our blocks do not."""
-    problems = []
-    expand = state.get("encoder.blocks.0.mlp.fc1.weight")
-    if expand is not None and (inner := rows(expand, "mlp.fc1.weight")) != 4 * width:
-        problems.append(f"an MLP of {inner} instead of 4 x {width}")
-    words = {
-        "gamma_1": "a scale of branches (gamma_1)",
-        "attn.scale": "attention by cosine (attn.scale)",
-        "attn.qkv.bias": "a bias of keys (attn.qkv.bias)",
-    }
-    return problems + [
-        text for word, text in words.items() if any(name.endswith(f".{word}") for name in state)
-    ]
-
-
-def _named(chosen: Mapping[str, Any]) -> dict[str, Any]:
+def _usual_decoder(width: int) -> dict[str, Any]:
     """The decoder that goes with an encoder of this width; nothing in particular: ViT-B's."""
     for size in SIZES:
         named = ModelSettings.named(size)
-        if named.width == chosen["width"]:
+        if named.width == width:
             words = ("decoder_width", "decoder_depth", "decoder_heads")
             return {word: getattr(named, word) for word in words}
     return {}
+
+
+def _clip(options: Mapping[str, Any]) -> tuple[int, int]:
+    """Frames and pixels a side that the program says: 16 frames in 2 segments make 32."""
+    frames = _count(options, "num_frames") or _count(options, "all_frames")
+    size = _count(options, "input_size") or _count(options, "img_size")
+    if not frames or not size:
+        return _FRAMES, _SIZE
+    return frames * (_count(options, "num_segments") or 1), size
+
+
+def _count(options: Mapping[str, Any], name: str) -> int | None:
+    value = options.get(name)
+    return value if isinstance(value, int) and value > 0 else None
