@@ -15,7 +15,7 @@ from mofo.models.fusion import FUSIONS
 from mofo.models.heads import label_loss
 from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
-from mofo.weights.hf_classifier import classifier_to_hf
+from mofo.weights.hf_videomae import config_to_hf, to_hf
 from pretrain_models import COMPILED, HF, pixels
 from step_cost import Step
 
@@ -118,7 +118,8 @@ def hugging_face(ours: Classifier) -> Any:
     """Their classifier with the same weights."""
     import transformers
 
-    options, state = classifier_to_hf(ours.state_dict(), ours.settings)
+    options = config_to_hf(ours.settings)
+    state = to_hf(ours.state_dict(), ours.settings)
     options.pop("problem_type")
     config = transformers.VideoMAEConfig(**options, num_labels=CLASSES, attn_implementation="sdpa")
     theirs = transformers.VideoMAEForVideoClassification(config)

@@ -17,7 +17,7 @@ from mofo.masking import Mask
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
-from mofo.weights.hf_names import config_to_hf, to_hf
+from mofo.weights.hf_videomae import config_to_hf, to_hf
 from step_cost import Step
 
 HF = "Hugging Face"

@@ -55,6 +55,8 @@ def slow(name: str, fusion: Fusion, tokens_BND: Tensor, inside_BN: Tensor) -> Te
         inside, outside = tokens_ND[inside_N], tokens_ND[~inside_N]
         if name == "attentive":
             row = block_by_hand(fusion.block, fusion.query_D[None], tokens_ND, 3)[0]
+        elif name == "first_token":
+            row = tokens_ND[0]
         elif name == "mean" or len(inside) == 0:
             row = tokens_ND.mean(0)
         elif name == "weighted_mean":
@@ -269,7 +271,7 @@ def test_attention_for_pictures(name):
     if name == "cross_attention":  # none on tokens inside, if there are others
         within = (weight_BhQN * inside_BN[:, None, None]).sum((1, 2, 3))
         torch.testing.assert_close(within, torch.tensor([0, 3.0 * TOKENS, 0, 0, 0, 0]))
-    elif name in ("mean", "weighted_mean"):
+    elif name in ("mean", "first_token", "weighted_mean"):
         torch.testing.assert_close(weight_BhQN[:, 0] @ tokens(), features[:, None])
 
 
@@ -280,6 +282,7 @@ def test_number_of_parameters():
     assert counts == {
         "cross_attention": linears + vectors,
         "attentive": linears + vectors + WIDTH,
+        "first_token": 0,
         "mean": 0,
         "weighted_mean": 0,
     }

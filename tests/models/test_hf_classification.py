@@ -10,9 +10,9 @@ from helpers.older_names import older
 from mofo.models.classifier import Classifier
 from mofo.models.heads import label_loss
 from mofo.models.model_settings import ModelSettings
-from mofo.types import SettingsError, TokenGrid
-from mofo.weights.hf_classifier import classifier_from_hf, classifier_settings_from_hf
-from mofo.weights.hf_names import config_to_hf
+from mofo.types import TokenGrid
+from mofo.weights.hf_videomae import classifier_settings_from_hf, config_to_hf, from_hf
+from mofo.weights.loading import WeightsError
 
 transformers = pytest.importorskip(
     "transformers", reason="the other implementation: pip install transformers (mofo[hf])"
@@ -41,7 +41,7 @@ def check(size: ModelSettings, batch: int = 2) -> None:
     settings = classifier_settings_from_hf(other.config.to_dict())
     assert settings.classes == {"label": CLASSES}
     model = Classifier(settings)
-    model.load_state_dict(classifier_from_hf(other.state_dict(), settings))
+    model.load_state_dict(from_hf(other.state_dict(), settings))
 
     grid, generator = size.grid, torch.Generator().manual_seed(1)
     shape = (batch, grid.frames, grid.height, grid.width, 3)
@@ -58,7 +58,7 @@ def check(size: ModelSettings, batch: int = 2) -> None:
     loss.backward()
     wanted.loss.backward()
     theirs_by_name = {name: parameter.grad for name, parameter in other.named_parameters()}
-    gradients = classifier_from_hf(theirs_by_name, settings)
+    gradients = from_hf(theirs_by_name, settings)
     for name, parameter in model.named_parameters():
         grad = gradients.pop(name)
         assert grad.abs().max() > 0, name
@@ -85,15 +85,13 @@ def test_names_of_older_files_and_what_cannot_be_taken_over():
     config = other.config.to_dict()
     settings = classifier_settings_from_hf(config, head="action")
     state = other.state_dict()
-    wanted, found = (classifier_from_hf(kind, settings) for kind in (state, older(state)))
+    wanted, found = (from_hf(kind, settings) for kind in (state, older(state)))
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
     assert set(found) == set(wanted) == set(Classifier(settings).state_dict())
     without = {name: t for name, t in state.items() if name != "fc_norm.bias"}
-    with pytest.raises(SettingsError, match=r"lacks fc_norm\.bias"):
-        classifier_from_hf(without, settings)
-    with pytest.raises(SettingsError, match=r"has unknown more\.weight"):
-        classifier_from_hf(state | {"more.weight": torch.zeros(1)}, settings)
-    with pytest.raises(SettingsError, match="without use_mean_pooling"):
-        classifier_settings_from_hf(config | {"use_mean_pooling": False})
+    with pytest.raises(WeightsError, match=r"missing: fc_norm\.bias"):
+        from_hf(without, settings)
+    with pytest.raises(WeightsError, match=r"unexpected: more\.weight"):
+        from_hf(state | {"more.weight": torch.zeros(1)}, settings)
     several = classifier_settings_from_hf(config | {"problem_type": "multi_label_classification"})
     assert several.labels == "multi"

@@ -12,7 +12,8 @@ from mofo.masking import Mask
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.types import SettingsError, TokenGrid
-from mofo.weights.hf_names import config_to_hf, from_hf, settings_from_hf, to_hf
+from mofo.weights.hf_videomae import config_to_hf, from_hf, settings_from_hf, to_hf
+from mofo.weights.loading import WeightsError
 
 transformers = pytest.importorskip(
     "transformers", reason="the other implementation: pip install transformers (mofo[hf])"
@@ -143,13 +144,13 @@ def test_weights_for_another_number_of_frames():
 def test_what_cannot_be_taken_over_is_said_in_one_line():
     settings = ModelSettings.named("nano", grid=TokenGrid(4, 32, 48))
     state = theirs(settings).state_dict()
-    with pytest.raises(SettingsError, match=r"lacks videomae\.encoder\.layer\.2\."):
+    with pytest.raises(WeightsError, match=r"missing: videomae\.encoder\.layer\.2\."):
         from_hf(state, ModelSettings.named("nano", grid=settings.grid, depth=3))
-    with pytest.raises(SettingsError, match="has unknown classifier"):
+    with pytest.raises(WeightsError, match="unexpected: classifier"):
         from_hf(state | {"classifier.weight": torch.zeros(1)}, settings)
     config = config_to_hf(settings)
     with pytest.raises(SettingsError) as error:
-        settings_from_hf(config | {"intermediate_size": 100, "use_mean_pooling": True})
+        settings_from_hf(config | {"intermediate_size": 100, "qv_bias": False})
     assert "intermediate_size is 100, only 256" in str(error.value)
-    assert "use_mean_pooling" in str(error.value)
+    assert "qv_bias" in str(error.value)
     assert "\n" not in str(error.value)

@@ -15,8 +15,8 @@ from helpers import official
 from mofo import cli
 from mofo.training.checkpoint import CheckpointError
 from mofo.weights.class_names import read_class_names
-from mofo.weights.import_report import WeightsError
 from mofo.weights.importing import import_weights
+from mofo.weights.loading import WeightsError
 from mofo.weights.tensor_files import open_weights
 
 SHAPES = official.finetuned_shapes(64, 1, 2)
@@ -205,7 +205,7 @@ def test_the_command_says_it_in_one_line_and_writes_the_report(tmp_path, capsys)
     words = ["weights", "import", str(path), "--made-for", "4x32", "--out", str(tmp_path / "out")]
     assert cli.main([*words, "--report", str(report)]) == 1
     error = capsys.readouterr().err.splitlines()
-    assert error[-1].startswith("mofo weights: ")
+    assert error[-1].startswith("mofo weights import: ")
     assert "missing: encoder.blocks.0.attn.q_bias; unexpected: blocks.0.attn.k_bias" in error[-1]
     assert "    1  missing" in error
     assert json.loads(report.read_text())["summary"]["unexpected"] == 1

@@ -2,9 +2,12 @@
 
 import argparse
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from helpers import official
 from mofo.masking import Mask
@@ -13,8 +16,9 @@ from mofo.training.saved_models import (
     open_autoencoder,
     open_classifier,
 )
-from mofo.weights.import_report import WeightsError
-from mofo.weights.importing import import_weights
+from mofo.weights.exporting import export_weights
+from mofo.weights.importing import import_weights, inspect_weights
+from mofo.weights.loading import WeightsError
 
 SMALL = (128, 3, 64, 2)  # widths and depths of encoder and decoder: heads are 64 wide
 CLIP = (4, 32)
@@ -52,7 +56,7 @@ def test_pretraining(tmp_path):
         wanted = official.pretrained(frames, mask, state, 2, 1)
     assert wanted.std() > 0.1
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
-    assert opened.metadata.settings["model"]["size"] == "imported"
+    assert opened.metadata.model["width"] == SMALL[0]
     assert opened.metadata.settings["data"]["frames"] == 4
 
 
@@ -99,6 +103,7 @@ def test_mofo_release(tmp_path):
     assert unused == {"global_MCA", "soft_att_local", "soft_att_global", "patch_yab"}
     opened = open_classifier(done.path)
     assert opened.settings.fusion == "cross_attention"
+    assert opened.settings.per == "tubelet"  # the area of a token is that of its own two frames
     frames = official.clips(3, *CLIP)
     inside = tube_mask(3, 8, 3)
     inside[1], inside[2] = False, True
@@ -115,14 +120,14 @@ def test_mofo_release_with_other_fusions(tmp_path):
             fresh[name].fill_(float("norm" in name and "weight" in name))
     with pytest.raises(WeightsError, match=r"local_MCA\.0 is as it was drawn.*--fusion"):
         import_weights(saved(tmp_path, fresh), tmp_path / "out", **MADE_FOR)
-    for number, (method, fusion) in enumerate(
-        [("weighted_mean", "weighted_mean"), ("org", "mean")]
+    for number, (method, fusion, option) in enumerate(
+        [("weighted_mean", "weighted_mean", "fusing_mode"), ("org", "mean", "fusing_method")]
     ):
-        args = argparse.Namespace(fusing_method=method, num_frames=4, input_size=32)
+        args = argparse.Namespace(**{option: method}, num_frames=4, input_size=32)
         path = saved(tmp_path, fresh, {"args": args})
         done = import_weights(path, tmp_path / f"out{number}")
         assert open_classifier(done.path).settings.fusion == fusion
-    args.fusing_method = "soft_attn"
+    args.fusing_mode = "soft_attn"
     with pytest.raises(WeightsError, match="'soft_attn', which is not among ours"):
         import_weights(saved(tmp_path, fresh, {"args": args}), tmp_path / "out")
     done = import_weights(saved(tmp_path, fresh), tmp_path / "said", fusion="mean", **MADE_FOR)
@@ -137,6 +142,69 @@ def test_options_that_the_program_kept_are_believed(tmp_path):
     assert (done.model.grid.frames, done.model.grid.height) == (4, 48)
     sampling = open_classifier(done.path).sampling
     assert (sampling.sampling, sampling.stride) == ("segments", 3)
+
+
+def test_segments_count_as_frames(tmp_path):
+    args = argparse.Namespace(num_frames=2, num_segments=2, input_size=32)
+    _, done = taken(
+        tmp_path, official.finetuned_shapes(64, 1, 2), around={"args": args}, made_for=None
+    )
+    assert (done.model.grid.frames, done.model.grid.height) == (4, 32)
+
+
+@pytest.mark.parametrize("kind", ["pretrain", "finetuned"])
+def test_out_again_with_their_names(tmp_path, kind):
+    shapes = (
+        official.pretrain_shapes(*SMALL)
+        if kind == "pretrain"
+        else official.finetuned_shapes(128, 2, 5)
+    )
+    state, done = taken(tmp_path, shapes)
+    export_weights(done.path, tmp_path / "back.pth", "pth")
+    back = torch.load(tmp_path / "back.pth", weights_only=True)["model"]
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in state.items())
+
+
+def test_folders_of_deepspeed(tmp_path):
+    """The official scripts' default: options, NumPy scalars and paths beside the weights."""
+    state = official.drawn(official.finetuned_shapes(64, 1, 2))
+    folder = tmp_path / "checkpoint-best"
+    folder.mkdir()
+    content = {
+        "module": state,
+        "best": np.float64(0.5),
+        "step": np.int64(7),
+        "args": argparse.Namespace(num_frames=4, input_size=32, output_dir=Path("runs/x")),
+        "lr": [np.float32(1e-3)],
+    }
+    torch.save(content, folder / "mp_rank_00_model_states.pt")
+    assert inspect_weights(folder).problems == ()
+    done = import_weights(folder, tmp_path / "out")
+    assert set(done.keys.summary()) == {"matched", "re-shaped"}
+    assert (done.model.grid.frames, done.model.grid.height) == (4, 32)
+
+
+def test_version_two_as_on_its_hub(tmp_path):
+    """No head; its norm is that of the mean over tokens; sizes are in ``model_config``."""
+    shapes = official.finetuned_shapes(128, 2, 5)
+    state = {k: t for k, t in official.drawn(shapes).items() if not k.startswith("head.")}
+    folder = tmp_path / "v2"
+    folder.mkdir()
+    save_file({f"model.{name}": t for name, t in state.items()}, folder / "model.safetensors")
+    sizes = {"img_size": 32, "num_frames": 4, "num_heads": 4, "tubelet_size": 2, "num_classes": 0}
+    config = {"model_type": "VideoMAEv2_Base", "model_config": sizes}
+    (folder / "config.json").write_text(json.dumps(config))
+    done = import_weights(folder, tmp_path / "out")
+    assert done.kind == "pretrain"
+    assert done.model.heads == 4
+    assert done.keys.count("not needed") == 2
+    assert "begin at random" in done.notes[0]
+    frames = official.clips(2, *CLIP)
+    model, _ = open_autoencoder(done.path)
+    with torch.no_grad():
+        found = model.encoder(frames)
+    torch.testing.assert_close(found, official.encoded(frames, state, 4), rtol=0, atol=1e-5)
 
 
 def test_each_wrong_tensor_is_refused_by_name(tmp_path):
@@ -157,7 +225,7 @@ def test_each_wrong_tensor_is_refused_by_name(tmp_path):
     report = refused(renamed, rf"missing: {norm}; unexpected: encoder\.blocks\.1\.norm_1\.weight")
     assert report.count("missing") == report.count("unexpected") == 1
     assert "norm_1.weight" in report.table()
-    assert json.loads(json.dumps(report.plain()))["summary"]["missing"] == 1
+    assert json.loads(json.dumps(report.to_dict()))["summary"]["missing"] == 1
     refused(without("decoder.blocks.0.attn.q_bias"), r"missing: decoder\.blocks\.0\.attn\.q_bias")
     refused(
         state | {"mask_token": torch.zeros(1, 1, 9)}, r"other shape: mask_token \(1x1x9, not 1x1x64"

@@ -51,17 +51,17 @@ def import_(
     example:
       mofo weights import k400.pth --classes k400.json --out weights/k400
     """
-    from mofo.weights.import_report import WeightsError
+    from mofo.weights.loading import WeightsError
 
     try:
         done = call(source=source, out=out)
     except WeightsError as error:
         if error.report is not None:
             print(error.report.table(everything=all_keys), file=sys.stderr)
-            _write(report, error.report.plain())
+            _write(report, error.report.to_dict())
         raise
     print(done.keys.table(everything=all_keys))
-    _write(report, done.keys.plain())
+    _write(report, done.keys.to_dict())
     for note in done.notes:
         print(f"note: {note}")
     for head, names in done.classes.items():
@@ -83,15 +83,17 @@ def export(
 
       hf      a folder that Hugging Face's transformers open as it is: a
               pre-training, or a classifier with fusion "mean"; with a model card
+      pth     a file with the names of VideoMAE's programs
       onnx    a classifier as one .onnx file
       torch   a classifier as one .pt2 file, to be opened with torch.export.load
 
-    The inputs of the last two: frames, uint8 (batch, frames, height, width, 3), RGB, and inside,
-    bool (batch, tokens), the tokens inside the motion area. Their outputs are logits.
+    The inputs of the last two: frames, uint8 (batch, frames, height, width, 3), RGB, and, where the
+    fusion uses it, inside, bool (batch, tokens), the tokens inside the motion area. Their outputs
+    are logits.
 
     Args:
         checkpoint: its folder, or that of a run: then the best one.
-        to: hf, onnx or torch.
+        to: {weights.EXPORTS}.
         out: folder (hf) or file to write.
         licence: of the weights, for the model card.
         metrics: results.json of mofo evaluate, or JSON of names and numbers, for the card.
@@ -104,17 +106,12 @@ def export(
         print(f"note: {note}")
     if done.difference is not None:
         print(f"checked: outputs differ from ours by {done.difference:.1e} at most")
-    print(f"{'folder' if to == 'hf' else 'file'}: {done.path}")
-    if to == "hf":
-        print(f"next: read {done.path}/README.md, which shows how to open it")
-    elif to == "onnx":
-        print(f'next: onnxruntime.InferenceSession("{done.path}")')
-    else:
-        print(f'next: torch.export.load("{done.path}").module()(frames, inside)')
+    print(f"written: {done.path}")
+    print(f"next: {done.next}")
     return 0
 
 
-@verb("weights show", calls="mofo.weights.looking:look_at_weights")
+@verb("weights show", calls="mofo.weights.importing:inspect_weights")
 def show(call: Callable[..., Any], source: str) -> int:
     """Print what is in a file or folder of weights: kind, size, grid, classes.
 
@@ -151,7 +148,7 @@ def _write(path: Path | None, content: Any) -> None:
 
 
 def _metrics(path: Path) -> dict[str, Any]:
-    from mofo.weights.import_report import WeightsError
+    from mofo.weights.loading import WeightsError
     from mofo.weights.model_card import metrics_of
     from mofo.weights.tensor_files import read_json
 

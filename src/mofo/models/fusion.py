@@ -98,6 +98,19 @@ class Mean(Fusion):
         return self.weights(inside_BN)[:, None, None]
 
 
+@FUSIONS.register("first_token")
+class FirstToken(Mean):
+    """The first token: classifiers of Hugging Face's VideoMAE without mean pooling take it."""
+
+    description = "not at all: the first token stands for the clip"
+
+    def weights(self, inside_BN: Tensor) -> Tensor:
+        """See the class."""
+        return (torch.arange(inside_BN.shape[1], device=inside_BN.device) == 0).expand(
+            inside_BN.shape
+        ) * 1.0
+
+
 @FUSIONS.register("weighted_mean")
 class WeightedMean(Mean):
     """``(mean inside + 0.5 mean outside) / 1.5``; the mean of all where one of both is empty."""

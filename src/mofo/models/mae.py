@@ -104,7 +104,7 @@ class MaskedAutoencoder(nn.Module):
         super().__init__()
         generator = generator or torch.Generator().manual_seed(0)
         self.settings = settings
-        self.encoder = make_encoder(settings, generator=generator)
+        self.encoder = make_encoder(settings, final_norm=settings.final_norm, generator=generator)
         self.decoder = Decoder(settings, self.encoder.width)
         init_weights(self.decoder, generator)
         with torch.no_grad():

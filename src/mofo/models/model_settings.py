@@ -41,6 +41,8 @@ class ModelSettings:
             backward pass: far less memory, about a third more time.
         normalise_target: predict pixels with mean and deviation of their token and colour taken
             out (VideoMAE); otherwise pixels in [0, 1].
+        final_norm: pre-training: with a LayerNorm behind the encoder. Only for weights of programs
+            that have none there.
         norm_eps, head_norm_eps: epsilon of all LayerNorms, and of the one before the decoder's
             head. For weights of other programs, whose numbers are to come out the same.
 
@@ -59,6 +61,7 @@ class ModelSettings:
     drop_path: float = 0.0
     activation_checkpointing: bool = False
     normalise_target: bool = True
+    final_norm: bool = True
     norm_eps: float = 1e-6
     head_norm_eps: float = 1e-6
 

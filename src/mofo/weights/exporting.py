@@ -25,7 +25,7 @@ from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.registry import Registry
 from mofo.training.checkpoint import Checkpoint, open_checkpoint
-from mofo.training.saved_models import FINETUNE, open_autoencoder, open_classifier
+from mofo.training.saved_models import open_autoencoder, open_classifier
 from mofo.types import SettingsError
 from mofo.weights.loading import WeightsError
 
@@ -154,7 +154,7 @@ def open_exportable(
     Raises:
         CheckpointError: no checkpoint, or a broken one.
     """
-    if open_checkpoint(path).facts.get("kind") == FINETUNE:
+    if open_checkpoint(path).metadata.classifier is not None:
         saved = open_classifier(path)
         return Exportable(saved.model, saved.classes, saved.checkpoint, licence, metrics or {})
     model, opened = open_autoencoder(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from mofo.weights.rules import made_for as positions_made_for
 from mofo.weights.rules import new_model
 from mofo.weights.tensor_files import CONFIG, is_weights_folder, open_weights
 
-_CUSTOM = "imported"  # in place of a size's name: the sizes stand beside it
 _SEGMENTS = ("ssv2", "something")
 OWN = "mofo"
 
@@ -82,8 +81,8 @@ class WeightsContent:
         model, grid = self.model, self.model.grid
         text = [
             f"{'classifier' if self.fusion else 'pre-training'} ({self.layout})",
-            f"size: {size_name(model)}: encoder {model.width} wide, {model.depth} blocks, "
-            f"{model.heads} heads",
+            f"size: {size_name(model) or 'its own'}: encoder {model.width} wide, "
+            f"{model.depth} blocks, {model.heads} heads",
             f"grid: {grid.frames} frames of {grid.width}x{grid.height}, tokens of {grid.tubelet}x"
             f"{grid.patch}x{grid.patch}: {grid.t}x{grid.h}x{grid.w} of them",
         ]
@@ -176,13 +175,18 @@ def import_weights(
         "keys": keys.summary(),
         "others": [list(row[:3]) for row in keys.rows if row.status not in (MATCHED, RESHAPED)],
     }
-    facts: dict[str, Any] = {"imported": about, "versions": versions(), "model": plain_model(model)}
+    metadata: dict[str, Any] = {"imported": about, "versions": versions()}
     if classifier is None:
         settings = _recipe(model, source, out, stride or _stride(plan) or 2)
-        facts |= {"kind": PRETRAIN, "settings": settings.to_dict()}
+        metadata |= {
+            "task": PRETRAIN,
+            "settings": settings.to_dict(),
+            "model": plain_model(model),
+            "sampling": {"stride": settings.data.stride, "areas": settings.data.areas},
+        }
     else:
-        facts |= {
-            "kind": FINETUNE,
+        metadata |= {
+            "task": FINETUNE,
             "classifier": plain_classifier(classifier),
             "classes": names,
             "sampling": {
@@ -190,8 +194,8 @@ def import_weights(
                 "stride": stride or _stride(plan) or 4,
             },
         }
-    path = write_checkpoint(out, tensors, facts)
-    return ImportReport(path, facts["kind"], plan.layout, model, names, keys, tuple(notes))
+    path = write_checkpoint(out, tensors, metadata)
+    return ImportReport(path, metadata["task"], plan.layout, model, names, keys, tuple(notes))
 
 
 def inspect_weights(source: str | Path) -> WeightsContent:
@@ -216,30 +220,26 @@ def inspect_weights(source: str | Path) -> WeightsContent:
 
 def _inspect_own(path: Path) -> WeightsContent:
     opened = open_checkpoint(path, best=True)
-    facts: Mapping[str, Any] = opened.facts
+    if opened.metadata.classifier is None:
+        return WeightsContent(PRETRAIN, OWN, pretrained_settings(opened))
     try:
-        if facts.get("kind") == FINETUNE:
-            settings = classifier_settings(facts["classifier"])
-            names = facts.get("classes", {})
-            classes = {
-                head: (count, tuple(names.get(head, ())))
-                for head, count in settings.classes.items()
-            }
-            return WeightsContent(FINETUNE, OWN, settings.model, settings.fusion, classes)
-        if facts.get("kind") == PRETRAIN:
-            return WeightsContent(PRETRAIN, OWN, pretrained_settings(opened))
-    except (KeyError, TypeError, AttributeError, SettingsError) as error:
+        settings = classifier_settings(opened.metadata.classifier)
+    except SettingsError as error:
         raise CheckpointError(f"{opened.path}: is not a whole checkpoint: {error}") from None
-    raise CheckpointError(f"{opened.path}: holds {facts.get('kind')!r}, which has no weights")
+    names = opened.metadata.classes
+    classes = {
+        head: (count, tuple(names.get(head, ()))) for head, count in settings.classes.items()
+    }
+    return WeightsContent(FINETUNE, OWN, settings.model, settings.fusion, classes)
 
 
 def size_name(model: ModelSettings) -> str:
-    """The name of the size with this encoder; "imported" for others."""
+    """The name of the size with this encoder; empty if it has none."""
     for name in SIZES:
         named = ModelSettings.named(name)
         if (named.width, named.depth, named.heads) == (model.width, model.depth, model.heads):
             return name
-    return _CUSTOM
+    return ""
 
 
 def _plan(source: Path, choices: Choices) -> Plan:
@@ -304,7 +304,8 @@ def _recipe(model: ModelSettings, source: Path, out: str | Path, stride: int) ->
             source=(source.name,), areas="dis", frames=grid.frames, size=grid.height, stride=stride
         ),
         run=Run(out=str(out)),
-        model=ModelChoice(size=size_name(model), tubelet=grid.tubelet, patch=grid.patch),
+        # Sizes without a name stand beside the recipe; see ``pretrained_settings``.
+        model=ModelChoice(size=size_name(model) or "base", tubelet=grid.tubelet, patch=grid.patch),
         mask=MaskSettings(strategy="tube"),
         loss=LossSettings(normalise=model.normalise_target),
     )

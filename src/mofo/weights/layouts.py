@@ -117,7 +117,7 @@ class Layout(ABC):
 
 
 def _load() -> None:
-    for module in ("hf_videomae", "mofo_release", "videomae"):  # the last takes what is left
+    for module in ("hf_videomae", "mofo_release", "videomae"):
         importlib.import_module(f"mofo.weights.{module}")
 
 
@@ -125,15 +125,15 @@ LAYOUTS: Registry[type[Layout]] = Registry("layout of weights", _load)
 
 
 def make_plan(opened: Opened, choices: Choices) -> Plan:
-    """The plan of the first layout whose names these are.
+    """The plan of the layout whose names these are; of several, of the most special class.
 
     Raises:
         WeightsError: unknown names, or a model that ours has no counterpart for.
     """
     names = list(opened.tensors)
-    layout = next(kind for kind in LAYOUTS.values() if kind().matches(names))
+    kinds = [kind for kind in LAYOUTS.values() if kind().matches(names)]
     try:
-        return layout().plan(opened, choices)
+        return max(kinds, key=lambda kind: len(kind.__mro__))().plan(opened, choices)
     except SettingsError as error:
         raise WeightsError(str(error)) from None
 

@@ -43,7 +43,7 @@ with torch.no_grad():
 def model_card(exportable: Exportable) -> str:
     """Markdown with the head that Hugging Face reads."""
     licence, metrics = exportable.licence, exportable.metrics
-    model, facts = exportable.model, exportable.facts
+    model, facts = exportable.model, exportable.checkpoint.metadata.model_dump(exclude_none=True)
     classifier = isinstance(model, Classifier)
     settings = exportable.sizes
     grid = settings.grid

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy._core.multiarray import scalar as np_scalar  # type: ignore[import-not-found]
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -35,10 +36,7 @@ _WHOLE = ("model.safetensors", "pytorch_model.bin")
 # Their pickles ask for these by name; older and newer versions have other names for the same.
 _HARMLESS: list[Any] = [
     argparse.Namespace,
-    *(
-        (np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar")
-        for core in ("core", "_core")
-    ),
+    *((np_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     np.dtype,
     *(type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?US"),
     *((PurePosixPath, f"pathlib.{part}PosixPath") for part in ("", "_local.")),

@@ -67,14 +67,14 @@ _UNUSUAL = {
 
 @LAYOUTS.register("VideoMAE")
 class VideoMAELayout(Layout):
-    """Files of VideoMAE and VideoMAE V2; whatever nobody else knows is tried as one."""
+    """Files of VideoMAE and VideoMAE V2; what nobody knows is tried as one, and refused by it."""
 
     description = "VideoMAE's and VideoMAE V2's .pth files, V2's folders on its hub"
     name = "VideoMAE"
 
     def matches(self, names: Sequence[str]) -> bool:
         """See ``Layout``."""
-        return True
+        return not any("patch_embeddings." in name for name in names)
 
     def plan(self, opened: Opened, choices: Choices) -> Plan:
         """See ``Layout``."""
