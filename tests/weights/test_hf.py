@@ -226,7 +226,7 @@ def test_official_weights_become_a_hugging_face_folder(tmp_path):
 
 def test_results_of_evaluate_come_into_the_card(tmp_path, capsys):
     done = official_checkpoint(tmp_path)
-    run = tmp_path / "jump or run" / "checkpoints" / "step_00000007"
+    run = tmp_path / "jump or run" / "checkpoints" / "step_00000000"
     run.parent.mkdir(parents=True)
     done.path.rename(run)
     measures = {"top1": {"mean": 0.75, "low": 0.5, "high": 1.0}}
