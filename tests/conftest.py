@@ -14,6 +14,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Set when a library is first used, and the same whichever test does so.
 SET_BY_LIBRARIES = (
     "PYTEST_CURRENT_TEST", "TORCHINDUCTOR_", "TRITON_", "ACCELERATE_", "LD_LIBRARY_PATH",
+    "KMP_",
 )  # fmt: skip
 
 

@@ -131,7 +131,9 @@ def test_a_run_that_was_broken_off_goes_on(checkpoint, table, tmp_path, monkeypa
         assert run(checkpoint, table, "--out", out) == 130
     assert not out.exists()
     with monkeypatch.context() as patch:
-        patch.setattr("mofo.evaluation.features._Job._features", None)  # nothing is computed again
+        patch.setattr(
+            "mofo.evaluation.features._Extractor.__call__", None
+        )  # nothing is computed again
         assert run(checkpoint, table, "--out", out) == 0
     assert list(tmp_path.iterdir()) == [out]
 
@@ -174,4 +176,4 @@ def test_no_checkpoint_and_no_splits(checkpoint, table, tmp_path, capsys):
     assert run(tmp_path, table, "--out", tmp_path / "f.npz") == 1
     assert "is no checkpoint" in capsys.readouterr().err
     assert run(checkpoint, table.parent, "--out", tmp_path / "f.npz", "--split", "train") == 1
-    assert "do not say which video is of which split" in capsys.readouterr().err
+    assert "the sources have no splits" in capsys.readouterr().err

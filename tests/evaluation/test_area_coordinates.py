@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mofo.evaluation.area_coordinates import area_coordinates
-from mofo.evaluation.probes import LabelledFeatures, area_probe, linear_probe
+from mofo.evaluation.pools import area_coordinates
+from mofo.evaluation.probes import AreaProbe, LabelledFeatures, LinearProbe
 
 T, WIDTH, HEIGHT = 8, 200, 100
 
@@ -63,14 +63,6 @@ def test_the_scale_of_the_picture_does_not_matter(seed, scale):
     np.testing.assert_allclose(other, one, atol=1e-6)
 
 
-def test_wrong_sizes():
-    for box_T4, valid_T in ((np.zeros((3, 4)), np.ones(2)), (np.zeros((0, 4)), np.zeros(0))):
-        with pytest.raises(ValueError, match="area_coordinates"):
-            area_coordinates(box_T4, valid_T, WIDTH, HEIGHT)
-    with pytest.raises(ValueError, match="not finite"):
-        area_coordinates(np.full((2, 4), np.nan), np.ones(2), WIDTH, HEIGHT)
-
-
 def clips(kind, count, seed):
     """Boxes of random places, sizes and speeds; the label is in what ``kind`` says."""
     rng = np.random.default_rng(seed)
@@ -94,15 +86,15 @@ def clips(kind, count, seed):
 def test_boxes_that_give_the_label_away_are_caught(kind):
     """On the second kind a linear classifier sees nothing: the control must not be weak."""
     train, test = clips(kind, 150, 1), clips(kind, 100, 2)
-    result = area_probe(train, test, np.random.default_rng(0))
+    result = AreaProbe().fit(train, test)
     assert result.balanced_accuracy > 0.9
     if kind == "inwards":
         assert result.chosen.startswith("forest")
-        assert linear_probe(train, test, np.random.default_rng(0)).balanced_accuracy < 0.65
+        assert LinearProbe().fit(train, test).balanced_accuracy < 0.65
 
 
 def test_boxes_that_say_nothing_stay_at_chance():
-    result = area_probe(clips("none", 200, 1), clips("none", 400, 2), np.random.default_rng(0))
+    result = AreaProbe().fit(clips("none", 200, 1), clips("none", 400, 2))
     assert result.balanced_accuracy == pytest.approx(0.5, abs=0.075)
 
 
@@ -116,5 +108,5 @@ def test_a_rare_class_does_not_weaken_the_control():
         rough_VD = clip.feature_VD + 0.1 * rng.normal(size=clip.feature_VD.shape)
         return LabelledFeatures(rough_VD[kept_V].astype(np.float32), clip.label_V[kept_V])
 
-    result = area_probe(some(800, 1), some(1500, 2), np.random.default_rng(0))
+    result = AreaProbe().fit(some(800, 1), some(1500, 2))
     assert result.balanced_accuracy > 0.7

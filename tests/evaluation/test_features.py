@@ -19,10 +19,10 @@ from mofo.clips.token_area import token_area
 from mofo.clips.view_clips import ViewDataset, ViewSettings, collate_views
 from mofo.datasets.catalog import read_catalog
 from mofo.evaluation import features as module
-from mofo.evaluation.area_coordinates import area_coordinates
-from mofo.evaluation.feature_settings import BOXES, FeatureSettings, Work
+from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.features import extract
 from mofo.evaluation.frozen import FrozenEncoder, open_encoder, random_encoder
+from mofo.evaluation.pools import POOLS, area_coordinates
 from mofo.motion.detect import detect_many
 from mofo.motion.presets import DetectSettings
 from mofo.training.checkpoint import CheckpointError, write_checkpoint
@@ -62,13 +62,13 @@ def got(encoder, videos, cache, *, work=None, grid=None, **settings):
 def asked(monkeypatch):
     """Counts the clips that are really computed."""
     counts = []
-    real = module._Job._features
+    real = module._Extractor.__call__
 
     def features(self, batch):
         counts.append(len(batch))
         return real(self, batch)
 
-    monkeypatch.setattr(module._Job, "_features", features)
+    monkeypatch.setattr(module._Extractor, "__call__", features)
     return counts
 
 
@@ -137,7 +137,7 @@ def test_pooling_by_the_motion_area(encoder, videos, tmp_path, pool):
 def test_where_nothing_is_inside_or_outside_all_tokens_count():
     tokens_BND = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
     inside_BN = torch.tensor([[False] * 6, [True] * 6])
-    both_BD = module.pooled(tokens_BND, inside_BN, "both")
+    both_BD = POOLS["both"](GRID, 3)(tokens_BND, inside_BN, None)
     torch.testing.assert_close(both_BD, tokens_BND.mean(1).repeat(1, 2))
 
 
@@ -150,7 +150,7 @@ def test_several_clips_are_averaged(encoder, videos, tmp_path):
 
 
 def test_areas_as_features(videos, tmp_path):
-    found = got(None, videos, tmp_path, pool=BOXES, areas="dis", stride=1, grid=GRID)
+    found = got(None, videos, tmp_path, pool="boxes", areas="dis", stride=1, grid=GRID)
     clips = clips_of(videos)
     for row, box_T4, valid_T in zip(found.all(), clips.box_BT4, clips.valid_BT, strict=True):
         expected = area_coordinates(box_T4.numpy(), valid_T.numpy(), SIZE, SIZE)
@@ -188,7 +188,7 @@ def test_what_is_cached_is_not_computed_again(encoder, videos, tmp_path, asked):
 def test_an_interrupted_run_goes_on(encoder, videos, tmp_path, asked, monkeypatch):
     expected = got(encoder, videos, tmp_path / "whole").all()
     monkeypatch.setattr("mofo.evaluation.feature_cache._MOST_ROWS", 2)
-    counting = module._Job._features
+    counting = module._Extractor.__call__
     asked.clear()
 
     def stops(self, batch):
@@ -196,10 +196,10 @@ def test_an_interrupted_run_goes_on(encoder, videos, tmp_path, asked, monkeypatc
             raise KeyboardInterrupt
         return counting(self, batch)
 
-    monkeypatch.setattr(module._Job, "_features", stops)
+    monkeypatch.setattr(module._Extractor, "__call__", stops)
     with pytest.raises(KeyboardInterrupt):
         got(encoder, videos, tmp_path / "c", work={"batch": 1})
-    monkeypatch.setattr(module._Job, "_features", counting)
+    monkeypatch.setattr(module._Extractor, "__call__", counting)
     asked.clear()
     found = got(encoder, videos, tmp_path / "c", work={"batch": 1})
     assert sum(asked) == 3  # two parts of two were whole
@@ -308,7 +308,7 @@ def test_random_weights(checkpoint, tmp_path):
     tuned = random_encoder(path)
     assert (tuned.settings.grid, tuned.sampling.sampling) == (GRID, "segments")
     path.write_text("model: {sise: nano}")
-    with pytest.raises(SettingsError, match=r"model\.sise: unknown key, did you mean model\.size"):
+    with pytest.raises(SettingsError, match=r"model\.sise.*did you mean model\.size"):
         random_encoder(path)
     with pytest.raises(SettingsError, match="no such recipe"):
         random_encoder(tmp_path / "nothing.yaml")
@@ -350,6 +350,7 @@ import sys
 from pathlib import Path
 from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.features import extract
+from mofo.evaluation.pools import POOLS, area_coordinates
 from mofo.evaluation.frozen import open_encoder
 from mofo.evaluation import feature_cache
 from mofo.datasets.catalog import read_catalog

@@ -11,14 +11,16 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mofo.evaluation.features import Features
 from mofo.evaluation.measures import EvaluationError
-from mofo.evaluation.probes import ProbeResult, held_out, probe_result
+from mofo.evaluation.probes import PROBES, Probe, ProbeResult, check_classes, held_out
 from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads
 from mofo.models.layers import init_weights
@@ -92,60 +94,78 @@ class AttentiveSettings:
             )
 
 
-def attentive_probe(
-    train: LabelledTokens,
-    test: LabelledTokens,
-    settings: AttentiveSettings | None = None,
-    *,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    progress: bool = False,
-) -> ProbeResult:
-    """Learns on the training part, judges the test part.
+@PROBES.register("attentive")
+class AttentiveProbe(Probe):
+    """One block with attention, or another fusion, and a linear layer on tokens.
 
     Channels are standardised by the training part. All learning rates learn side by side on four
     fifths of its groups, so that tokens are read once; the best by balanced accuracy on the rest
     (of equally good ones that of the lowest loss) then learns on all of it.
 
     Args:
-        train, test: tokens of one width.
-        settings: how.
-        seed: of weights, order, and what is held out.
-        device: where to compute.
-        progress: show a bar.
-
-    Raises:
-        SettingsError: heads that do not divide the width.
-        EvaluationError: one class only; nothing can be held out; tokens that are not finite.
+        attentive: how it learns.
     """
-    settings = settings or AttentiveSettings()
-    if not len(train) or not len(test):
-        raise EvaluationError("a probe got no features")
-    if len(np.unique(train.label_V)) < 2:
-        raise EvaluationError("a probe needs training videos of two classes at least")
-    classes = 1 + int(max(train.label_V.max(), test.label_V.max()))
-    first_1ND, _ = train.take(np.zeros(1, np.int64))
-    width = first_1ND.shape[2]
-    fusion_heads(width, settings.heads)  # a wrong number is to be told before any work
-    learner = _Learner(settings, classes, width, seed, torch.device(device))
-    rate = settings.rates[0]
-    passes = settings.epochs * (1 if len(settings.rates) == 1 else 2)
-    with tqdm(
-        total=passes, unit="epoch", desc="probe", disable=not progress, file=sys.stderr
-    ) as bar:
-        if len(settings.rates) > 1:
-            fit_V, held_V = held_out(train.label_V, train.group_V, np.random.default_rng(seed))
-            fit, held = train.part(fit_V), train.part(held_V)
-            models = learner.learn(fit, settings.rates, bar)
-            found = [learner.judge(model, held) for model in models]
-            order = [(-one.balanced_accuracy, _loss(one, held.label_V)) for one in found]
-            rate = settings.rates[min(range(len(order)), key=lambda place: order[place])]
-        model = learner.learn(train, (rate,), bar)[0]
-    result = learner.judge(model, test)
-    return replace(result, chosen=f"learning rate {rate:g}")
+
+    about = "a learned query, or another fusion, on tokens"
+    pool = "tokens"
+
+    def __init__(self, *, attentive: AttentiveSettings | None = None, **others: Any) -> None:
+        super().__init__(**others)
+        self.settings = attentive or AttentiveSettings()
+
+    def feature_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """With motion areas where the fusion uses them, and without where it does not."""
+        options = super().feature_options(options)
+        fusion = self.settings.fusion
+        if not FUSIONS[fusion].uses_motion:
+            return options | {"areas": "none"}
+        if options.get("areas") == "none":
+            raise SettingsError(f"fusion {fusion} needs motion areas: codec, dis or a store")
+        return options | {"areas": options.get("areas") or "codec"}
+
+    def run(
+        self, train: Features, test: Features, label_V: np.ndarray, label_W: np.ndarray,
+        group_V: np.ndarray,
+    ) -> ProbeResult:  # fmt: skip
+        """See ``Probe``; tokens are read as they are needed."""
+        return self.fit_tokens(
+            LabelledTokens(train.take, label_V, group_V), LabelledTokens(test.take, label_W)
+        )
+
+    def fit_tokens(self, train: LabelledTokens, test: LabelledTokens) -> ProbeResult:
+        """Learns on the training part and scores the test part.
+
+        Raises:
+            SettingsError: heads that do not divide the width.
+            EvaluationError: one class only; nothing can be held out; tokens that are not finite.
+        """
+        settings = self.settings
+        if not len(train) or not len(test):
+            raise EvaluationError("a probe got no features")
+        check_classes(train.label_V)
+        classes = 1 + int(max(train.label_V.max(), test.label_V.max()))
+        first_1ND, _ = train.take(np.zeros(1, np.int64))
+        width = first_1ND.shape[2]
+        fusion_heads(width, settings.heads)  # a wrong number is found before any work
+        learner = _Learner(settings, classes, width, self.seed, torch.device(self.device))
+        rate = settings.rates[0]
+        passes = settings.epochs * (1 if len(settings.rates) == 1 else 2)
+        with tqdm(
+            total=passes, unit="epoch", desc="probe", disable=not self.progress, file=sys.stderr
+        ) as bar:
+            if len(settings.rates) > 1:
+                rng = np.random.default_rng(self.seed)
+                fit_V, held_V = held_out(train.label_V, train.group_V, rng)
+                fit, held = train.part(fit_V), train.part(held_V)
+                models = learner.learn(fit, settings.rates, bar)
+                results = [learner.evaluate(model, held) for model in models]
+                order = [(-result.balanced_accuracy, _loss(result)) for result in results]
+                rate = settings.rates[min(range(len(order)), key=lambda place: order[place])]
+            model = learner.learn(train, (rate,), bar)[0]
+        return replace(learner.evaluate(model, test), chosen=f"learning rate {rate:g}")
 
 
-class _Probe(nn.Module):
+class _Classifier(nn.Module):
     """Standardised channels, fusion, LayerNorm and linear layer."""
 
     mean_D: Tensor
@@ -174,7 +194,7 @@ class _Probe(nn.Module):
 
 
 class _Learner:
-    """Trains probes and asks them."""
+    """Trains classifiers and runs them."""
 
     def __init__(
         self,
@@ -187,11 +207,11 @@ class _Learner:
         self._settings, self._classes, self._width = settings, classes, width
         self._seed, self._device = seed, device
 
-    def learn(self, train: LabelledTokens, rates: Sequence[float], bar: tqdm) -> list[_Probe]:
+    def learn(self, train: LabelledTokens, rates: Sequence[float], bar: tqdm) -> list[_Classifier]:
         """One probe for each rate, all from the same weights and in the same order."""
         settings, scale = self._settings, self._scale(train)
         probes = [
-            _Probe(settings, self._classes, scale, self._seed).to(self._device) for _ in rates
+            _Classifier(settings, self._classes, scale, self._seed).to(self._device) for _ in rates
         ]
         optimisers = [
             torch.optim.AdamW(_groups(probe, settings.weight_decay), lr=rate)
@@ -219,13 +239,13 @@ class _Learner:
         return [probe.eval() for probe in probes]
 
     @torch.no_grad()
-    def judge(self, probe: _Probe, test: LabelledTokens) -> ProbeResult:
-        """What a probe makes of videos."""
+    def evaluate(self, probe: _Classifier, test: LabelledTokens) -> ProbeResult:
+        """Scores of videos."""
         scores = []
         for places in _batches(np.arange(len(test)), self._settings.batch):
             logits_BC = probe(*self._tokens(test, places))
             scores.append(logits_BC.double().softmax(1).cpu().numpy())
-        return probe_result(np.concatenate(scores), test.label_V)
+        return ProbeResult(np.concatenate(scores), test.label_V)
 
     def _scale(self, train: LabelledTokens) -> tuple[Tensor, Tensor]:
         """Mean, and one over the spread, of each channel over all tokens; 0 for what is still."""
@@ -252,11 +272,6 @@ class _Learner:
     def _tokens(self, part: LabelledTokens, places: np.ndarray) -> tuple[Tensor, Tensor]:
         """What a probe is asked with."""
         tokens_BND, inside_BN = part.take(places)
-        if tokens_BND.shape[2] != self._width:
-            raise EvaluationError(
-                f"tokens of width {tokens_BND.shape[2]} to be judged by a training part of width "
-                f"{self._width}"
-            )
         if not np.isfinite(tokens_BND).all():
             raise EvaluationError("the features of a video are not finite numbers")
         inside = torch.from_numpy(inside_BN)
@@ -286,7 +301,7 @@ def _share(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
 
 
-def _loss(result: ProbeResult, label_V: np.ndarray) -> float:
+def _loss(result: ProbeResult) -> float:
     """Mean cross-entropy."""
-    own_V = result.score_VC[np.arange(len(label_V)), label_V]
+    own_V = result.score_VC[np.arange(len(result.label_V)), result.label_V]
     return float(-np.log(np.maximum(own_V, 1e-12)).mean())

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 
-from mofo.datasets.catalog import Catalog, Video, read_catalog
+from mofo.datasets.catalog import read_catalog
+from mofo.datasets.video import Video
 from mofo.evaluation.feature_settings import FeatureSettings, Work
-from mofo.evaluation.features import Features, extract, readable
+from mofo.evaluation.features import Features, extract
 from mofo.evaluation.frozen import open_encoder
-from mofo.evaluation.measures import EvaluationError
+from mofo.evaluation.videos import read_split
+from mofo.models.inference import Engine
 from mofo.system.files import replaced
 from mofo.types import SettingsError
 
@@ -96,7 +96,7 @@ def embed(
         EvaluationError: no video of the split, or none that can be read.
     """
     work = Work(batch=batch, workers=workers, precision=precision, progress=progress)
-    with _extracted(checkpoint, sources, split, cache, work, settings) as (_, features, failures):
+    with _extracted(checkpoint, sources, split, cache, work, settings) as (features, failures):
         blocks = list(features.blocks())
         return Embedding(
             features.videos,
@@ -139,9 +139,10 @@ def write_embedding(
     _check_free(out)
     beside = out.with_name(f".{out.name}.parts")
     work = Work(batch=batch, workers=workers, precision=precision, progress=progress)
-    found = _extracted(checkpoint, sources, split, cache or beside, work, settings)
-    with found as (accelerator, features, failures):
-        if accelerator.is_main_process:
+    engine = Engine.shared(precision)
+    extracted = _extracted(checkpoint, sources, split, cache or beside, work, settings)
+    with extracted as (features, failures):
+        if engine.is_main:
             try:
                 out.parent.mkdir(parents=True, exist_ok=True)
                 writer(features, out)
@@ -149,9 +150,9 @@ def write_embedding(
                 raise SettingsError(f"{out}: cannot be written: {error.strerror}") from None
             if cache is None:
                 shutil.rmtree(beside, ignore_errors=True)
-        accelerator.wait_for_everyone()
+        engine.wait()
         return EmbedReport(
-            main=accelerator.is_main_process,
+            main=engine.is_main,
             path=out,
             videos=len(features),
             shape=features.shape,
@@ -159,45 +160,19 @@ def write_embedding(
         )
 
 
-def chosen(catalog: Catalog, split: str | None) -> tuple[Video, ...]:
-    """The videos of a split; all without one.
-
-    Raises:
-        EvaluationError: there are none: which splits there are.
-    """
-    if split is None:
-        videos = tuple(catalog.videos)
-    else:
-        videos = tuple(video for video in catalog if video.split == split)
-    if videos:
-        return videos
-    if not len(catalog):
-        name, reason = catalog.problems[0]
-        raise EvaluationError(f"{name}: {reason}; there is no other video")
-    names = [video.split for video in catalog if video.split]
-    there = ", ".join(f"{name} ({names.count(name)})" for name in dict.fromkeys(names))
-    raise EvaluationError(
-        f"no video of the split {split!r}: the sources have {there}"
-        if there
-        else f"no video of the split {split!r}: the sources do not say which video is of which "
-        "split; add a column split (train, validation, test)"
-    )
-
-
 @contextlib.contextmanager
-def cache_folder(cache: str | Path | None, accelerator: Accelerator) -> Iterator[Path]:
+def cache_folder(cache: str | Path | None) -> Iterator[Path]:
     """The folder of a cache; without one a temporary one, the same in all processes."""
     if cache is not None:
         yield Path(cache)
         return
-    place = [tempfile.mkdtemp(prefix="mofo-features-") if accelerator.is_main_process else ""]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(place)
+    engine = Engine.shared()
+    place = engine.broadcast(tempfile.mkdtemp(prefix="mofo-features-") if engine.is_main else "")
     try:
-        yield Path(place[0])
+        yield Path(place)
     finally:
-        if accelerator.is_main_process:
-            shutil.rmtree(place[0], ignore_errors=True)
+        if engine.is_main:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -208,19 +183,23 @@ def _extracted(
     cache: str | Path | None,
     work: Work,
     settings: dict[str, Any],
-) -> Iterator[tuple[Accelerator, Features, tuple[tuple[str, str], ...]]]:
-    wanted = _settings(settings)
+) -> Iterator[tuple[Features, tuple[tuple[str, str], ...]]]:
+    wanted = feature_settings(settings)
     encoder = open_encoder(checkpoint)
     catalog = read_catalog([sources] if isinstance(sources, str | Path) else list(sources))
-    videos = chosen(catalog, split)
-    accelerator = work.engine()
-    with cache_folder(cache, accelerator) as folder:
-        features = readable(extract(encoder, videos, wanted, cache=folder, work=work))
-        yield accelerator, features, (*catalog.problems, *features.failures)
-        accelerator.wait_for_everyone()  # before the folder goes
+    videos = tuple(read_split(catalog, split))
+    with cache_folder(cache) as folder:
+        features = extract(encoder, videos, wanted, cache=folder, work=work)
+        yield features, (*catalog.problems, *features.failures)
+        Engine.shared().wait()  # before the folder goes
 
 
-def _settings(options: dict[str, Any]) -> FeatureSettings:
+def feature_settings(options: dict[str, Any]) -> FeatureSettings:
+    """Settings from options by name.
+
+    Raises:
+        SettingsError: an unknown option, or an impossible value.
+    """
     try:
         return FeatureSettings(**options)
     except TypeError as error:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 
-from accelerate import Accelerator
-
 from mofo.clips.dataset import SAMPLINGS
+from mofo.clips.sources import MotionChoice
 from mofo.evaluation.frozen import FrozenEncoder
-from mofo.system.environment import make_accelerator
+from mofo.evaluation.pools import POOLS
+from mofo.registry import choice
 from mofo.types import SettingsError
-
-POOLS = ("mean", "inside", "both", "tokens")
-BOXES = "boxes"  # no encoder at all: where the motion area is over time
-_NEEDS_AREA = ("inside", "both", BOXES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,39 +38,41 @@ class FeatureSettings:
     areas: str | None = None
 
     def __post_init__(self) -> None:
+        pool = POOLS[self.pool]
+        if self.sampling is not None:
+            choice("sampling", self.sampling, SAMPLINGS)
         problems = []
-        for name, known in (("pool", (*POOLS, BOXES)), ("sampling", (None, *SAMPLINGS))):
-            value = getattr(self, name)
-            if value not in known:
-                texts = [each for each in known if each not in (None, BOXES)]
-                near = difflib.get_close_matches(str(value), texts, n=1)
-                hint = f", did you mean {near[0]!r}?" if near else ""
-                problems.append(
-                    f"{name} {value!r} is unknown: choose from {', '.join(texts)}{hint}"
-                )
         if self.clips < 1 or (self.stride is not None and self.stride < 1):
             problems.append(f"clips {self.clips}, stride {self.stride}: must be 1 or more")
-        if self.clips > 1 and self.pool in ("tokens", BOXES):
+        if self.clips > 1 and (pool.per_token or not pool.needs_encoder):
             problems.append(f"{self.pool} of {self.clips} clips have no average: use one clip")
-        if self.areas == "none" and self.pool in _NEEDS_AREA:
+        if self.areas == "none" and pool.needs_motion:
             problems.append(f"pool {self.pool} needs motion areas: codec, dis or a store")
         if problems:
             raise SettingsError("features: " + "; ".join(problems))
 
     def resolved(self, encoder: FrozenEncoder | None) -> FeatureSettings:
         """With what depends on the encoder filled in."""
-        if self.pool == "mean":
-            areas = "none"
-        else:
-            areas = self.areas or ("codec" if self.pool in _NEEDS_AREA else "none")
+        pool = POOLS[self.pool]
+        areas = self.areas or ("codec" if pool.needs_motion else "none")
         own = encoder.sampling if encoder is not None else None
         return replace(
             self,
             layer=encoder.layer(self.layer) if encoder is not None else None,
             sampling=self.sampling or (own.sampling if own else "dense"),
             stride=self.stride or (own.stride if own else 4),
-            areas=areas,
+            # Tokens are kept with what is inside, for those that use them.
+            areas=areas if pool.needs_motion or pool.per_token else "none",
         )
+
+    @property
+    def motion(self) -> MotionChoice:
+        """Where motion comes from.
+
+        Raises:
+            SettingsError, StoreError: there is nothing of that name.
+        """
+        return MotionChoice.parse(self.areas or "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +97,3 @@ class Work:
     def __post_init__(self) -> None:
         if self.batch < 1 or self.workers < 0:
             raise SettingsError(f"batch {self.batch}, workers {self.workers}: too few")
-
-    def engine(self) -> Accelerator:
-        """The processes and the device."""
-        return make_accelerator(self.precision)

@@ -1,32 +1,30 @@
-"""Features of videos from a frozen encoder, pooled or token by token."""
+"""Features of videos from a frozen encoder, pooled or token by token; they are kept on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor
-from tqdm import tqdm
 
 from mofo.clips.batch import ClipBatch
-from mofo.clips.loader import batches
-from mofo.clips.sources import MotionChoice
 from mofo.clips.token_area import token_area
-from mofo.clips.view_clips import ViewBatch, ViewDataset, ViewSettings, collate_views
-from mofo.datasets.catalog import Video
-from mofo.evaluation.area_coordinates import area_coordinates
+from mofo.clips.view_clips import ViewDataset, ViewSettings
+from mofo.datasets.video import Video
 from mofo.evaluation.feature_cache import FeatureCache, Part, store_digest, videos_digest
-from mofo.evaluation.feature_settings import BOXES, FeatureSettings, Work
+from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.frozen import FrozenEncoder
 from mofo.evaluation.measures import EvaluationError
+from mofo.evaluation.pools import POOLS, Pool
+from mofo.models.inference import Engine, Step, in_batches, run_model
 from mofo.models.saved_settings import plain_model
 from mofo.system.environment import versions
-from mofo.system.processes import usable_cpus
 from mofo.types import SettingsError, TokenGrid
 
 _FORMAT = 1  # goes up when the same settings give other features
@@ -35,7 +33,7 @@ _PACKAGES = ("mofo", "torch", "numpy", "av", "opencv-python-headless")
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Features of those videos that can be read; they stay on the disk until they are asked for.
+    """Features of those videos that can be read; they stay on the disk until they are used.
 
     Attributes:
         videos: V of them, in the order of the catalog.
@@ -102,188 +100,124 @@ def extract(
     Raises:
         SettingsError: settings that are impossible, or no videos.
         StoreError: the store lacks videos.
+        EvaluationError: not one of the videos can be read.
     """
-    if (encoder is None) != (settings.pool == BOXES):
+    if (encoder is not None) != POOLS[settings.pool].needs_encoder:
         raise SettingsError(f"pool {settings.pool} with{'out' if encoder is None else ''} encoder")
-    work = work or Work()
-    settings = settings.resolved(encoder)
+    work, settings = work or Work(), settings.resolved(encoder)
     grid = grid or (encoder.settings.grid if encoder is not None else TokenGrid(16, 224, 224))
-    accelerator = work.engine()
-    dataset = _dataset(videos, settings, grid)
-    about = _about(encoder, videos, settings, dataset, accelerator)
-    job = _Job(encoder, settings, grid, dataset, accelerator)
-    kept = FeatureCache(cache, about, rows=len(videos), row_bytes=job.row_bytes)
-    job.fill(kept, work, title)
-    failed = {
-        part * kept.size + row: reason
-        for part in range(kept.parts)
-        for row, reason in kept.failures(part).items()
-    }
-    row_V = np.array([row for row in range(len(videos)) if row not in failed], np.int64)
-    reasons = {videos[row].path: reason for row, reason in failed.items()}
-    return Features(
-        tuple(videos[row] for row in row_V), row_V, tuple(reasons.items()), kept, about, job.shape
-    )
-
-
-def pooled(tokens_BND: Tensor, inside_BN: Tensor, pool: str) -> Tensor:
-    """Tokens to features, float32 (B, D), or (B, 2 D) of "both"; "tokens" stay as they are.
-
-    A sample with nothing inside (outside) has the mean of all tokens there.
-    """
-    if pool == "tokens":
-        return tokens_BND
-    if pool == "mean":
-        return tokens_BND.float().mean(1)
-    some = [inside_BN] if pool == "inside" else [inside_BN, ~inside_BN]
-    return torch.cat([_mean_of(tokens_BND.float(), some_BN) for some_BN in some], dim=1)
-
-
-class _Job:
-    """Computes the missing parts of a cache."""
-
-    def __init__(
-        self,
-        encoder: FrozenEncoder | None,
-        settings: FeatureSettings,
-        grid: TokenGrid,
-        dataset: ViewDataset,
-        accelerator: Accelerator,
-    ) -> None:
-        self._encoder = encoder.to(accelerator.device) if encoder is not None else None
-        self._settings, self._grid, self._dataset = settings, grid, dataset
-        self._accelerator = accelerator
-        whole = settings.pool == "tokens"
-        self._inside = grid.tokens if whole else 0
-        # Normalised tokens are a few units large: half precision keeps three digits of each.
-        self._dtype = np.dtype(np.float16 if whole else np.float32)
-        width = encoder.settings.width if encoder is not None else 9 * grid.frames + 5
-        self.shape: tuple[int, ...] = (width * (2 if settings.pool == "both" else 1),)
-        if whole:
-            self.shape = (grid.tokens, width)
-        self.row_bytes = int(np.prod(self.shape)) * self._dtype.itemsize + self._inside
-
-    def fill(self, cache: FeatureCache, work: Work, title: str) -> None:
-        missing = cache.missing()
-        here = self._accelerator
-        here.wait_for_everyone()  # all look before any begins to write
-        own = missing[here.process_index :: here.num_processes]
-        several = self._settings.clips
-        order = [
-            (part, keys[first : first + work.batch])
-            for part in own
-            for keys in [[(row, k) for row in cache.span(part) for k in range(several)]]
-            for first in range(0, len(keys), work.batch)
-        ]
-        if order:
-            self._go(cache, work, order, title)
-        here.wait_for_everyone()
-
-    def _go(
-        self,
-        cache: FeatureCache,
-        work: Work,
-        order: list[tuple[int, list[tuple[int, int]]]],
-        title: str,
-    ) -> None:
-        here, keys = self._accelerator, [keys for _, keys in order]
-        workers = min(work.workers, usable_cpus(), len(order))
-        pin = here.device.type == "cuda"
-        read = batches(self._dataset, keys, collate_views, workers=workers, pin=pin)
-        total = sum(len(some) for some in keys)
-        silent = not (work.progress and here.is_main_process)
-        try:
-            with tqdm(
-                total=total, unit="clip", desc=title, disable=silent, dynamic_ncols=True
-            ) as bar:
-                part, building = -1, _Building(self, range(0))
-                for (at, asked), batch in zip(order, read, strict=True):
-                    if at != part:
-                        if part >= 0:
-                            cache.write(part, building.content())
-                        part, building = at, _Building(self, cache.span(at))
-                    building.fail(batch)
-                    if batch.clips is not None:
-                        building.add(batch.clips, *self._features(batch.clips))
-                    bar.update(len(asked))
-                cache.write(part, building.content())
-        finally:
-            read.close()  # ends the workers
-
-    @torch.no_grad()
-    def _features(self, batch: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
-        if self._encoder is None:
-            size = (self._grid.width, self._grid.height)
-            boxes = zip(batch.box_BT4.numpy(), batch.valid_BT.numpy(), strict=True)
-            rows = [area_coordinates(box_T4, valid_T, *size) for box_T4, valid_T in boxes]
-            return np.stack(rows), np.zeros((len(batch), 0), bool)
-        batch = batch.to(self._accelerator.device)
-        with self._accelerator.autocast():
-            tokens_BND = self._encoder(batch.frames_BTHWC, self._settings.layer)
-        inside_BN = token_area(
-            batch.box_BT4, batch.valid_BT, self._grid, per=self._encoder.per
-        ).flatten(1)
-        feature = pooled(tokens_BND.float(), inside_BN, self._settings.pool)
-        return feature.cpu().numpy(), inside_BN[:, : self._inside].cpu().numpy()
-
-    def blank(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Room for features and insides of some rows."""
-        dtype = np.dtype(np.float64) if self._settings.clips > 1 else self._dtype
-        return np.zeros((rows, *self.shape), dtype), np.zeros((rows, self._inside), bool)
-
-    def finished(self, feature: np.ndarray) -> np.ndarray:
-        """Sums over clips to what is kept."""
-        return (feature / self._settings.clips if self._settings.clips > 1 else feature).astype(
-            self._dtype
-        )
-
-
-class _Building:
-    """A part in the making."""
-
-    def __init__(self, job: _Job, span: range) -> None:
-        self._job, self._span = job, span
-        self._feature, self._inside_RN = job.blank(len(span))
-        self._failures: dict[int, str] = {}
-
-    def fail(self, batch: ViewBatch) -> None:
-        for row, reason in batch.failures:
-            self._failures.setdefault(row - self._span.start, reason)
-
-    def add(self, clips: ClipBatch, feature: np.ndarray, inside_BN: np.ndarray) -> None:
-        for b, row in enumerate(clips.index_B.tolist()):
-            place = row - self._span.start
-            self._feature[place] += feature[b].astype(self._feature.dtype)
-            self._inside_RN[place] = inside_BN[b]
-
-    def content(self) -> Part:
-        feature = self._job.finished(self._feature)
-        for place in self._failures:  # some of its clips may have been fine
-            feature[place], self._inside_RN[place] = 0, False
-        return Part(feature, self._inside_RN, self._failures)
-
-
-def _dataset(videos: Sequence[Video], settings: FeatureSettings, grid: TokenGrid) -> ViewDataset:
+    engine = Engine.shared(work.precision)
     views = ViewSettings(
         grid=grid,
         sampling=str(settings.sampling),
         stride=int(settings.stride or 1),
         temporal=settings.clips,
         spatial=1,
-        motion=str(settings.areas),
+        motion=settings.motion,
     )
-    return ViewDataset(videos, views)
+    dataset = ViewDataset(videos, views)
+    about = _about(encoder, videos, settings, grid, engine)
+    extractor = _Extractor(encoder, settings, grid, engine)
+    kept = FeatureCache(cache, about, rows=len(videos), row_bytes=extractor.row_bytes)
+    missing = kept.missing()
+    engine.wait()  # all look before any begins to write
+    order = [
+        (part, keys)
+        for part in engine.share(missing)
+        for keys in in_batches(kept.span(part), settings.clips, work.batch)
+    ]
+    steps = run_model(
+        extractor,
+        dataset,
+        [keys for _, keys in order],
+        engine,
+        workers=work.workers,
+        title=title,
+        progress=work.progress and bool(order),
+    )
+    pairs = zip((part for part, _ in order), steps, strict=True)
+    for part, group in itertools.groupby(pairs, key=itemgetter(0)):
+        kept.write(part, extractor.part(kept.span(part), (step for _, step in group)))
+    engine.wait()
+    return _read_back(kept, videos, about, extractor.pool.shape)
+
+
+class _Extractor:
+    """Clips to features and to the tokens inside the motion area."""
+
+    def __init__(
+        self,
+        encoder: FrozenEncoder | None,
+        settings: FeatureSettings,
+        grid: TokenGrid,
+        engine: Engine,
+    ) -> None:
+        self._encoder = encoder.to(engine.device) if encoder is not None else None
+        self._layer, self._clips, self._grid = settings.layer, settings.clips, grid
+        width = encoder.settings.width if encoder is not None else 0
+        self.pool: Pool = POOLS[settings.pool](grid, width)
+        self._kept_tokens = grid.tokens if self.pool.per_token else 0
+        # Normalised tokens are a few units large: half precision keeps three digits of each.
+        self._dtype = np.dtype(np.float16 if self.pool.per_token else np.float32)
+        self.row_bytes = int(np.prod(self.pool.shape)) * self._dtype.itemsize + self._kept_tokens
+
+    def __call__(self, clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
+        """Features, and bool (B, N) where tokens stay apart, else (B, 0)."""
+        span = self._encoder.per if self._encoder is not None else "clip"
+        inside_BN = token_area(clips.box_BT4, clips.valid_BT, self._grid, per=span).flatten(1)
+        tokens_BND: Tensor = torch.zeros(len(clips), self._grid.tokens, 0)
+        if self._encoder is not None:
+            tokens_BND = self._encoder(clips.frames_BTHWC, self._layer).float()
+        feature = self.pool(tokens_BND, inside_BN, clips)
+        return feature.cpu().numpy(), inside_BN[:, : self._kept_tokens].cpu().numpy()
+
+    def part(self, span: range, steps: Iterable[Step[tuple[np.ndarray, np.ndarray]]]) -> Part:
+        """What the cache keeps of the rows ``span``; several clips of a video are averaged."""
+        dtype = np.dtype(np.float64) if self._clips > 1 else self._dtype
+        feature = np.zeros((len(span), *self.pool.shape), dtype)
+        inside_RN = np.zeros((len(span), self._kept_tokens), bool)
+        failures: dict[int, str] = {}
+        for step in steps:
+            for row, reason in step.views.failures:
+                failures.setdefault(row - span.start, reason)
+            if step.views.clips is None or step.output is None:
+                continue
+            rows = step.views.clips.index_B.tolist()
+            for row, feature_b, inside_N in zip(rows, *step.output, strict=True):
+                feature[row - span.start] += feature_b.astype(dtype)
+                inside_RN[row - span.start] = inside_N
+        for place in failures:  # some of its clips may have been fine
+            feature[place], inside_RN[place] = 0, False
+        if self._clips > 1:
+            feature /= self._clips
+        return Part(feature.astype(self._dtype), inside_RN, failures)
+
+
+def _read_back(
+    cache: FeatureCache, videos: Sequence[Video], about: dict[str, Any], shape: tuple[int, ...]
+) -> Features:
+    failed = {
+        part * cache.size + row: reason
+        for part in range(cache.parts)
+        for row, reason in cache.failures(part).items()
+    }
+    row_V = np.array([row for row in range(len(videos)) if row not in failed], np.int64)
+    reasons = {videos[row].path: reason for row, reason in failed.items()}
+    if not len(row_V):
+        path, reason = next(iter(reasons.items()))
+        raise EvaluationError(f"{path}: {reason}; none of {len(reasons)} videos can be read")
+    readable = tuple(videos[row] for row in row_V)
+    return Features(readable, row_V, tuple(reasons.items()), cache, about, shape)
 
 
 def _about(
     encoder: FrozenEncoder | None,
     videos: Sequence[Video],
     settings: FeatureSettings,
-    dataset: ViewDataset,
-    accelerator: Accelerator,
+    grid: TokenGrid,
+    engine: Engine,
 ) -> dict[str, Any]:
-    grid, motion = dataset.settings.grid, MotionChoice.parse(dataset.settings.motion)
-    found = versions()
+    motion, used = settings.motion, versions()
     return {
         "format": _FORMAT,
         "weights": encoder.digest if encoder is not None else None,
@@ -298,27 +232,6 @@ def _about(
         "store": store_digest(motion.store) if motion.store is not None else None,
         "per": encoder.per if encoder is not None and motion.source != "none" else None,
         "videos": videos_digest(videos),
-        "precision": accelerator.mixed_precision,
-        "versions": {name: found[name] for name in _PACKAGES},
+        "precision": engine.precision,
+        "versions": {name: used[name] for name in _PACKAGES},
     }
-
-
-def _mean_of(tokens_BND: Tensor, some_BN: Tensor) -> Tensor:
-    """Mean over some of the tokens, (B, D); over all where there are none."""
-    some_BN = some_BN | ~some_BN.any(1, keepdim=True)
-    share_BN = some_BN / some_BN.sum(1, keepdim=True)
-    return torch.einsum("bn,bnd->bd", share_BN, tokens_BND)
-
-
-def readable(features: Features) -> Features:
-    """The same features.
-
-    Raises:
-        EvaluationError: not one of the videos could be read.
-    """
-    if not len(features):
-        path, reason = features.failures[0]
-        raise EvaluationError(
-            f"{path}: {reason}; none of {len(features.failures)} videos can be read"
-        )
-    return features

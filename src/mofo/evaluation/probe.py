@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,25 +12,20 @@ import numpy as np
 from mofo.clips.labels import LabelError, LabelTable, labelled
 from mofo.datasets.catalog import read_catalog
 from mofo.datasets.video import LABEL, Video
-from mofo.evaluation.attentive_probe import AttentiveSettings, LabelledTokens, attentive_probe
-from mofo.evaluation.embed import cache_folder, chosen
-from mofo.evaluation.feature_settings import BOXES, FeatureSettings, Work
-from mofo.evaluation.features import Features, extract, readable
+from mofo.evaluation.attentive_probe import AttentiveSettings
+from mofo.evaluation.embed import cache_folder, feature_settings
+from mofo.evaluation.feature_settings import Work
+from mofo.evaluation.features import Features, extract
 from mofo.evaluation.frozen import FrozenEncoder, open_encoder, random_encoder
-from mofo.evaluation.measures import EvaluationError, Sample
-from mofo.evaluation.probes import (
-    LabelledFeatures,
-    ProbeResult,
-    area_probe,
-    knn_probe,
-    linear_probe,
-)
+from mofo.evaluation.measures import Sample
+from mofo.evaluation.pools import POOLS
+from mofo.evaluation.probes import PROBES, ProbeResult, check_classes
 from mofo.evaluation.recognition import recognise
 from mofo.evaluation.results import Recognition, Results, write_results
+from mofo.evaluation.videos import group_of, read_split, video_names
+from mofo.models.inference import Engine
 from mofo.types import SettingsError, TokenGrid
 
-PROBES = ("knn", "linear", "attentive", "areas")
-_KNOWS_AREA = ("cross_attention", "weighted_mean")
 RESULTS = "results.json"
 
 
@@ -122,9 +116,18 @@ def probe(
         CheckpointError, SettingsError, StoreError, LabelError, MofoError: in one line.
         EvaluationError: an empty split; one class; a share to hold out that cannot be had.
     """
-    attentive = attentive or AttentiveSettings()
-    wanted = _settings(kind, settings, attentive)
-    encoder = _encoder(kind, checkpoint, config, seed)
+    options: dict[str, Any] = {"seed": seed, "progress": progress}
+    if kind == "knn":
+        options |= {"k": k, "temperature": temperature}
+    if kind == "attentive":
+        options["attentive"] = attentive
+    engine = Engine.shared(precision)
+    prober = PROBES[kind](device=engine.device, **options)
+    wanted = feature_settings(prober.feature_options(settings))
+    needs_encoder = POOLS[wanted.pool].needs_encoder
+    encoder = _encoder(checkpoint, config, seed, kind) if needs_encoder else None
+    if not needs_encoder and (checkpoint or config):
+        raise SettingsError(f"probe {kind}: takes no encoder, only videos")
     work = Work(batch=batch, workers=workers, precision=precision, progress=progress)
     names = [sources] if isinstance(sources, str | Path) else list(sources)
     catalog = read_catalog(names)
@@ -133,54 +136,49 @@ def probe(
     parts: list[tuple[Video, ...]] = []
     unlabelled: list[tuple[str, str]] = []
     for split in (train_split, test_split):
-        videos, others = labelled(chosen(catalog, split), (head,))
+        videos, others = labelled(read_split(catalog, split), (head,))
         unlabelled += others
         if not videos:
             raise LabelError(_no_labels(others, split, head))
         parts.append(videos)
     table = LabelTable.of([*parts[0], *parts[1]], (head,), catalog.classes)
     classes, number_V = table.classes[head], table.number_V(head)
-    if len(np.unique(number_V[: len(parts[0])])) < 2:
-        raise EvaluationError("a probe needs training videos of two classes at least")
+    check_classes(number_V[: len(parts[0])])
     number = dict(zip([*parts[0], *parts[1]], number_V.tolist(), strict=True))
-    accelerator = work.engine()
-    with cache_folder(cache, accelerator) as folder:
+    with cache_folder(cache) as folder:
         train, test = (
-            readable(
-                extract(encoder, videos, wanted, cache=folder, work=work, grid=grid, title=split)
-            )
+            extract(encoder, videos, wanted, cache=folder, work=work, grid=grid, title=split)
             for videos, split in zip(parts, (train_split, test_split), strict=True)
         )
         # The others have done their share; waiting for the probe could take longer than they may.
-        if not accelerator.is_main_process:
+        if not engine.is_main:
             return ProbeReport(main=False)
         label_V, label_W = (
             np.array([number[video] for video in part.videos], np.int64) for part in (train, test)
         )
-        if kind == "attentive":
-            found = attentive_probe(
-                _tokens(train, label_V),
-                _tokens(test, label_W),
-                attentive,
-                seed=seed,
-                device=accelerator.device,
-                progress=progress,
-            )
-        else:
-            found = _pooled(kind, k, temperature, seed)(
-                _labelled(train, label_V), _labelled(test, label_W)
-            )
+        groups = np.array([group_of(video) for video in train.videos])
+        result = prober.run(train, test, label_V, label_W, groups)
     score_VC = np.zeros((len(test), len(classes)))
-    score_VC[:, : found.score_VC.shape[1]] = found.score_VC
-    sample = Sample(_names(test.videos), [_group(video) for video in test.videos], seed)
+    score_VC[:, : result.score_VC.shape[1]] = result.score_VC
+    sample = Sample(video_names(test.videos), [group_of(video) for video in test.videos], seed)
     recognition = recognise(score_VC, label_W, classes, sample)
     chance = _chance(label_V, label_W, classes)
+    metadata = {
+        "test": f"probe {kind}",
+        "encoder": encoder.name if encoder is not None else "none: areas' coordinates alone",
+        "data": ", ".join(str(source) for source in names),
+        "split": f"{train_split}, {len(train):,} videos, to learn; {test_split}, {len(test):,}, "
+        "to test",
+        **_clips_text(encoder, test),
+        "chosen": result.chosen,
+        "chance": f"top-1 {chance.top1:.4f} (always {chance.answer!r}), mean class accuracy "
+        f"{chance.mean_class_accuracy:.4f}",
+        "fusion": (attentive or AttentiveSettings()).fusion if kind == "attentive" else "",
+    }
     results = Results(
         {head: recognition},
         wanted.clips,
-        about=_about(
-            kind, encoder, names, train, test, (train_split, test_split), found, chance, attentive
-        ),
+        about={name: text for name, text in metadata.items() if text},
         left_out=(*catalog.problems, *train.failures, *test.failures),
     )
     file = Path(out) / RESULTS if out is not None else None
@@ -193,94 +191,24 @@ def probe(
         main=True,
         results=results,
         chance=chance,
-        chosen=found.chosen,
+        chosen=result.chosen,
         train=len(train),
-        notes=_notes(unlabelled, recognition, label_V, found),
+        notes=_notes(unlabelled, recognition, label_V, result),
         file=file,
     )
 
 
-def _settings(kind: str, options: dict[str, Any], attentive: AttentiveSettings) -> FeatureSettings:
-    if kind not in PROBES:
-        raise SettingsError(f"probe {kind!r} is unknown: choose from {', '.join(PROBES)}")
-    if kind in ("attentive", "areas"):
-        if options.get("pool") is not None:
-            raise SettingsError(f"probe {kind}: takes no pool")
-        options = options | {"pool": "tokens" if kind == "attentive" else BOXES}
-    elif options.get("pool") == "tokens":
-        raise SettingsError(f"probe {kind}: takes pooled features; `attentive` takes tokens")
-    if options.get("pool") is None:
-        options = options | {"pool": "mean"}
-    if kind == "attentive":
-        if attentive.fusion not in _KNOWS_AREA:
-            options = options | {"areas": "none"}
-        elif options.get("areas") == "none":
-            raise SettingsError(
-                f"fusion {attentive.fusion} needs motion areas: codec, dis or a store"
-            )
-        elif options.get("areas") is None:
-            options = options | {"areas": "codec"}
-    try:
-        return FeatureSettings(**options)
-    except TypeError as error:
-        raise SettingsError(f"probe: {error}") from None
-
-
 def _encoder(
-    kind: str, checkpoint: str | Path | None, config: str | Path | None, seed: int
-) -> FrozenEncoder | None:
-    given = [each for each in (checkpoint, config) if each is not None]
-    if kind == "areas":
-        if given:
-            raise SettingsError("probe areas: takes no encoder, only videos")
-        return None
-    if len(given) != 1:
-        raise SettingsError(
-            f"probe {kind}: give a checkpoint, or a recipe for random weights (the checkpoint "
-            "`random` and --config RECIPE)"
-        )
-    return open_encoder(given[0]) if config is None else random_encoder(given[0], seed)
-
-
-def _pooled(
-    kind: str, k: int, temperature: float, seed: int
-) -> Callable[[LabelledFeatures, LabelledFeatures], ProbeResult]:
-    if kind == "knn":
-        return lambda train, test: knn_probe(train, test, k=k, temperature=temperature)
-    rng = np.random.default_rng(seed)
-    if kind == "linear":
-        return lambda train, test: linear_probe(train, test, rng)
-    return lambda train, test: area_probe(train, test, rng)
-
-
-def _labelled(features: Features, label_V: np.ndarray) -> LabelledFeatures:
-    return LabelledFeatures(features.all(), label_V, _groups(features))
-
-
-def _tokens(features: Features, label_V: np.ndarray) -> LabelledTokens:
-    return LabelledTokens(features.take, label_V, _groups(features))
-
-
-def _groups(features: Features) -> np.ndarray:
-    return np.array([_group(video) for video in features.videos])
-
-
-def _group(video: Video) -> str:
-    return video.group or video.path
-
-
-def _names(videos: Sequence[Video]) -> list[str]:
-    """A name for each video, all different, also where several are stretches of one file."""
-    found: list[str] = []
-    seen: Counter[str] = Counter()
-    for video in videos:
-        name = video.key
-        if video.start is not None or video.end is not None:
-            end = "end" if video.end is None else f"{video.end:g}"
-            name = f"{name} {video.start or 0:g}-{end} s"
-        seen[name] += 1
-        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return found
+    checkpoint: str | Path | None, config: str | Path | None, seed: int, kind: str
+) -> FrozenEncoder:
+    if checkpoint is not None and config is None:
+        return open_encoder(checkpoint)
+    if checkpoint is None and config is not None:
+        return random_encoder(config, seed)
+    raise SettingsError(
+        f"probe {kind}: give a checkpoint, or `random` and a recipe for the sizes of random "
+        "weights (--config RECIPE)"
+    )
 
 
 def _chance(label_V: np.ndarray, label_W: np.ndarray, classes: Sequence[str]) -> Chance:
@@ -292,39 +220,17 @@ def _chance(label_V: np.ndarray, label_W: np.ndarray, classes: Sequence[str]) ->
     )
 
 
-def _about(
-    kind: str,
-    encoder: FrozenEncoder | None,
-    sources: Sequence[str | Path],
-    train: Features,
-    test: Features,
-    splits: tuple[str, str],
-    found: ProbeResult,
-    chance: Chance,
-    attentive: AttentiveSettings,
-) -> dict[str, str]:
-    made = test.about
-    frames, height, width, *_ = made["frames"]
-    clip = f"{frames} frames of {width}x{height}, {made['sampling']}"
-    if made["stride"]:
-        clip += f", stride {made['stride']}"
-    about = {
-        "test": f"probe {kind}",
-        "encoder": encoder.name if encoder is not None else "none: areas' coordinates alone",
-        "data": ", ".join(str(source) for source in sources),
-        "split": f"{splits[0]}, {len(train):,} videos, to learn; {splits[1]}, {len(test):,}, to "
-        "test",
-        "clips": f"{made['clips']} of each video; {clip}",
-        "areas": str(made["areas"]),
-        "chosen": found.chosen,
-        "chance": f"top-1 {chance.top1:.4f} (always {chance.answer!r}), mean class accuracy "
-        f"{chance.mean_class_accuracy:.4f}",
-    }
+def _clips_text(encoder: FrozenEncoder | None, features: Features) -> dict[str, str]:
+    """What the features were made of, for a reader."""
+    about = features.about
+    frames, height, width, *_ = about["frames"]
+    clip = f"{frames} frames of {width}x{height}, {about['sampling']}"
+    if about["stride"]:
+        clip += f", stride {about['stride']}"
+    text = {"clips": f"{about['clips']} of each video; {clip}", "areas": str(about["areas"])}
     if encoder is not None:
-        about["features"] = f"layer {made['layer']} of {encoder.settings.depth}, {made['pool']}"
-    if kind == "attentive":
-        about["fusion"] = attentive.fusion
-    return {name: text for name, text in about.items() if text}
+        text["features"] = f"layer {about['layer']} of {encoder.encoder.depth}, {about['pool']}"
+    return text
 
 
 def _no_labels(others: Sequence[tuple[str, str]], split: str, head: str) -> str:
@@ -339,7 +245,7 @@ def _notes(
     unlabelled: Sequence[tuple[str, str]],
     recognition: Recognition,
     label_V: np.ndarray,
-    found: ProbeResult,
+    result: ProbeResult,
 ) -> tuple[str, ...]:
     notes = []
     if unlabelled:
@@ -351,6 +257,6 @@ def _notes(
     if rows:
         more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
         notes.append(f"no training video of {rows[0]!r}{more}: these can only be missed")
-    if not found.converged:
+    if not result.converged:
         notes.append("the solver stopped before its end: results could still change a little")
     return tuple(notes)
