@@ -34,7 +34,6 @@ ROOMS = (
 # used twice. These lists shrink to nothing.
 UPWARD_STILL: dict[tuple[str, str], int] = {
     ("gallery", "synth"): 1,
-    ("motion", "report"): 1,
 }
 SAME_NAMES_STILL: list[str] = [
     "unreadable.py",

@@ -24,7 +24,7 @@ class DifferenceFlow(PictureFlow):
 
 @PRESETS.register("anything")
 class AnythingPreset(Preset):
-    """One box around every pixel that has flow."""
+    """One box around every pixel that has flow; the field is its share of each cell."""
 
     line = "whatever has flow"
     flow = "difference"
@@ -32,11 +32,12 @@ class AnythingPreset(Preset):
     def find(self, stream, watch):
         for frame in stream:
             if frame.flow_hw2 is None or not (moving_hw := frame.flow_hw2[..., 0] > 20).any():
-                yield FrameMotion()
+                yield FrameMotion(field_yx=np.zeros((2, 3), np.float32))
                 continue
+            cells_yx = moving_hw.reshape(2, 32, 3, 32).mean((1, 3))
             rows, columns = (np.flatnonzero(moving_hw.any(axis)) for axis in (1, 0))
             box_4 = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-            yield FrameMotion(np.array([box_4], np.float32))
+            yield FrameMotion(np.array([box_4], np.float32), cells_yx)
 
 
 @pytest.fixture
@@ -64,6 +65,9 @@ def test_a_new_flow_and_a_new_preset_detect(videos, tmp_path, capsys, words, wor
     if "--preset" in words:
         for area in areas:
             assert area.valid_T.tolist() == [False] + [True] * 7
+            assert area.field_Tyx.shape == (8, 2, 3)
+            assert area.field_Tyx[0].max() == 0
+            assert area.field_Tyx[1:, 0].max(1).min() > 10
             x1, y1, x2, y2 = area.union()[0]
             assert np.allclose([x1, y1, x2, y2], [10, 20, 58, 40], atol=4)
 

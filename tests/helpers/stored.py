@@ -61,7 +61,7 @@ def fill(folder: Path, keys, settings=DIS, frames=7) -> None:
         write_part(folder, key, f"/videos/{key}", 1000, one, settings)
 
 
-def bring_in(folder: Path, settings=DIS, shard=None, **more) -> None:
+def bring_in(folder: Path, settings=DIS, shard=(1, 1), **more) -> None:
     merge(scan(folder, settings), shard, **more)
 
 

@@ -14,10 +14,7 @@ def log(tmp_path, monkeypatch):
     monkeypatch.setenv("STUB_DETECTION", "1")
     monkeypatch.setenv("STUB_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("PYTHONPATH", str(STUB), prepend=os.pathsep)
-    before = {
-        name: sys.modules.get(name)
-        for name in ("mofo.motion.analyse", "mofo.report.figures.overlays")
-    }
+    before = sys.modules.get("mofo.motion.analyse")
     spec = importlib.util.spec_from_file_location("stub", STUB / "sitecustomize.py")
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
@@ -28,7 +25,6 @@ def log(tmp_path, monkeypatch):
         return [line.rpartition(" ")[0] for line in lines]
 
     yield read
-    for name, module in before.items():
-        sys.modules.pop(name)
-        if module is not None:
-            sys.modules[name] = module
+    sys.modules.pop("mofo.motion.analyse")
+    if before is not None:
+        sys.modules["mofo.motion.analyse"] = before

@@ -167,16 +167,24 @@ def test_shards_with_changed_settings(tmp_path, log):
     assert rows(out) == rows(tmp_path / "one")
 
 
+def draw_nothing(path, area, target):
+    """Says which detection it shows."""
+    target.write_text(f"{Path(path).name} {area.flow} {len(area)} {area.box_T4.sum()}")
+
+
+DRAW = {".mp4": draw_nothing, ".png": draw_nothing}
+
+
 def test_overlays_are_drawn_without_detecting_again(tmp_path, log):
     videos, out = make(tmp_path / "v"), tmp_path / "out"
-    report = run(videos, out, overlay=True)
+    report = run(videos, out, draw=DRAW)
     assert out / "overlays" in report.paths
     drawn = content(out / "overlays")
     assert sorted(drawn)[:4] == ["a.mp4", "a.png", "b/c.webm.mp4", "b/c.webm.png"]
     assert len(drawn) == 12
     (out / "overlays/a.png").unlink()
     log()
-    report = run(videos, out, overlay=True)
+    report = run(videos, out, draw=DRAW)
     assert (report.done, report.skipped, log()) == (1, 5, [])
     assert content(out / "overlays") == drawn
     run(videos, out, settings=CODEC)  # without overlays: the old ones would be wrong
@@ -185,8 +193,8 @@ def test_overlays_are_drawn_without_detecting_again(tmp_path, log):
 
 def test_a_store_inside_the_folder_of_videos_does_not_eat_its_overlays(tmp_path, log):
     videos = make(tmp_path / "v")
-    run(videos, videos / "areas", overlay=True)
-    assert run(videos, videos / "areas", overlay=True).found == 6
+    run(videos, videos / "areas", draw=DRAW)
+    assert run(videos, videos / "areas", draw=DRAW).found == 6
 
 
 def test_wrong_use_is_told(tmp_path, log):

@@ -16,8 +16,15 @@ _NEXT = 'next: mofo.AreaStore.open("{}") in Python, or any Parquet reader'
     "detect",
     calls="mofo.motion.detect:detect_many",
     settings={"settings": "mofo.motion.presets:DetectSettings"},
+    skip=("draw",),
 )
-def detect(call: Callable[..., Any], *, out: Path, shard: tuple[int, int] = (1, 1)) -> int:
+def detect(
+    call: Callable[..., Any],
+    *,
+    out: Path,
+    shard: tuple[int, int] = (1, 1),
+    overlay: bool = False,
+) -> int:
     """Find where things move in videos, whatever the camera does.
 
     Writes a store of Parquet tables into the folder PATH. Run the same command again to continue
@@ -27,6 +34,7 @@ def detect(call: Callable[..., Any], *, out: Path, shard: tuple[int, int] = (1, 
         sources: videos, folders (searched through), globs, CSV lists, data sets; exclude:LIST.
         out: folder of the store.
         shard: I/N: only part I of N.
+        overlay: also write a video and a contact sheet for each video into PATH/overlays.
         flow: optical flow: {motion.FLOWS} (default: that of the preset).
         preset: how movers are found: {motion.PRESETS}.
         engine: what runs the processes: {system.ENGINES}.
@@ -36,7 +44,10 @@ def detect(call: Callable[..., Any], *, out: Path, shard: tuple[int, int] = (1, 
     example:
       mofo detect videos/ --out areas --overlay
     """
-    report = call(out=out, shard=shard)
+    draw = None
+    if overlay:
+        from mofo.report.figures.overlays import OVERLAYS as draw  # noqa: N811
+    report = call(out=out, shard=shard, draw=draw)
     print_rows("warnings", report.warnings)
     print_rows("failed", report.failures)
     parts = [f"{report.done} done"]

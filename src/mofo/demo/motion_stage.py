@@ -10,6 +10,7 @@ from mofo.motion.detect import detect_many
 from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.report.figures.masks import show_masks
+from mofo.report.figures.overlays import OVERLAYS
 from mofo.report.figures.stages import write_stages
 from mofo.types import MofoError
 
@@ -23,7 +24,7 @@ def area_stage(out: Path, sources: Sources, progress: bool) -> Stage:
         if not paths:
             return {"rows": [], "failures": []}
         # Alone in a process of its own, a broken file takes nothing along.
-        report = detect_many(paths, store, overlay=True, progress=progress)
+        report = detect_many(paths, store, draw=OVERLAYS, progress=progress)
         pictures.mkdir(parents=True, exist_ok=True)
         notes = []
         try:

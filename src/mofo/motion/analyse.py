@@ -95,6 +95,7 @@ class _Record(FlowStream):
             cuts=tuple(self._cuts),
             flow=flow,
             warnings=(*warnings, *self.reader.warnings),
+            field_Tyx=_upright_field([frame.field_yx for frame in frames], self.rotation),
         )
 
 
@@ -118,6 +119,18 @@ def _full_size(
     starts, ends = (end_T - count_T).tolist(), end_T.tolist()
     full = tuple(all_K4[start:end] for start, end in zip(starts, ends, strict=True))
     return full, box_T4, valid_T
+
+
+def _upright_field(fields: list[np.ndarray | None], rotation: int) -> np.ndarray | None:
+    """Fields of all frames, 0 to 1, as the uint8 stack of a ``MotionArea``; None if there are none.
+
+    ``rotation``: degrees clockwise that make the frame upright.
+    """
+    given = [field_yx for field_yx in fields if field_yx is not None]
+    if not given or len(given) < len(fields):
+        return None
+    field_Tyx = np.rint(np.clip(np.stack(given), 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(np.rot90(field_Tyx, -rotation // 90, (1, 2)))
 
 
 def _upright(boxes_K4: np.ndarray, size: tuple[int, int], rotation: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mofo.motion.detect_plan import failures_file, write_failures
+from mofo.motion.detect_plan import WHOLE, failures_file, write_failures
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
 from mofo.motion.records import storable
@@ -199,7 +199,7 @@ def import_boxes(file: str | Path, sources: Sequence[str | Path], out: str | Pat
         failures.update((stem, "boxes without a video") for stem in boxes if stem not in used)
         merge(scan(folder, None))
         listed = tuple(sorted(failures.items()))
-        write_failures(failures_file(folder, None), listed)
+        write_failures(failures_file(folder, WHOLE), listed)
     return ImportReport(done, listed)
 
 

@@ -9,22 +9,23 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NoReturn
 
+from mofo.datasets.catalog import read_catalog
 from mofo.motion.detect_plan import (
     WHOLE,
     Plan,
     Shard,
     failures_file,
-    make_plan,
     read_failures,
     write_failures,
 )
-from mofo.motion.detect_worker import Outcome, Task, do
-from mofo.motion.merge import Holdings, merge, scan
+from mofo.motion.detect_worker import OVERLAYS, Draw, Outcome, Task, detect_video
+from mofo.motion.merge import merge, scan
 from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
-from mofo.system.files import folder_lock
-from mofo.system.pool import ENGINES, Engine, InProcess
+from mofo.system.files import folder_lock, remove_temporaries
+from mofo.system.pool import ENGINES, Engine, InProcess, Result
 from mofo.system.processes import Terminated, is_importing_main, terminable, usable_cpus
 from mofo.system.progress import Progress
 from mofo.types import MofoError, MotionArea, SettingsError, StoreError
@@ -81,7 +82,7 @@ def detect_many(
     settings: DetectSettings | None = None,
     workers: int | None = None,
     shard: Shard = WHOLE,
-    overlay: bool = False,
+    draw: Draw | None = None,
     engine: str = "local",
     timeout: float | None = None,
     progress: bool = True,
@@ -96,19 +97,19 @@ def detect_many(
         workers: processes; None for all processors that this process may use; 0 works in the
             calling process, where a crash inside a decoder ends everything.
         shard: (I, N): only the I-th of N parts, chosen by the hash of each video's key.
-        overlay: also write an mp4 and a contact sheet for each video into ``out/overlays``.
-        engine: "local" or "ray".
+        draw: pictures of each video to write into ``out/overlays``, such as
+            ``mofo.report.figures.overlays.OVERLAYS``; see ``detect_worker.Draw``.
+        engine: what runs the processes.
         timeout: give a video up that makes no progress, counted every 32 frames, for so many
             seconds (local engine).
         progress: show progress on stderr.
 
     Raises:
-        MofoError: a source does not exist, there are no videos, no worker can start.
-        StoreError: ``out`` holds something else, or another process is writing to it.
+        MofoError: a source does not exist, there are no videos, no worker can start, or another
+            process is writing to ``out``.
+        StoreError: ``out`` holds something else.
         KeyboardInterrupt: stopped by Ctrl-C; what is finished is in the store.
     """
-    from mofo.datasets.catalog import read_catalog
-
     if is_importing_main():
         sys.exit(1)  # a script without a guard is run again by each worker: see LocalEngine
     start = time.monotonic()
@@ -117,26 +118,24 @@ def detect_many(
     several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     catalog = read_catalog([os.fspath(source) for source in several])
     # Overlays are videos, too: a store inside the folder of videos must not feed on itself.
-    videos = tuple(video for video in catalog.videos if not _inside(video.path, folder))
+    videos = tuple(v for v in catalog.videos if not Path(v.path).is_relative_to(folder))
     if not videos and not catalog.problems:
         raise MofoError(f"no videos in {', '.join(os.fspath(source) for source in several)}")
-    catalog = replace(catalog, videos=videos)
-    settings = settings or DetectSettings()
+    settings, draw = settings or DetectSettings(), draw or {}
     folder.mkdir(parents=True, exist_ok=True)
-    part = None if shard == WHOLE else shard
-    with folder_lock(folder, "" if part is None else f"{part[0]:05d}-of-{part[1]:05d}"):
-        here = scan(folder, settings)
-        plan = make_plan(catalog, here, shard=shard, overlay=overlay)
-        runner = _engine(engine, workers, len(plan.works), timeout)
-        run = _Run(folder, plan, part, progress=Progress(len(plan.works), show=progress))
+    with folder_lock(folder, "" if shard == WHOLE else f"{shard[0]:05d}-of-{shard[1]:05d}"):
+        _remove_temporaries(folder, alone=shard == WHOLE)
+        plan = Plan(scan(folder, settings), shard, draw)
+        plan.add_catalog(replace(catalog, videos=videos))
+        run = _Run(plan, settings, draw, Progress(len(plan.works), show=progress))
         try:
             with terminable():
-                run.work(runner, _tasks(plan, here, settings, overlay))
+                run.work(_engine(engine, workers, len(plan.works), timeout))
         except KeyboardInterrupt as error:
-            _stopped(run, isinstance(error, Terminated))
+            run.leave(isinstance(error, Terminated))
         finally:
             run.progress.close()
-        return run.end(settings, time.monotonic() - start)
+        return run.end(time.monotonic() - start)
 
 
 def merge_shards(folder: str | os.PathLike[str]) -> AreaStore:
@@ -158,7 +157,7 @@ def merge_shards(folder: str | os.PathLike[str]) -> AreaStore:
         merge(here, drop=failed.__contains__, everything=True)
         for file in place.glob("failures-*.csv"):
             file.unlink()
-        write_failures(failures_file(place, None), sorted(failed.items()))
+        write_failures(failures_file(place, WHOLE), sorted(failed.items()))
     return AreaStore.open(place)
 
 
@@ -166,94 +165,102 @@ def merge_shards(folder: str | os.PathLike[str]) -> AreaStore:
 class _Run:
     """One run under way: counts, and what to tell at its end."""
 
-    folder: Path
     plan: Plan
-    shard: Shard | None
+    settings: DetectSettings
+    draw: Draw
     progress: Progress
     done: int = 0
     tried: set[str] = field(default_factory=set)
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
-    def work(self, engine: Engine, tasks: Iterator[Task]) -> None:
-        """Run all tasks."""
+    @property
+    def folder(self) -> Path:
+        return self.plan.here.folder
+
+    def work(self, engine: Engine) -> None:
+        """Runs all tasks."""
         if self.plan.note:
             self.progress.say(self.plan.note)
         # Closed to end the processes now, not when the generator is collected.
-        with contextlib.closing(engine.run(tasks)) as results:
+        with contextlib.closing(engine.run(self._tasks())) as results:
             for result in results:
                 if result is not None:
-                    self._take(result.value or Outcome(result.task.key, failure=result.failure))
+                    self._take(result)
                 self.progress.beat(engine.frames)
 
-    def _take(self, outcome: Outcome) -> None:
-        self.tried.add(outcome.key)
+    def _tasks(self) -> Iterator[Task]:
+        here = self.plan.here
+        for key, path, size, draw_only in self.plan.works:
+            known = here.locate(key) if draw_only else None
+            yield Task(key, path, size, here.folder, self.settings, self.draw, known)
+
+    def _take(self, result: Result) -> None:
+        key, outcome = result.task.key, result.value or Outcome(failure=result.failure)
+        self.tried.add(key)
         self.progress.finished(outcome.frames)
-        self.warnings += [(outcome.key, text) for text in outcome.warnings]
+        self.warnings += [(key, text) for text in outcome.warnings]
         if outcome.trace:
-            self.progress.say(f"{outcome.key}: a bug in mofo, please report it:\n{outcome.trace}")
+            self.progress.say(f"{key}: a bug in mofo, please report it:\n{outcome.trace}")
         if outcome.disk_full:
             raise StoreError(
                 f"{self.folder}: {outcome.failure}: {self.done} videos were finished; "
                 "free some space, then run the same command to go on"
             )
         if outcome.failure:
-            self.plan.failures[outcome.key] = outcome.failure
+            self.plan.failures[key] = outcome.failure
         else:
             self.done += 1
 
-    def end(self, settings: DetectSettings, seconds: float) -> DetectReport:
-        """Merge, write the failures, report."""
-        failures = tuple(sorted(self.plan.failures.items()))
-        merge(scan(self.folder, settings), self.shard, self.plan.failures.__contains__)
-        table = failures_file(self.folder, self.shard)
+    def end(self, seconds: float) -> DetectReport:
+        """Merges, writes the failures, reports."""
+        plan, failures = self.plan, tuple(sorted(self.plan.failures.items()))
+        merge(scan(self.folder, self.settings), plan.shard, plan.failures.__contains__)
+        table = failures_file(self.folder, plan.shard)
         write_failures(table, failures)
-        if self.shard is None:
+        if plan.shard == WHOLE:
             for file in self.folder.glob("failures-*.csv"):
                 file.unlink()
-        names = ("areas", "videos", table.name, "overlays")
+        paths = [self.folder / name for name in ("areas", "videos", table.name, OVERLAYS)]
         return DetectReport(
-            found=self.plan.found,
+            found=plan.found,
             done=self.done,
-            skipped=self.plan.skipped,
+            skipped=plan.skipped,
             failed=len(failures),
             failures=failures,
             warnings=tuple(sorted(self.warnings)),
             frames=self.progress.frames,
             seconds=seconds,
-            paths=tuple(self.folder / name for name in names if (self.folder / name).exists()),
+            paths=tuple(path for path in paths if path.exists()),
         )
 
-    def leave(self) -> None:
-        """Note failures before leaving early; what is finished is in the store already."""
-        table = failures_file(self.folder, self.shard)
-        untried = {work.key for work in self.plan.works} - self.tried
+    def leave(self, terminated: bool) -> NoReturn:
+        """Notes failures and ends early; what is finished is in the store already."""
+        plan, table = self.plan, failures_file(self.folder, self.plan.shard)
+        untried = {work.key for work in plan.works} - self.tried
         known = read_failures(self.folder) if table.exists() else {}
         before = {name: reason for name, reason in known.items() if name in untried}
-        write_failures(table, sorted((before | self.plan.failures).items()))
+        write_failures(table, sorted((before | plan.failures).items()))
+        text = (
+            f"stopped: {self.done + plan.skipped} of {plan.found} videos are finished, "
+            f"{len(untried)} are left; run the same command to go on from here"
+        )
+        if terminated:
+            raise MofoError(f"{text} (SIGTERM)") from None
+        raise KeyboardInterrupt(text) from None
 
 
-def _stopped(run: _Run, terminated: bool) -> None:
-    run.leave()
-    left = len(run.plan.works) - len(run.tried)
-    said = (
-        f"stopped: {run.done + run.plan.skipped} of {run.plan.found} videos are finished, {left} "
-        "are left; run the same command to go on from here"
-    )
-    if terminated:
-        raise MofoError(f"{said} (SIGTERM)") from None
-    raise KeyboardInterrupt(said) from None
-
-
-def _tasks(plan: Plan, here: Holdings, settings: DetectSettings, overlay: bool) -> Iterator[Task]:
-    for work in plan.works:
-        known = here.locate(work.key) if work.draw_only else None
-        yield Task(work.key, work.path, work.size, str(here.folder), settings, overlay, known)
+def _remove_temporaries(folder: Path, *, alone: bool) -> None:
+    """Removes what killed runs have left."""
+    for name in ("", "areas", "videos"):
+        remove_temporaries(folder / name, alone=alone)
+    for place, _, _ in os.walk(folder / OVERLAYS):
+        remove_temporaries(Path(place), alone=alone)
 
 
 def _engine(name: str, workers: int | None, works: int, stall: float | None) -> Engine:
     count = min(usable_cpus() if workers is None else workers, works)
     kind = InProcess if count == 0 and name == "local" else ENGINES[name]
-    return kind(do, count, stall)
+    return kind(detect_video, count, stall)
 
 
 def _check(
@@ -270,7 +277,3 @@ def _check(
     ENGINES.check(engine)
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder}: is a file: a store is a folder")
-
-
-def _inside(path: str, folder: Path) -> bool:
-    return Path(path).is_relative_to(folder)

@@ -1,33 +1,43 @@
-"""What a worker process does: one video, from file to part (and overlay)."""
+"""What a worker process does: one video, from file to part (and pictures of it)."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from mofo.motion.detect_plan import overlay_files
 from mofo.motion.merge import Located
 from mofo.motion.parts import write_part
 from mofo.motion.presets import DetectSettings
 from mofo.system.files import FULL_DISK, replaced
 from mofo.types import MofoError, MotionArea, VideoError
 
+OVERLAYS = "overlays"
+Draw = Mapping[str, Callable[[str, MotionArea, Path], object]]
+"""Pictures of a finished video: ending (".mp4") -> function of a module (so that worker processes
+can import it) that takes the video, its area and the file to write.
+"""
+
 
 @dataclass(frozen=True)
 class Task:
     """One video for a worker.
 
-    ``known``: where its area lies in the store, when only the overlay is wanted.
+    Attributes:
+        key, path, size: of the video; bytes.
+        folder: of the store.
+        settings: of the detection.
+        draw: pictures to draw, too.
+        known: where the area is in the store, when only pictures are missing.
     """
 
     key: str
     path: str
     size: int
-    folder: str
+    folder: Path
     settings: DetectSettings
-    overlay: bool
+    draw: Draw
     known: Located | None = None
 
 
@@ -38,13 +48,12 @@ class Outcome:
     Attributes:
         frames: frames processed.
         warnings: of the motion area.
-        failure: the reason, in one line; empty when all went well. A failed overlay is a failure
+        failure: the reason, in one line; empty when all went well. A failed picture is a failure
             too, though the area is kept.
         trace: traceback of an error that we did not foresee: a bug, to be shown.
         disk_full: no further video can be written.
     """
 
-    key: str
     frames: int = 0
     warnings: tuple[str, ...] = ()
     failure: str = ""
@@ -52,13 +61,12 @@ class Outcome:
     disk_full: bool = False
 
 
-def do(task: Task, progress: Callable[[int], None] | None = None) -> Outcome:
-    """Detect one video and write its part; draw the overlay if asked.
+def detect_video(task: Task, progress: Callable[[int], None] | None = None) -> Outcome:
+    """Detects one video and writes its part; draws its pictures.
 
     Every error of one video becomes an ``Outcome``, so that the others go on.
     """
-    frames = 0
-    warnings: tuple[str, ...] = ()
+    frames, warnings, trace = 0, (), ""
     try:
         if task.known is not None:
             area = task.known.area()
@@ -67,40 +75,38 @@ def do(task: Task, progress: Callable[[int], None] | None = None) -> Outcome:
 
             area = analyse(task.path, task.settings, progress=progress)
             frames, warnings = len(area), area.warnings
-            folder = Path(task.folder)
-            for file in overlay_files(folder, task.key):
+            for file in picture_files(task.folder, task.key, (".mp4", ".png")):
                 file.unlink(missing_ok=True)  # it would show another detection
-            write_part(folder, task.key, task.path, task.size, area, task.settings)
-        if task.overlay:
-            draw(task, area)
+            write_part(task.folder, task.key, task.path, task.size, area, task.settings)
+        for file, write in zip(
+            picture_files(task.folder, task.key, task.draw), task.draw.values(), strict=True
+        ):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replaced(file, suffix=file.suffix) as temporary:
+                write(task.path, area, temporary)
+        return Outcome(frames, warnings)
     except VideoError as error:
-        return Outcome(task.key, frames, warnings, error.reason)
+        failure = error.reason
     except MofoError as error:
-        return Outcome(task.key, frames, warnings, str(error))
+        failure = str(error)
     except MemoryError:
-        return Outcome(task.key, frames, warnings, "out of memory")
+        failure = "out of memory"
     except OSError as error:
-        full = error.errno in FULL_DISK
-        return Outcome(task.key, frames, warnings, _said(error), disk_full=full)
+        where = f" ({error.filename})" if error.filename else ""
+        failure = f"{error.strerror or error}{where}"
+        return Outcome(frames, warnings, failure, disk_full=error.errno in FULL_DISK)
     except Exception as error:
-        reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-        return Outcome(task.key, frames, warnings, reason, traceback.format_exc())
-    return Outcome(task.key, frames, warnings)
+        failure = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
+        trace = traceback.format_exc()
+    return Outcome(frames, warnings, failure, trace)
 
 
-def draw(task: Task, area: MotionArea) -> None:
-    """Write the overlay and the contact sheet of one video, whole or not at all."""
-    from mofo.report.figures.overlays import write_contact_sheet, write_overlay
+def picture_files(folder: Path, key: str, endings: Iterable[str]) -> list[Path]:
+    """Where the pictures of a video lie.
 
-    movie, sheet = overlay_files(Path(task.folder), task.key)
-    writers: tuple[tuple[Path, Callable[[str, MotionArea, Path], object]], ...]
-    writers = ((movie, write_overlay), (sheet, write_contact_sheet))
-    for file, write in writers:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(file, suffix=file.suffix) as temporary:
-            write(task.path, area, temporary)
-
-
-def _said(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
-    return f"{error.strerror or error}{where}"
+    ``a/b.mp4`` gives ``b.mp4`` and ``b.png``; other endings stay in the name, as ``b.webm.mp4``.
+    """
+    names = [part for part in PurePosixPath(key).parts if part not in ("/", "..")]
+    base = folder.joinpath(OVERLAYS, *names)
+    base = base.with_suffix("") if base.suffix == ".mp4" else base
+    return [base.with_name(base.name + ending) for ending in endings]

@@ -125,7 +125,7 @@ def scan(folder: Path, settings: DetectSettings | None) -> Holdings:
 
 def merge(
     here: Holdings,
-    shard: tuple[int, int] | None = None,
+    shard: tuple[int, int] = (1, 1),
     drop: Callable[[str], bool] = lambda key: False,
     *,
     everything: bool = False,
@@ -133,7 +133,7 @@ def merge(
     """Puts small parts together, and removes what is out of date; call it with a fresh ``scan``.
 
     Args:
-        shard: only single videos of this shard, since others are at work.
+        shard: (I, N) with N > 1: only single videos of this shard, since others are at work.
         drop: videos with other settings that may be left out, because they were tried again and
             failed.
         everything: large parts, too.
@@ -141,7 +141,8 @@ def merge(
     Raises:
         StoreError: videos with other settings would be lost; a file is damaged.
     """
-    lost = [] if shard is not None else [key for key in here.pending() if not drop(key)]
+    is_whole = shard == (1, 1)
+    lost = [key for key in here.pending() if not drop(key)] if is_whole else []
     if lost:
         difference = "; ".join(changes(old, here.settings) for old in here.others)
         raise StoreError(
@@ -152,7 +153,7 @@ def merge(
     for held in here.held.values():
         if held.current:
             live[held.part].append(held.row)
-    if shard is None:
+    if is_whole:
         chosen = [n for n in live if everything or _is_small(here, n) or _is_stale(here, n, live)]
     else:
         mine = {part_of(here.folder, key) for key in here.held if in_shard(key, shard)}
@@ -167,8 +168,8 @@ def merge(
     for number in chosen:
         here.parts[number].remove()
     for name in ("areas", "videos"):
-        remove_temporaries(here.folder / name, alone=shard is None)
-    if shard is None:
+        remove_temporaries(here.folder / name, alone=is_whole)
+    if is_whole:
         _remove_strays(here.folder)
 
 

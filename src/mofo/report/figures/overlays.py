@@ -70,6 +70,10 @@ def write_contact_sheet(
         save_png(page(in_rows(tiles, columns), title=Path(path).name, lines=lines), png)
 
 
+OVERLAYS = {".mp4": write_overlay, ".png": write_contact_sheet}
+"""What ``detect_many`` can draw of each video, by ending."""
+
+
 def frames_at(path: str | Path, frames: list[int], size: tuple[int, int]) -> dict[int, np.ndarray]:
     """Reads pictures (RGB, of ``size``) of chosen frames, by their numbers, in order."""
     wanted, last = set(frames), max(frames, default=-1)
