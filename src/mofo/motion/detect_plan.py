@@ -117,8 +117,8 @@ class Plan:
         difference = "; ".join(changes(old, here.settings) for old in here.others)
         if gone:
             raise StoreError(
-                f"{here.folder}: the settings changed ({difference}), but {len(gone)} of its videos "
-                f"are gone, such as {here.held[gone[0]].path}: choose another folder"
+                f"{here.folder}: the settings changed ({difference}), but {len(gone)} of its "
+                f"videos are gone, such as {here.held[gone[0]].path}: choose another folder"
             )
         for key in rest:
             self._add(key, here.held[key].path)
