@@ -28,10 +28,10 @@ import torch
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.loader import clip_batches
 from mofo.datasets.catalog import read_catalog
+from mofo.datasets.sample_videos import real_clips
 from mofo.models.patches import take_patches
 from mofo.motion.detect import detect_many
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
-from mofo.synth.real_clips import real_clips
 from mofo.training.journal import read_journal
 from mofo.training.order import Division, SampleOrder
 from mofo.training.pretrain_settings import PretrainSettings

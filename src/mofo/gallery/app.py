@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+from mofo.datasets.sample_videos import real_clips
 from mofo.gallery.views import Views, told
 from mofo.motion.presets import FLOWS, PRESETS
-from mofo.synth.real_clips import real_clips
 from mofo.types import MofoError
 
 HOST = "127.0.0.1"  # videos stay on this machine

@@ -13,8 +13,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from mofo.datasets.sample_videos import real_clips
 from mofo.synth.cutouts import cut_out
-from mofo.synth.real_clips import real_clips
 from mofo.synth.textures import installed_picture
 from mofo.types import MofoError
 

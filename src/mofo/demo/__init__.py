@@ -1,1 +1,0 @@
-"""The demonstration: everything that mofo does, in one folder, in minutes."""
