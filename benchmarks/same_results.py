@@ -146,7 +146,7 @@ def write_videos(folder: Path, videos: int = 7, frames: int = 24) -> Path:
 def write_model(folder: Path) -> Path:
     """A run's folder with a classifier that has learned nothing, and tells clips apart."""
     size = ModelSettings.named("nano", grid=GRID)
-    settings = ClassifierSettings(classes={"label": 3}, model=size, per="tubelet")
+    settings = ClassifierSettings(classes={"label": 3}, model=size, area_span="tubelet")
     model = randomise(Classifier(settings))
     with torch.no_grad():
         model.head.linear["label"].weight.mul_(20)

@@ -106,9 +106,9 @@ def test_other_layers_are_normalised_without_gains(encoder, videos, tmp_path, la
 
 @torch.no_grad()
 def test_a_fine_tuned_encoder_has_no_norm_of_its_own(videos, tmp_path):
-    run = write_classifier(tmp_path / "run", areas="none", sampling="segments", per="tubelet")
+    run = write_classifier(tmp_path / "run", areas="none", sampling="segments", area_span="tubelet")
     encoder, saved = open_encoder(run), open_classifier(run)
-    assert (encoder.sampling.sampling, encoder.per) == ("segments", "tubelet")
+    assert (encoder.sampling.sampling, encoder.area_span) == ("segments", "tubelet")
     clips = clips_of(videos, "none", grid=TokenGrid(FRAMES, SIZE, SIZE), sampling="segments")
     tokens_BND = F.layer_norm(saved.model.encoder(clips.frames_BTHWC), (64,), eps=1e-6)
     found = got(encoder, videos, tmp_path / "cache").all()

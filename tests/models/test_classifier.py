@@ -68,7 +68,7 @@ def test_area_of_the_clip_or_of_each_tubelet():
     valid_BT = torch.ones(1, 4, dtype=torch.bool)
     counts = {}
     for per in ("clip", "tubelet"):
-        inside_BN = Classifier(chosen(per=per)).area(box_BT4, valid_BT)
+        inside_BN = Classifier(chosen(area_span=per)).area(box_BT4, valid_BT)
         wanted = token_area(box_BT4, valid_BT, GRID, per=per).flatten(1)
         assert torch.equal(inside_BN, wanted)
         counts[per] = int(inside_BN.sum())
@@ -164,16 +164,26 @@ def test_number_of_parameters():
 
 def test_a_default_of_the_base_size():
     found = ClassifierSettings(classes={"label": 174})
-    assert (found.fusion, found.per, found.model.drop_path) == ("cross_attention", "clip", 0.1)
+    assert (found.fusion, found.area_span, found.model.drop_path) == (
+        "cross_attention",
+        "clip",
+        0.1,
+    )
     assert found.model.width == 768
 
 
 def test_mistakes_are_one_line_each():
     with pytest.raises(SettingsError) as error:
-        chosen("avg", classes={"label": 0}, per="frame", labels="many", fusion_heads=5)
+        chosen("avg", classes={"label": 0}, area_span="frame", labels="many", fusion_heads=5)
     text = str(error.value)
     assert "\n" not in text
-    for part in ("fusion 'avg'", "0 classes", "per 'frame'", "labels 'many'", "multiple of 5"):
+    for part in (
+        "fusion 'avg'",
+        "0 classes",
+        "area_span 'frame'",
+        "labels 'many'",
+        "multiple of 5",
+    ):
         assert part in text
     built = classifier()
     with pytest.raises(SettingsError, match=r"area is torch.bool \(2, 7\), .* bool \(2, 24\)"):

@@ -163,7 +163,7 @@ class _Extractor:
 
     def __call__(self, clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
         """Features, and bool (B, N) where tokens stay apart, else (B, 0)."""
-        span = self._encoder.per if self._encoder is not None else "clip"
+        span = self._encoder.area_span if self._encoder is not None else "clip"
         inside_BN = token_area(clips.box_BT4, clips.valid_BT, self._grid, per=span).flatten(1)
         tokens_BND: Tensor = torch.zeros(len(clips), self._grid.tokens, 0)
         if self._encoder is not None:
@@ -230,7 +230,7 @@ def _about(
         "stride": settings.stride if settings.sampling == "dense" else None,
         "areas": motion.source,
         "store": store_digest(motion.store) if motion.store is not None else None,
-        "per": encoder.per if encoder is not None and motion.source != "none" else None,
+        "area_span": encoder.area_span if encoder is not None and motion.source != "none" else None,
         "videos": videos_digest(videos),
         "precision": engine.precision,
         "versions": {name: used[name] for name in _PACKAGES},

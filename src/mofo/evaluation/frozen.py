@@ -36,11 +36,11 @@ class FrozenEncoder(nn.Module):
         weights: of the encoder, by name ("encoder.blocks. ..."); None: drawn at random.
         name: where it comes from.
         sampling: of the clips that it was trained on.
-        per: motion area of a token, see ``token_area``.
+        area_span: motion area of a token, see ``token_area``.
         seed: of random weights.
 
     Attributes:
-        settings, name, sampling, per: as given.
+        settings, name, sampling, area_span: as given.
         digest: of the weights, in hexadecimal; the same for the same numbers.
 
     Raises:
@@ -54,11 +54,11 @@ class FrozenEncoder(nn.Module):
         *,
         name: str,
         sampling: Sampling | None = None,
-        per: str = "clip",
+        area_span: str = "clip",
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.settings, self.name, self.per = settings, name, per
+        self.settings, self.name, self.area_span = settings, name, area_span
         self.sampling = sampling or Sampling()
         self.encoder = make_encoder(settings, generator=torch.Generator().manual_seed(seed))
         if weights is not None:
@@ -110,9 +110,10 @@ def open_encoder(path: str | Path) -> FrozenEncoder:
         CheckpointError: no checkpoint, or one without an encoder.
     """
     opened, settings, weights = encoder_weights(path)
-    per = (opened.metadata.classifier or {}).get("per", "clip")
+    span = (opened.metadata.classifier or {}).get("area_span", "clip")
     sampling = opened.metadata.sampling
-    return FrozenEncoder(settings, weights, name=str(opened.path), sampling=sampling, per=per)
+    name = str(opened.path)
+    return FrozenEncoder(settings, weights, name=name, sampling=sampling, area_span=span)
 
 
 def random_encoder(config: str | Path, seed: int = 0) -> FrozenEncoder:
@@ -129,7 +130,7 @@ def random_encoder(config: str | Path, seed: int = 0) -> FrozenEncoder:
     if Path(config).is_dir():
         like = open_encoder(config)
         return FrozenEncoder(
-            like.settings, name=name, sampling=like.sampling, per=like.per, seed=seed
+            like.settings, name=name, sampling=like.sampling, area_span=like.area_span, seed=seed
         )
     settings, sampling = _recipe(config)
     return FrozenEncoder(settings, name=name, sampling=sampling, seed=seed)

@@ -19,6 +19,7 @@ from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads, check_classes
 from mofo.models.layers import init_weights
 from mofo.models.model_settings import ModelSettings
+from mofo.registry import unknown
 from mofo.types import SettingsError
 
 _NOT_NEEDED = ("decoder.", "encoder.norm.")
@@ -34,10 +35,10 @@ class ClassifierSettings:
         classes: number of classes of each head: ``{"label": 174}``, ``{"verb": 97, "noun": 300}``;
             joint actions are one head with a class for each pair.
         labels: "single": one class of each head is true; "multi": any number of them.
-        fusion: "cross_attention" (MOFO), "mean" (VideoMAE), "weighted_mean", "attentive".
+        fusion: one of ``FUSIONS``: "cross_attention" is MOFO's, "mean" VideoMAE's.
         fusion_heads: of its attention; None: 3, or 4 where the width is no multiple of 3.
-        per: tokens inside the motion area: of the whole "clip", the same in all time slots, or of
-            each "tubelet". See ``token_area``.
+        area_span: the motion area of a token: of the whole "clip", the same in all time slots, or
+            of its own "tubelet". See ``token_area``.
 
     Raises:
         SettingsError: one line with everything that is wrong.
@@ -48,7 +49,7 @@ class ClassifierSettings:
     labels: str = "single"
     fusion: str = "cross_attention"
     fusion_heads: int | None = None
-    per: str = "clip"
+    area_span: str = "clip"
 
     def __post_init__(self) -> None:
         problems = check_classes(self.classes, self.labels)
@@ -60,8 +61,8 @@ class ClassifierSettings:
                 check(*values)
             except SettingsError as error:
                 problems.append(str(error))
-        if self.per not in SPANS:
-            problems.append(f"per {self.per!r} is unknown: choose from {', '.join(SPANS)}")
+        if self.area_span not in SPANS:
+            problems.append(unknown("area_span", self.area_span, SPANS))
         if problems:
             raise SettingsError("classifier: " + "; ".join(problems))
 
@@ -139,7 +140,13 @@ class Classifier(nn.Module):
     def area(self, box_BT4: Tensor, valid_BT: Tensor) -> Tensor:
         """Boxes of a clip (pixels) to the tokens inside, bool (B, N), as the settings say."""
         grid = self.settings.model.grid
-        return token_area(box_BT4, valid_BT, grid, per=self.settings.per).flatten(1)
+        return token_area(box_BT4, valid_BT, grid, per=self.settings.area_span).flatten(1)
+
+    def layer_names(self) -> list[set[str]]:
+        """Names of the parameters of each of the encoder's layers, from the pixels up."""
+        name_of = {id(parameter): name for name, parameter in self.named_parameters()}
+        groups = self.encoder.layer_groups()
+        return [{name_of[id(p)] for p in group.parameters()} for group in groups]
 
     def freeze(self, blocks: int) -> None:
         """Stops the training of the encoder's embedding and of its first ``blocks`` layers.
@@ -229,6 +236,8 @@ def load_encoder(
             + "; ".join(problems)
         )
     model.encoder.load_state_dict({name.removeprefix(prefix): t for name, t in loaded.items()})
-    made_for = tuple(loaded[f"{prefix}positions.made_for"].tolist())
     grid = model.settings.model.grid
-    return LoadReport(tuple(loaded), dropped, made_for, (grid.t, grid.h, grid.w))
+    sizes = (grid.t, grid.h, grid.w)
+    known = loaded.get(f"{prefix}positions.made_for")  # an encoder may have no positions
+    made_for = sizes if known is None else tuple(known.tolist())
+    return LoadReport(tuple(loaded), dropped, made_for, sizes)

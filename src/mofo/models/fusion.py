@@ -40,11 +40,13 @@ class Fusion(nn.Module):
         uses_motion: whether the motion area makes a difference.
         has_attention: whether its weights depend on the tokens.
         description: what it does with the motion area, in one line, for people.
+        attended: what a picture of its weights shows, in one sentence, for people.
     """
 
     uses_motion: ClassVar[bool] = False
     has_attention: ClassVar[bool] = False
     description: ClassVar[str]
+    attended: ClassVar[str] = "This fusion has no attention: its weights are fixed."
 
     def __init__(self, width: int, heads: int, norm_eps: float = 1e-6) -> None:
         super().__init__()
@@ -83,6 +85,7 @@ class Mean(Fusion):
     """The mean over all tokens (VideoMAE)."""
 
     description = "not at all: the mean of all tokens"
+    attended = "This fusion has no attention: all tokens count the same."
 
     def weights(self, inside_BN: Tensor) -> Tensor:
         """Of each token, float32 (B, N); the sum is 1 in each sample."""
@@ -117,6 +120,7 @@ class WeightedMean(Mean):
 
     uses_motion = True
     description = "what moves counts more in the mean"
+    attended = "This fusion has no attention: weights inside and outside are fixed."
 
     def weights(self, inside_BN: Tensor) -> Tensor:
         """See the class."""
@@ -201,6 +205,9 @@ class Attentive(Fusion):
 
     has_attention = True
     description = "not at all: a learned query attends to all tokens"
+    attended = (
+        "What the learned query attends to, mean over heads; it knows nothing of the motion area."
+    )
 
     def __init__(self, width: int, heads: int, norm_eps: float = 1e-6) -> None:
         super().__init__(width, heads, norm_eps)
@@ -238,6 +245,10 @@ class MotionCrossAttention(Fusion):
     uses_motion = True
     has_attention = True
     description = "what moves attends to the rest (motion cross-attention)"
+    attended = (
+        "What the tokens inside the motion area attend to; they can only attend to those outside, "
+        "so it is 0 inside. Mean over heads and over all tokens inside."
+    )
 
     def __init__(self, width: int, heads: int, norm_eps: float = 1e-6) -> None:
         super().__init__(width, heads, norm_eps)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from mofo.clips.dataset import SAMPLINGS
 from mofo.clips.token_area import SPANS
 from mofo.datasets.video import LABEL
+from mofo.models.encoder import ENCODERS
 from mofo.models.fusion import FUSIONS
 from mofo.models.heads import LABELS
 from mofo.models.model_settings import SIZES
@@ -50,6 +51,8 @@ class ClassifierChoice(Section):
 
     init: str = ""
     """Checkpoint (or run) whose encoder to begin with; empty: from scratch."""
+    encoder: Annotated[str, OneOf("encoder", ENCODERS, also="")] = ""
+    """Kind of encoder; empty: as in ``init``, else "vit"."""
     size: Annotated[str, OneOf("model size", SIZES, also="")] = ""
     """Width and depth of the encoder; empty: as in ``init``, else "base"."""
     tubelet: int = Field(0, ge=0)

@@ -88,7 +88,7 @@ class FinetuneStep:
         targets: Targets,
     ) -> None:
         self._loss, self.targets = loss, targets
-        self.augmentation = Augmentation(augment, model.model.grid, model.per)
+        self.augmentation = Augmentation(augment, model.model.grid, model.area_span)
 
     def augmented(self, batch: ClipBatch) -> Augmented:
         """What the model gets of a batch."""
@@ -115,7 +115,7 @@ def score(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Logits by head of clips as they are, and the tokens inside their areas (B, N)."""
     grid = settings.model.grid
-    area_Bthw = token_area(batch.box_BT4, batch.valid_BT, grid, per=settings.per)
+    area_Bthw = token_area(batch.box_BT4, batch.valid_BT, grid, per=settings.area_span)
     inside_BN = area_Bthw.flatten(1)
     return model(batch.frames_BTHWC, inside_BN), inside_BN
 

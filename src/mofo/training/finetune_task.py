@@ -167,7 +167,8 @@ class FinetuneTask(Task):
             "grid": grid,
             "drop_path": choice.drop_path,
             "activation_checkpointing": choice.activation_checkpointing,
-        }  # fmt: skip
+            "encoder": choice.encoder or (start.encoder if start else "vit"),
+        }
         if choice.size or start is None:
             model = ModelSettings.named(choice.size or "base", **options)
         else:
@@ -178,7 +179,7 @@ class FinetuneTask(Task):
             labels=self.settings.loss.labels,
             fusion=choice.fusion,
             fusion_heads=choice.fusion_heads or None,
-            per=choice.area_span,
+            area_span=choice.area_span,
         )
 
     def _clips(self, videos: tuple[Video, ...], *, random: bool) -> ClipDataset:
@@ -201,6 +202,7 @@ class FinetuneTask(Task):
         if self._start is not None:
             path, weights = self._start
             self._notes.append(f"{path}: {load_encoder(model, weights, str(path))}")
+        self._layers = model.layer_names()
         fixed = freeze(model, self.settings.model.freeze)
         if fixed:
             self._notes.append(f"{fixed / 1e6:.1f} M parameters do not train")
@@ -215,7 +217,7 @@ class FinetuneTask(Task):
         optim = self.settings.optim
         groups = layer_groups(
             model,
-            depth=self._model.model.depth,
+            layers=self._layers,
             decay=optim.layer_decay,
             weight_decay=optim.weight_decay,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,6 @@ from mofo.types import SettingsError
 
 # What DDP, torch.compile and FSDP put before a parameter's name.
 _WRAPPERS = re.compile(r"\b(?:module|_orig_mod|_fsdp_wrapped_module)\.")
-_BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.")
 _WHOLE = StateDictOptions(full_state_dict=True)
 _WHOLE_ON_CPU = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -47,27 +46,23 @@ def adamw(model: nn.Module, settings: OptimSettings) -> torch.optim.AdamW:
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=settings.betas)
 
 
-def layer_of(name: str, depth: int) -> int:
-    """Layer of a parameter: 0 patch projection, 1 to ``depth`` blocks, ``depth + 1`` the rest."""
-    if name.startswith("encoder.embed."):
-        return 0
-    block = _BLOCK.match(name)
-    return int(block[1]) + 1 if block else depth + 1
-
-
 def layer_groups(
-    model: nn.Module, *, depth: int, decay: float = 0.75, weight_decay: float = 0.05
+    model: nn.Module,
+    *,
+    layers: Sequence[Collection[str]],
+    decay: float = 0.75,
+    weight_decay: float = 0.05,
 ) -> list[dict[str, Any]]:
     """Returns groups of parameters for an optimiser, from the pixels up; only those that train.
 
     Each has, beside "params" and "weight_decay" (0 for vectors: norms, biases, the query), its
     "scale" and the "names" of its parameters. The scale is ``decay`` to the number of layers above:
-    1 for fusion and heads, ``decay`` for the last block, ``decay ** (depth + 1)`` for the patch
-    projection. ``set_rate`` applies it.
+    1 for fusion and heads, ``decay`` for the encoder's last layer and so on down to its embedding.
+    ``set_rate`` applies it.
 
     Args:
         model: a ``Classifier``, whatever engine wraps it.
-        depth: blocks of its encoder.
+        layers: names of the parameters of each of its encoder's layers (``layer_names``).
         decay: factor from each layer to the one below it.
         weight_decay: of matrices.
 
@@ -78,18 +73,19 @@ def layer_groups(
         raise SettingsError(f"layer decay {decay} is not above 0 and at most 1")
     if weight_decay < 0:
         raise SettingsError(f"weight decay {weight_decay} is below 0")
+    layer_of = {name: layer for layer, names in enumerate(layers) for name in names}
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
     for wrapped, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         name = _WRAPPERS.sub("", wrapped)
-        layer, vector = layer_of(name, depth), parameter.ndim <= 1
+        layer, vector = layer_of.get(name, len(layers)), parameter.ndim <= 1
         group = groups.setdefault(
             (layer, vector),
             {
                 "params": [],
                 "names": [],
-                "scale": decay ** (depth + 1 - layer),
+                "scale": decay ** (len(layers) - layer),
                 "weight_decay": 0.0 if vector else weight_decay,
             },
         )
@@ -119,7 +115,7 @@ def freeze(model: Classifier, what: str | int) -> int:
     Raises:
         SettingsError: another word, or more blocks than there are.
     """
-    depth = model.settings.model.depth
+    depth = model.encoder.depth
     text = str(what)
     blocks = depth if text == "encoder" else int(text) if text.isdecimal() else -1
     if not 0 <= blocks <= depth:

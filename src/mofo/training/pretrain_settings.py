@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from mofo.masking import MaskSettings
+from mofo.models.encoder import ENCODERS
 from mofo.models.model_settings import SIZES, ModelSettings
 from mofo.system.environment import PRECISIONS
 from mofo.training.recipe import Names, OneOf, Section, Settings
@@ -49,6 +50,8 @@ class DataSettings(ClipDataSettings):
 class ModelChoice(Section):
     """Section ``model``."""
 
+    encoder: Annotated[str, OneOf("encoder", ENCODERS)] = "vit"
+    """Kind of encoder; "vit" is VideoMAE's vision transformer."""
     size: Annotated[str, OneOf("model size", SIZES)] = "base"
     """Width and depth of encoder and decoder."""
     tubelet: int = Field(2, ge=1)
@@ -172,6 +175,7 @@ class PretrainSettings(TrainingSettings):
         return ModelSettings.named(
             self.model.size,
             grid=self.grid(),
+            encoder=self.model.encoder,
             drop_path=self.model.drop_path,
             activation_checkpointing=self.model.activation_checkpointing,
             normalise_target=self.loss.normalise,

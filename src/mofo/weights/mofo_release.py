@@ -76,7 +76,7 @@ class MofoLayout(VideoMAELayout):
         }
         return replace(
             plan,
-            settings=replace(plan.settings, per="tubelet"),
+            settings=replace(plan.settings, area_span="tubelet"),
             renaming=(*plan.renaming, *_RENAMING),
             not_needed=plan.not_needed | reasons,
         )

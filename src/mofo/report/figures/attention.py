@@ -16,6 +16,7 @@ from mofo.datasets.catalog import Video
 from mofo.datasets.video import why_unusable
 from mofo.evaluation.predict import choose_motion
 from mofo.models.classifier import Classifier
+from mofo.models.fusion import FUSIONS
 from mofo.registry import did_you_mean
 from mofo.report.figures.films import Film, Row, write_films
 from mofo.report.figures.layout import picture_kind, scaled
@@ -25,14 +26,6 @@ from mofo.types import SettingsError, TokenGrid, VideoError
 
 _NAMED = 8  # classes in a message
 _TOP = 0.99  # single tokens would leave all others dark
-_ATTENDED = {
-    "cross_attention": "Attention: what the tokens inside the motion area look at; they can only "
-    "look outside, so it is 0 inside. Mean over heads and over all tokens inside.",
-    "attentive": "Attention: what the learned query looks at, mean over heads; it knows nothing "
-    "of the motion area.",
-    "mean": "Attention: this fusion has none: all tokens count the same.",
-    "weighted_mean": "Attention: this fusion has none: weights inside and outside are fixed.",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +147,7 @@ def write_attention(
     """
     empty = " This clip has no motion area, so the model takes the mean of all tokens."
     notes = [
-        _ATTENDED[fusion] + ("" if made.inside_thw.any() else empty),
+        f"Attention: {FUSIONS[fusion].attended}" + ("" if made.inside_thw.any() else empty),
         f"Relevance: which tokens of the encoder speak for {made.name!r} (gradient times "
         "activation). Each map has a scale of its own, the same over the clip: the brightest are "
         "the hundredth of the tokens with most.",
