@@ -103,7 +103,7 @@ def test_mofo_release(tmp_path):
     assert unused == {"global_MCA", "soft_att_local", "soft_att_global", "patch_yab"}
     opened = open_classifier(done.path)
     assert opened.settings.fusion == "cross_attention"
-    assert opened.settings.per == "tubelet"  # the area of a token is that of its own two frames
+    assert opened.settings.area_span == "tubelet"  # of its own two frames
     frames = official.clips(3, *CLIP)
     inside = tube_mask(3, 8, 3)
     inside[1], inside[2] = False, True
