@@ -24,14 +24,6 @@ from tqdm import tqdm
 
 from areas import provenance, write_json
 from mofo.datasets.catalog import Video, read_catalog
-from mofo.evaluation.shortcuts import (
-    METHODS,
-    Control,
-    LabelledClips,
-    frames_of_pairs,
-    single_frame,
-    union_boxes,
-)
 from mofo.motion.store import AreaStore
 from mofo.synth.actions.classes import families, opposites
 from mofo.synth.actions.levels import LEVELS
@@ -40,6 +32,14 @@ from mofo.system.files import replaced
 from mofo.types import hull
 from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
+from shortcuts import (
+    METHODS,
+    Control,
+    LabelledClips,
+    frames_of_pairs,
+    single_frame,
+    union_boxes,
+)
 
 KINDS = ("single", "shuffled", "ordered", "boxes")
 

@@ -340,7 +340,7 @@ def test_mistakes_are_one_line(encoder, videos, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="cannot be a folder of features"):
         got(encoder, videos, tmp_path / "file")
-    strange = write_checkpoint(tmp_path / "strange", {}, {"kind": "flow"})
+    strange = write_checkpoint(tmp_path / "strange", {}, {"task": "flow"})
     with pytest.raises(CheckpointError, match="'flow', which has no encoder"):
         open_encoder(strange)
 

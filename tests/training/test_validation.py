@@ -8,34 +8,28 @@ from accelerate import Accelerator
 
 from helpers.changes import changed
 from helpers.coloured import rows_of, write_rows
-from mofo.clips.loader import clip_batches
+from mofo.clips.view_clips import collate_views
+from mofo.models.inference import Engine
 from mofo.training.finetune_step import score
 from mofo.training.finetune_task import FinetuneTask
 from mofo.training.trainer import train
-from mofo.training.validation import _Shares
+from mofo.training.validation import FILLING, Validation
 from mofo.types import MofoError
-
-
-class Rank:
-    """What an order asks of an accelerator."""
-
-    def __init__(self, number, processes):
-        self.process_index, self.num_processes = number, processes
 
 
 @pytest.mark.parametrize("rows", [1, 5, 6, 13])
 @pytest.mark.parametrize("processes", [1, 2, 3])
 @pytest.mark.parametrize("batch", [1, 4, 20])
 def test_every_row_once_and_as_many_batches_for_each_process(rows, processes, batch):
-    orders = [_Shares(rows, Rank(number, processes), batch) for number in range(processes)]
+    validation = Validation([None] * rows, None, None, "single", batch, 0)
+    orders = [
+        validation.order(Engine(device=torch.device("cpu"), rank=rank, processes=processes))
+        for rank in range(processes)
+    ]
     assert len({len(order) for order in orders}) == 1
-    assert len({len(list(order)) for order in orders}) == 1
-    counted = [row for order in orders for own in order.rows() for row in own]
+    assert all(keys for order in orders for keys in order)  # the model is run every time
+    counted = [row for order in orders for keys in order if keys is not FILLING for row, _ in keys]
     assert sorted(counted) == list(range(rows))
-    for order in orders:
-        for keys, own in zip(order, order.rows(), strict=True):
-            assert keys  # every process asks the model every time
-            assert [row for _, row in keys][: len(own)] == own
 
 
 @pytest.fixture
@@ -55,8 +49,8 @@ def found_by(settings, model):
 
 def test_equal_to_a_hand_computation_for_any_batch(plain_tuned, model):
     task = FinetuneTask(plain_tuned)
-    dataset = task._validation._dataset
-    (batch,) = clip_batches(dataset, [[(0, row) for row in range(6)]], workers=0, pin=False)
+    views = task._validation.dataset.__getitems__([(row, 0) for row in range(6)])
+    batch = collate_views(views).clips
     with torch.no_grad():
         logits_BC = score(model, task._model, batch)[0]["label"]
     wanted_B = torch.tensor([0, 1, 2, 0, 1, 2])  # as the list is written, by name
@@ -89,7 +83,7 @@ def test_nothing_readable_to_validate_on_loses_no_work(plain_tuned, tmp_path):
     rows = [[str(tmp_path / f"{number}.mp4"), "red", "validation"] for number in range(2)]
     table = write_rows(tmp_path / "held.csv", rows)
     chosen = changed(plain_tuned, "data", validation=(str(table),))
-    with pytest.raises(MofoError, match="all 10 videos drawn for one clip fail"):
+    with pytest.raises(MofoError, match="none of 2 videos to validate on"):
         train(chosen)
     assert (Path(chosen.run.out) / "checkpoints" / "step_00000004").is_dir()
     for number in range(2):  # mended: it goes on from there

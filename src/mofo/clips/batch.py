@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
-from mofo.types import ClipSample
+from mofo.types import ClipSample, TokenGrid
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +78,14 @@ def blank_frames(*shape: int) -> Tensor:
     # As default_collate does; share_memory_() would make ordinary memory first and copy it.
     storage = frames.untyped_storage()._new_shared(prod(shape))
     return frames.new(storage).view(shape)
+
+
+def blank_clip(grid: TokenGrid) -> ClipBatch:
+    """A batch of one black clip without motion, of row -1."""
+    frames_THWC = np.zeros((grid.frames, grid.height, grid.width, 3), np.uint8)
+    nothing = np.zeros((grid.frames, 4), np.float32), np.zeros(grid.frames, bool)
+    noise_N = np.zeros(grid.tokens, np.float32)
+    return collate([ClipSample(frames_THWC, *nothing, noise_N, -1, "", 0)])
 
 
 def collate(samples: Sequence[ClipSample]) -> ClipBatch:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from tqdm import tqdm
 
-from mofo.clips.batch import ClipBatch
+from mofo.clips.batch import ClipBatch, blank_clip
 from mofo.clips.loader import batches
 from mofo.clips.view_clips import ViewBatch, ViewDataset, collate_views
 from mofo.system.environment import pick_device
@@ -64,6 +64,16 @@ class Engine:
             precision=precision,
             rank=state.process_index,
             processes=state.num_processes,
+        )
+
+    @classmethod
+    def of(cls, accelerator: Accelerator) -> Engine:
+        """The processes of a training."""
+        return cls(
+            device=accelerator.device,
+            precision="bf16" if accelerator.mixed_precision == "bf16" else "fp32",
+            rank=accelerator.process_index,
+            processes=accelerator.num_processes,
         )
 
     @property
@@ -128,6 +138,7 @@ def run_model(
     engine: Engine,
     *,
     workers: int = 0,
+    every_batch: bool = False,
     title: str | None = None,
     progress: bool = False,
 ) -> Iterator[Step[Output]]:
@@ -139,6 +150,8 @@ def run_model(
         order: batches of ``(row, view)``; see ``in_batches``.
         engine: where to run.
         workers: processes that read; at most one a processor is started.
+        every_batch: run the model on a black clip where nothing of a batch can be read, as one must
+            that is divided over processes.
         title, progress: name of a progress bar, and whether there is one.
 
     Raises:
@@ -156,12 +169,13 @@ def run_model(
     )  # fmt: skip
     try:
         for keys, views in zip(order, read, strict=True):
-            output = None
-            if views.clips is not None:
-                clips = views.clips.to(engine.device, non_blocking=True)
+            clips, output = views.clips, None
+            if clips is None and every_batch:
+                clips = blank_clip(dataset.settings.grid)
+            if clips is not None:
                 with torch.no_grad(), engine.autocast():
-                    output = forward(clips)
-            yield Step(views, output)
+                    output = forward(clips.to(engine.device, non_blocking=True))
+            yield Step(views, output if views.clips is not None else None)
             bar.update(len(keys))
     finally:
         read.close()  # ends the workers

@@ -14,6 +14,7 @@ from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.labels import LabelError, LabelTable, labelled
 from mofo.clips.sources import MotionChoice
 from mofo.clips.transforms import CropSettings
+from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Catalog, read_catalog
 from mofo.datasets.label_faults import label_faults
 from mofo.datasets.video import Video
@@ -76,7 +77,7 @@ class FinetuneTask(Task):
             labels = LabelTable.of(train, data.heads, labels.classes, several=several)
         self._labels, self.problems = labels, catalog.problems
         self._model = self._classifier()
-        self.dataset = self._clips(train, random=True)
+        self.dataset = self._clips(train)
         self.step = FinetuneStep(self._model, settings.augment, settings.loss, Targets(labels))
         self.collate_fn = PlannedCollate(self.step.augmentation)
         if data.balance:
@@ -87,7 +88,7 @@ class FinetuneTask(Task):
             held = LabelTable.of(held_out, data.heads, labels.classes, several=several)
             self._validated = digest([[v.key for v in held_out], dict(held.numbers)])
             self._validation = Validation(
-                self._clips(held_out, random=False),
+                self._views(held_out),
                 Targets(held),
                 self._model,
                 settings.loss.labels,
@@ -182,16 +183,27 @@ class FinetuneTask(Task):
             area_span=choice.area_span,
         )
 
-    def _clips(self, videos: tuple[Video, ...], *, random: bool) -> ClipDataset:
+    def _views(self, videos: tuple[Video, ...]) -> ViewDataset:
+        data = self.settings.data
+        views = ViewSettings(
+            grid=self._model.model.grid,
+            sampling=data.sampling,
+            stride=data.stride,
+            temporal=1,
+            spatial=1,
+            motion=data.areas,
+        )
+        return ViewDataset(videos, views)
+
+    def _clips(self, videos: tuple[Video, ...]) -> ClipDataset:
         data = self.settings.data
         clips = ClipSettings(
             grid=self._model.model.grid,
             sampling=data.sampling,
             stride=data.stride,
-            random=random,
             crop=CropSettings(flip=data.flip),
             motion=data.areas,
-            repeats=data.clips_per_video if random else 1,
+            repeats=data.clips_per_video,
         )
         return ClipDataset(videos, clips, seed=self.settings.run.seed)
 

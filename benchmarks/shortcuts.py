@@ -11,7 +11,7 @@ Each probe is fitted to the training clips and judged on the others, and its acc
   network: that has to be well above chance.
 
 Classes weigh the same where their numbers differ. Boxes over time are another matter
-(``mofo.evaluation.area_coordinates``): they tell a direction by right.
+(``mofo.evaluation.pools.area_coordinates``): they tell a direction by right.
 """
 
 from __future__ import annotations
