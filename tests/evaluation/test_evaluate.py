@@ -252,7 +252,7 @@ def test_checkpoints_without_a_head(tmp_path, table):
     with pytest.raises(CheckpointError, match="is no checkpoint"):
         judged(tmp_path, table)
     CheckpointFolder(tmp_path / "checkpoints", 1).save(3, {}, {}, {"task": "pretrain"})
-    with pytest.raises(CheckpointError, match="pre-training and has no classes"):
+    with pytest.raises(CheckpointError, match="'pretrain' and has no classes"):
         judged(tmp_path, table)
 
 
