@@ -70,6 +70,18 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     ),
     "av1": lambda d: write_numbered(d / "a.mp4", codec="libsvtav1", g="20", preset="12"),
     "mjpeg": lambda d: write_numbered(d / "a.avi", codec="mjpeg", strict="unofficial"),
+    "mjpeg, index without an entry": lambda d: reindexed(
+        write_numbered(d / "b.avi", codec="mjpeg", strict="unofficial"), d / "a.avi", {20}
+    ),
+    "mpeg4, index without an entry": lambda d: reindexed(
+        write_numbered(d / "b.avi", codec="mpeg4", g="12"), d / "a.avi", {20}
+    ),
+    "mpeg4, index without a key frame": lambda d: reindexed(
+        write_numbered(d / "b.avi", codec="mpeg4", g="12"), d / "a.avi", {3, 24, 25}
+    ),
+    "mpeg4, index ends early": lambda d: reindexed(
+        write_numbered(d / "b.avi", codec="mpeg4", g="12"), d / "a.avi", set(range(30, 60))
+    ),
     "truncated": lambda d: cut(
         write_numbered(d / "b.mp4", bf="3", g="12", muxer={"movflags": "faststart"}), d / "a.mp4"
     ),
@@ -81,13 +93,28 @@ KINDS: dict[str, Callable[[Path], Path]] = {
 # Kinds whose index tells the truth without decoding.
 DOUBTFUL = ("h264, avi", "vp8", "vp8, hidden frames", "truncated", "hole")
 # Seeks in these are rough, or no frame is whole after one.
-ROUGH = ("h264, ts", "mpeg2, program stream", "h264, intra refresh")
+ROUGH = (
+    "h264, ts", "mpeg2, program stream", "h264, intra refresh",
+    *(kind for kind in KINDS if ", index" in kind),
+)  # fmt: skip
 SEEKABLE = [k for k in KINDS if k not in (*DOUBTFUL, "cut without its first key frame")]
 
 
 def cut(path: Path, to: Path) -> Path:
     content = path.read_bytes()
     to.write_bytes(content[: int(len(content) * 0.7)])
+    return to
+
+
+def reindexed(path: Path, to: Path, without: set[int]) -> Path:
+    """A copy of an AVI whose list of packets lacks some."""
+    content = path.read_bytes()
+    at = content.rindex(b"idx1")
+    size = int.from_bytes(content[at + 4 : at + 8], "little")
+    entries = [content[at + 8 + 16 * n :][:16] for n in range(size // 16) if n not in without]
+    index = b"idx1" + (16 * len(entries)).to_bytes(4, "little") + b"".join(entries)
+    changed = content[:at] + index + content[at + 8 + size :]
+    to.write_bytes(changed[:4] + (len(changed) - 8).to_bytes(4, "little") + changed[8:])
     return to
 
 

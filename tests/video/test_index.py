@@ -50,8 +50,9 @@ def test_key_before():
 
 @pytest.mark.parametrize(("start", "end", "expected"), [
     (None, None, (0, 50)), (0, 2, (0, 50)), (0.0, 0.04, (0, 1)), (0.04, 0.08, (1, 2)),
-    (0.05, 0.13, (2, 4)), (1.0, None, (25, 50)), (None, 1.0, (0, 25)), (1.98, 9.0, (50, 50)),
-    (0.05, 0.06, (2, 2)), (7.0, 9.0, (50, 50)),
+    (0.05, 0.13, (2, 4)), (1.0, None, (25, 50)), (None, 1.0, (0, 25)),
+    # A picture is on the screen until the next one, the last one as long as the one before.
+    (1.98, 9.0, (49, 50)), (0.05, 0.06, (1, 2)), (2.0, 9.0, (50, 50)), (7.0, None, (50, 50)),
 ])  # fmt: skip
 def test_segment(start, end, expected):
     assert index(range(1000, 1200, 4)).segment(start, end) == expected  # first frame at 10 s
@@ -67,12 +68,57 @@ def test_segment_of_uneven_times_and_of_long_files(source):
     times_T = found.seconds_T - found.seconds_T[0]
     ends = [-1.0, 0.0, 1e9, *times_T[::9].tolist(), *(rng.random(200) * times_T[-1] * 1.1).tolist()]
     for start, end in itertools.pairwise(ends):
-        expected = tuple(int((times_T < at - 1e-6).sum()) for at in (start, end))
-        assert found.segment(start, end) == expected
+        first, stop = (int((times_T < at - 1e-6).sum()) for at in (start, end))
+        if first >= stop > 0 and start < times_T[-1] + times_T[-1] - times_T[-2] - 1e-6:
+            first, stop = first - 1, first
+        if start < end:
+            assert found.segment(start, end) == (first, stop)
     np.testing.assert_array_equal(found.seconds_of(30, 50), found.seconds_T[30:50])
     long = index(range(0, 4 * 10**9, 4))  # the times of all frames would not fit into memory
     assert long.segment(39_999_999.0, None) == (999_999_975, 10**9)
     assert len(long.seconds_of(10**8, 10**8 + 5)) == 5
+
+
+def test_a_segment_inside_a_held_picture_is_that_picture(tmp_path):
+    """A screen recording that stands still for three seconds."""
+    ticks = [40 * i + 3000 * (i >= 10) for i in range(20)]
+    path = write_numbered(tmp_path / "a.mp4", 20, ticks=ticks, bf="0", g="5")
+    for source in Source:
+        found = index_frames(path, source)
+        assert found.segment(0.5, 1.5) == (9, 10)
+        assert found.segment(0.2, 1.5) == (5, 10)
+        assert found.segment(1.0, 3.40) == (9, 10)
+        assert found.segment(3.77, None) == (19, 20)
+        assert found.segment(3.81, None) == (20, 20)
+
+
+@pytest.mark.parametrize(("bframes", "swapped"), [("0", 11), ("0", 1), ("2", 10), ("2", 21)])
+def test_times_that_do_not_rise_in_display_order(tmp_path, bframes, swapped):
+    """Two frames have each other's time: numbers are those of reading through, in any case."""
+    options = {"bf": bframes, "g": "20", "x264_params": "b-adapt=0:b-pyramid=none"}
+    plain = write_numbered(tmp_path / "a.mkv", 40, **options)
+    path = tmp_path / "b.mkv"
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        ordered = sorted(packets, key=lambda packet: packet.pts)
+        one, two = ordered[swapped : swapped + 2]
+        one.pts, two.pts = two.pts, one.pts
+        for number, packet in enumerate(packets):
+            packet.dts = number - 100 + min(p.pts for p in packets)  # muxers want it to rise
+            packet.stream = stream
+            target.mux(packet)
+    with VideoReader(path) as reader:
+        expected = [number_of(frame.image) for frame in reader]
+    assert expected == list(range(40))
+    for wanted in ([swapped], [swapped + 1], range(swapped - 1, 30), range(40)):
+        found = index_frames(path)
+        frames = read_frames(path, found, wanted)
+        assert [number_of(luma(frame)) for _, frame in frames] == list(wanted)
+
+
+def luma(frame: av.VideoFrame) -> np.ndarray:
+    return frame.to_ndarray()[: frame.height, : frame.width]
 
 
 def test_a_table_is_enough_where_b_frames_are_announced_and_none_come(tmp_path):

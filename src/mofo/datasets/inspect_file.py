@@ -173,26 +173,17 @@ def _frames(
             frames = sum(_counted(1, progress) for _ in reader)
             for text in reader.warnings:
                 findings.fault(TRUNCATED if text.startswith("truncated") else DAMAGED, text)
-    if not task.full:
-        _truncated(index, info, findings)
+        else:
+            end = float(index.seconds_T[-1]) + (1 / info.fps if info.fps else 0.04)
+            reason = reader.truncation(len(index), end)
+            if reason is not None:
+                findings.fault(TRUNCATED, reason)
     return index, info, frames
 
 
 def _counted(frames: int, progress: Callable[[int], None]) -> int:
     progress(frames)
     return frames
-
-
-def _truncated(index: FrameIndex, info: VideoInfo, findings: _Findings) -> None:
-    """Compare what is there with what the file promises; as ``Container.complaints`` does."""
-    seconds = float(index.seconds_T[-1] - index.seconds_T[0])
-    if info.frames is not None:
-        step = 1 / info.fps if info.fps else 0.04
-        if len(index) < info.frames and (info.duration or 0) - seconds > 2.5 * step:
-            findings.fault(TRUNCATED, f"{len(index)} of {info.frames} frames are in the file")
-    elif info.duration and info.duration - seconds > max(0.5, 0.02 * info.duration):
-        text = f"{seconds:.2f} s of {info.duration:.2f} s are in the file"
-        findings.fault(TRUNCATED, text)
 
 
 def _small(index: FrameIndex) -> tuple[int, int]:

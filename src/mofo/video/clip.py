@@ -232,7 +232,7 @@ class _Pass:
                 except (av.FFmpegError, OSError, StopIteration):
                     continue
                 at = self._index.position(packet.pts)
-                if at is not None and at <= begin:
+                if at is not None and at <= begin and self._index.is_at_key(at, packet.pos):
                     yield packet
                     break
             else:

@@ -16,6 +16,7 @@ from typing import Any
 import av
 
 from mofo.types import VideoError
+from mofo.video.truncation import own_duration, truncation
 
 _TEXT_DEMUXERS = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # "decode" any text as ANSI art
 # For what FFmpeg decodes on opening, not for the stream's own decoder: nothing, and at once.
@@ -43,6 +44,7 @@ class Container:
     """
 
     def __init__(self, path: str, options: dict[str, str], *, coding_order: bool = False) -> None:
+        self._path = path
         self.used = False  # whether decode() has been called
         self._packets = self._bad = self._damaged = 0
         self._end = ""
@@ -53,7 +55,9 @@ class Container:
             self._order = CodingOrder(stream.codec_context) if coding_order else None
             self.fps = _positive(stream.average_rate) or _positive(stream.guessed_rate)
             self.frames = stream.frames or None
-            self.duration = self._duration()
+            self.duration = own_duration(stream) or _positive(
+                Fraction(self._container.duration or 0, av.time_base)
+            )
             self._frames = self._decode()
             first = next(self._frames, None)
             if first is None:
@@ -63,16 +67,6 @@ class Container:
         except BaseException:
             self._container.close()
             raise
-
-    def _duration(self) -> float | None:
-        stream = self._stream
-        if stream.duration:
-            return float(stream.duration * stream.time_base)
-        try:  # Matroska and webm say it per stream in a tag such as 00:00:02.400000000
-            hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-        except (KeyError, ValueError):
-            return _positive(Fraction(self._container.duration or 0, av.time_base))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -110,25 +104,28 @@ class Container:
                 yield frame
 
     def complaints(self, last: int, end: float) -> list[str]:
-        """What was wrong, one line each. ``end`` is the time in seconds at which frames ended."""
+        """What was wrong, one line each.
+
+        Args:
+            last: number of the last frame.
+            end: time in seconds at which it ends.
+        """
         lines = []
-        start = float((self._stream.start_time or 0) * self._stream.time_base)
-        missing = (self.duration or 0.0) - (end - start)
-        step = 1.0 / self.fps if self.fps else 0.04
-        # A container that counts frames is believed; one that only gives a duration may mean
-        # that of its sound, or round it.
-        counted = self.frames is not None and self._packets < self.frames and missing > 1.5 * step
-        short = self.frames is None and missing > max(0.5, 0.02 * (self.duration or 0.0))
-        if self._end or counted or short:
-            why = self._end or (
-                f"{self._packets} of {self.frames} frames are in the file"
-                if counted
-                else f"{end - start:.2f} s of {self.duration:.2f} s are in the file"
-            )
-            lines.append(f"truncated after frame {last}: {why}")
+        reason = self.truncation(self._packets - self._bad, end)
+        if reason is not None:
+            lines.append(f"truncated after frame {last}: {reason}")
         if self._bad or self._damaged:
             lines.append(f"{self._bad} corrupt packets skipped, {self._damaged} frames damaged")
         return lines
+
+    def truncation(self, packets: int, end: float) -> str | None:
+        """Why the file is known to lack pictures at its end; None if it is not.
+
+        Args:
+            packets: pictures that are in it.
+            end: time in seconds at which the last one ends.
+        """
+        return truncation(self._path, self._container, self._stream, packets, end, self._end)
 
 
 class CodingOrder:

@@ -8,6 +8,7 @@ table of an mp4; the packets, read through once; the frames themselves, decoded 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from enum import IntEnum
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -53,6 +54,8 @@ class FrameIndex:
             all are the same apart); with ``FRAMES`` float64 seconds.
         time_base: seconds.
         keys: int32, frames that decoding may be able to start at, or frames shortly before those.
+        places: int64, bytes from the beginning of the file to the packet of each key frame, by
+            which a seek is known to have landed there; None if times are in the file's own table.
     """
 
     source: Source
@@ -64,6 +67,7 @@ class FrameIndex:
     stamps: range | np.ndarray
     time_base: Fraction
     keys: np.ndarray
+    places: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.stamps)
@@ -84,7 +88,8 @@ class FrameIndex:
     def bytes(self) -> int:
         """Memory taken, about."""
         stamps = 0 if isinstance(self.stamps, range) else self.stamps.nbytes
-        return 1000 + stamps + self.keys.nbytes
+        places = 0 if self.places is None else self.places.nbytes
+        return 1000 + stamps + self.keys.nbytes + places
 
     def position(self, stamp: int | None) -> int | None:
         """Number of the frame with this time stamp; None if there is no such frame."""
@@ -101,17 +106,38 @@ class FrameIndex:
         at = int(self.keys.searchsorted(frame, "right"))
         return int(self.keys[at - 1]) if at else 0
 
+    def is_at_key(self, frame: int, place: int | None) -> bool:
+        """Whether a packet with the time stamp of ``frame``, at that byte, is the one indexed.
+
+        Some containers (AVI) only count packets: where the list that they seek by lacks some, times
+        after a seek belong to other frames than times of reading through.
+        """
+        if self.places is None:
+            return True
+        at = int(self.keys.searchsorted(frame))
+        return at < len(self.keys) and self.keys[at] == frame and self.places[at] == place
+
     def segment(self, start: float | None, end: float | None) -> tuple[int, int]:
-        """Frames shown from ``start`` on and before ``end``, as ``(first, stop)``.
+        """Frames that begin from ``start`` on and before ``end``, as ``(first, stop)``.
+
+        Where none does, since a picture is held for longer than that, the one that is on the screen
+        at ``start``.
 
         Args:
             start, end: seconds since the first frame; None is the file's own beginning or end.
 
         Returns:
-            ``first >= stop`` if there is none.
+            ``first >= stop`` if the file has ended by then.
         """
         first = 0 if start is None else self._shown_before(start - _MARGIN)
-        return first, len(self) if end is None else self._shown_before(end - _MARGIN)
+        stop = len(self) if end is None else self._shown_before(end - _MARGIN)
+        if first >= stop and first > 0 and (end is None or end > (start or 0)):
+            last = self.seconds_of(max(0, len(self) - 2), len(self))
+            held = float(last[-1] - last[0])  # the last picture is held as long as the one before
+            elapsed = float(last[-1] - self.seconds_of(0, 1)[0])
+            if first < len(self) or (start or 0) < elapsed + held - _MARGIN:
+                return first - 1, first
+        return first, stop
 
     def _shown_before(self, seconds: float) -> int:
         """How many frames are shown before a time since the first; no array is made for it."""
@@ -157,7 +183,7 @@ def index_frames(path: str | os.PathLike[str], least: Source = Source.TABLE) -> 
 
 def _without_decoding(path: str, container: Any, stream: Any, least: Source) -> FrameIndex | None:
     """From the table or the packets; None if they do not tell."""
-    packets: list[tuple[int | None, bool]] = []  # time stamp, key
+    packets: list[_Packet] = []
     first: Any = None
     codec = stream.codec_context.codec.canonical_name
     doubtful = codec in _HIDDEN_FRAMES
@@ -165,10 +191,11 @@ def _without_decoding(path: str, container: Any, stream: Any, least: Source) -> 
     told = False  # whether the file tells presentation from decoding time
     stamps: range | np.ndarray | None = None
     keys = np.zeros(0, np.int32)
+    places: np.ndarray | None = None
     with contextlib.suppress(av.FFmpegError, OSError):  # the end of a truncated file
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
-                packets.append((packet.pts, packet.is_keyframe))
+                packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.pos))
                 told |= is_mov and packet.pts != packet.dts
                 doubtful |= packet.is_corrupt
                 doubtful |= packet.size < _EMPTY and codec in _EMPTY_PACKETS
@@ -187,19 +214,28 @@ def _without_decoding(path: str, container: Any, stream: Any, least: Source) -> 
     source = Source.TABLE
     if stamps is None and first is not None and not doubtful:
         source = Source.PACKETS
-        stamps, keys = _from_packets(stream, packets, first.pts, told)
+        stamps, keys, places = _from_packets(stream, packets, first.pts, told)
     if stamps is None or first is None:
         return None
     rotation, mirrored = orientation(first)
     size = (first.width, first.height)
     width, height = size[::-1] if rotation in (90, 270) else size
     return FrameIndex(
-        source, width, height, rotation, mirrored, codec, stamps, stream.time_base, keys
+        source,
+        width,
+        height,
+        rotation,
+        mirrored,
+        codec,
+        stamps,
+        stream.time_base,
+        keys,
+        places,
     )
 
 
 def _from_table(
-    path: str, stream: Any, packets: list[tuple[int | None, bool]], begin: int, told: bool
+    path: str, stream: Any, packets: list[_Packet], begin: int, told: bool
 ) -> tuple[range | None, np.ndarray]:
     """Mp4 and its kin list all samples in front of the data, by decoding time.
 
@@ -209,11 +245,11 @@ def _from_table(
     """
     entries = stream.index_entries
     nothing = None, np.zeros(0, np.int32)
-    ordered = packets == sorted(packets)
+    ordered = _is_ordered(packets)
     if (
         not 1 < len(entries) == stream.frames
         or begin is None
-        or any(stamp is None or stamp < begin for stamp, _ in packets)
+        or any(packet.pts is None or packet.pts < begin for packet in packets)
         or (stream.codec_context.has_b_frames and ordered and not told)
     ):
         return nothing
@@ -230,27 +266,53 @@ def _from_table(
 
 
 def _from_packets(
-    stream: Any, packets: list[tuple[int | None, bool]], begin: int | None, told: bool
-) -> tuple[range | np.ndarray | None, np.ndarray]:
-    nothing = None, np.zeros(0, np.int32)
-    known = [(stamp, key) for stamp, key in packets if stamp is not None]
-    if not known or len(known) < len(packets):
+    stream: Any, packets: list[_Packet], begin: int | None, told: bool
+) -> tuple[range | np.ndarray | None, np.ndarray, np.ndarray | None]:
+    nothing = None, np.zeros(0, np.int32), None
+    if not packets or any(packet.pts is None for packet in packets):
         return nothing
-    stamps_T = np.array([stamp for stamp, _ in known], np.int64)
+    stamps_T = np.array([packet.pts for packet in packets], np.int64)
     sorted_T = np.sort(stamps_T)
     steps_T = np.diff(sorted_T)
-    # Where frames are reordered but time stamps are not, they belong to other frames (avi).
+    # Where frames are reordered but time stamps are not, they belong to other frames (avi); so do
+    # they where they are out of order in a stream that has no frames to reorder, or where a frame
+    # is shown before it is decoded.
     is_ordered = bool((sorted_T == stamps_T).all())
-    foreign = stream.codec_context.has_b_frames and is_ordered and not told
+    has_b_frames = stream.codec_context.has_b_frames
+    is_foreign = is_ordered and not told if has_b_frames else not is_ordered
     # Where the first frames cannot be decoded (cut in the middle), packets are not frames.
-    if (steps_T < 1).any() or foreign or sorted_T[0] != begin:
+    if (steps_T < 1).any() or is_foreign or _is_late(packets) or sorted_T[0] != begin:
         return nothing
-    keys = np.searchsorted(sorted_T, stamps_T[[key for _, key in known]])
+    key_packets = [packet for packet in packets if packet.is_key]
+    keys = np.searchsorted(sorted_T, [packet.pts for packet in key_packets])
+    order = np.argsort(keys)
+    places = np.array([-1 if packet.pos is None else packet.pos for packet in key_packets])
     stamps: range | np.ndarray = sorted_T
     if len(steps_T) and (steps_T == steps_T[0]).all():
         step = int(steps_T[0])
         stamps = range(int(sorted_T[0]), int(sorted_T[0]) + step * len(sorted_T), step)
-    return stamps, np.sort(keys).astype(np.int32)
+    return stamps, keys[order].astype(np.int32), places[order].astype(np.int64)
+
+
+class _Packet(NamedTuple):
+    """What a packet says about its frame."""
+
+    pts: int | None
+    dts: int | None
+    is_key: bool
+    pos: int | None
+
+
+def _is_ordered(packets: list[_Packet]) -> bool:
+    return all((a.pts or 0) <= (b.pts or 0) for a, b in itertools.pairwise(packets))
+
+
+def _is_late(packets: list[_Packet]) -> bool:
+    """Whether a frame is to be shown before it is decoded, or decoding times fall."""
+    times = [(packet.pts, packet.dts) for packet in packets if packet.dts is not None]
+    return any(pts is not None and pts < dts for pts, dts in times) or any(
+        later < dts for (_, dts), (_, later) in itertools.pairwise(times)
+    )
 
 
 class IndexCache:

@@ -195,6 +195,16 @@ class VideoReader:
             self._source.close()
             self._source = None
 
+    def truncation(self, frames: int, end: float) -> str | None:
+        """Why the file is known to lack pictures at its end, in a few words; None if it is not.
+
+        Args:
+            frames: how many can be had from it.
+            end: time in seconds at which the last one ends.
+        """
+        self._source = source = self._source or self._open()
+        return source.truncation(frames, end)
+
     def __iter__(self) -> Iterator[Frame]:
         self.warnings.clear()
         source = self._source
