@@ -21,7 +21,7 @@ from mofo.cli import main
 from mofo.datasets import check as checking
 from mofo.datasets.catalog import read_catalog
 from mofo.datasets.check import check
-from mofo.datasets.file_report import FileReport, FileTask
+from mofo.datasets.file_report import QUARANTINED, FileReport, FileTask
 from mofo.datasets.inspect_file import inspect_file
 from mofo.video.writer import VideoWriter
 
@@ -249,6 +249,31 @@ def test_classes_that_differ_in_case_only(tmp_path, distinct):
         ("classes alike", "label 'open door'", "and 'Open  door': differ in case or blanks")
     ]
     assert main(["data", "check", str(table), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("interlaced", {"flags": "+ilme+ildct", "x264-params": "tff=1"}),
+        ("HDR", {"x264-params": "transfer=smpte2084:colorprim=bt2020:colormatrix=bt2020nc"}),
+        ("HDR", {"x264-params": "transfer=arib-std-b67"}),
+    ],
+)
+@pytest.mark.parametrize("full", [False, True])
+def test_pictures_of_other_kinds(tmp_path, kind, options, full):
+    """They are of use, but whoever reads them should know."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for value in range(12):
+            picture = np.tile(np.arange(64, dtype=np.uint8) * 3 + value, (48, 1))
+            frame = av.VideoFrame.from_ndarray(np.dstack([picture] * 3), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    report = inspect_file(FileTask(str(path), str(path), full=full))
+    assert [fault.kind for fault in report.faults] == [kind]
+    assert kind not in QUARANTINED
 
 
 @pytest.mark.parametrize("name", trees.TREES)

@@ -156,3 +156,52 @@ def test_shrinking_averages():
     image = np.zeros((160, 160), np.uint8)
     image[::2] = 255
     assert np.abs(resized(image, (50, 50)).astype(int) - 128).max() < 40
+
+
+@pytest.mark.parametrize("fmt", ["yuva420p", "yuva444p", "rgba", "bgra", "yuva420p10le", "gbrap"])
+def test_transparent_pixels_are_black(fmt):
+    """What a file holds where nothing is seen is nobody's business, least of all motion."""
+    seen = []
+    for seed in range(2):
+        image = coloured(seed=3)
+        image[16:48, 32:64] = coloured(seed=5 + seed)[16:48, 32:64]
+        rgba = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+        rgba[16:48, 32:64, 3] = 0
+        frame = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format=fmt, threads=1)
+        picture, grey = whole(frame), grey_picture(frame, (96, 64))
+        assert picture[20:44, 36:60].max() < 8
+        assert grey[20:44, 36:60].max() <= 24
+        seen.append((picture[17:47, 33:63], grey[17:47, 33:63]))
+        outside = np.ones((64, 96), bool)
+        outside[12:52, 28:68] = False
+        assert off(picture[outside], image[outside]) < 4
+    np.testing.assert_array_equal(*(picture for picture, _ in seen))
+    np.testing.assert_array_equal(*(grey for _, grey in seen))
+
+
+def test_grey_levels_are_those_of_frames_without_transparent_pixels():
+    rgba = np.dstack([coloured(), np.full((64, 96), 255, np.uint8)])
+    solid = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format="yuva420p", threads=1)
+    rgba[:8, :8, 3] = 0
+    holed = av.VideoFrame.from_ndarray(rgba, format="rgba").reformat(format="yuva420p", threads=1)
+    one, two = (grey_picture(frame, (96, 64)) for frame in (solid, holed))
+    np.testing.assert_array_equal(one[12:], two[12:])
+
+
+def test_a_reader_shows_transparent_pixels_black(tmp_path):
+    rng = np.random.default_rng(0)
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream: Any = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "bgra"
+        for _ in range(5):
+            bgra = np.full((64, 96, 4), 200, np.uint8)
+            bgra[..., 3] = 255
+            bgra[20:50, 60:90] = rng.integers(0, 256, (30, 30, 4))
+            bgra[20:50, 60:90, 3] = 0
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(bgra, format="bgra")))
+        container.mux(stream.encode(None))
+    for colour in ("gray", "rgb"):
+        with VideoReader(tmp_path / "a.mkv", colour=colour) as reader:
+            images = [frame.image for frame in reader]
+        assert all((image == images[0]).all() for image in images)
+        assert images[0][25:45, 65:85].max() < 20

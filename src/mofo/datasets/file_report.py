@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 UNREADABLE, STOPPED, OUTSIDE = "unreadable", "stopped", "outside"
 TRUNCATED, DAMAGED, STILL, BLANK = "truncated", "damaged", "one frame", "blank"
+INTERLACED, HDR = "interlaced", "HDR"
 QUARANTINED = frozenset({UNREADABLE, STOPPED, OUTSIDE})
 """Kinds of faults that make a file, or a segment of one, useless."""
 

@@ -17,6 +17,8 @@ import numpy as np
 from mofo.datasets.file_report import (
     BLANK,
     DAMAGED,
+    HDR,
+    INTERLACED,
     OUTSIDE,
     STILL,
     TRUNCATED,
@@ -34,6 +36,7 @@ from mofo.video.reader import VideoInfo, VideoReader
 
 _SIDE = 160  # pixels of a picture's longer side
 _FLAT = 2.0  # standard deviation of grey levels, 0 to 255, under which a frame shows nothing
+_HDR_CURVES = {16: "SMPTE 2084 (PQ)", 18: "ARIB STD-B67 (HLG)"}  # by AVColorTransferCharacteristic
 _PROBED = 256  # files that are opened ahead of their turn
 
 
@@ -147,10 +150,12 @@ def _frames(
         progress(1)
         last = len(index) - 1
         try:
-            spreads, damaged = [], 0
+            spreads, damaged, is_interlaced, curve = [], 0, False, ""
             for number, frame in read_frames(task.path, index, sorted({0, last // 2, last})):
                 progress(1)
                 damaged += frame.is_corrupt
+                is_interlaced |= frame.interlaced_frame
+                curve = _HDR_CURVES.get(int(frame.color_trc), "")
                 spreads.append(float(grey_picture(frame, _small(index)).std()))
                 if number == last // 2 and task.picture:
                     findings.picture = _picture(frame, index)
@@ -164,6 +169,14 @@ def _frames(
         findings.fault(
             BLANK, "shows nothing: its first, middle and last frame have one colour each"
         )
+    if is_interlaced:
+        reason = (
+            "each frame is two fields, so what moves has combs: deinterlace it (ffmpeg -vf bwdif)"
+        )
+        findings.fault(INTERLACED, reason)
+    if curve:
+        reason = f"{curve}: pictures are taken as coded, without tone mapping, and look pale"
+        findings.fault(HDR, reason)
     if damaged and not task.full:
         findings.fault(DAMAGED, f"{damaged} of {len(spreads)} frames are damaged")
     with VideoReader(task.path, colour=None) as reader:

@@ -13,10 +13,11 @@ import av
 import cv2
 import numpy as np
 
-# Planes Y, U, V of 8 bits; colour samples for 1/x columns and 1/y rows.
+# Planes Y, U, V (and alpha) of 8 bits; colour samples for 1/x columns and 1/y rows.
 _PLANAR = {
     "yuv420p": (2, 2), "yuvj420p": (2, 2), "yuv422p": (2, 1), "yuvj422p": (2, 1),
     "yuv444p": (1, 1), "yuvj444p": (1, 1),
+    "yuva420p": (2, 2), "yuva422p": (2, 1), "yuva444p": (1, 1),
 }  # fmt: skip
 # Red's and blue's share of luma, by AVColorSpace; the rest is taken for BT.601 as swscale does.
 _LUMA_SHARES = {1: (0.2126, 0.0722), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
@@ -89,10 +90,56 @@ def grey_picture(
     Raises:
         av.FFmpegError: pixels of a kind that cannot be converted.
     """
+    frame = opaque(frame)
     planes = _planes(frame)
     luma_HW = cv2.cvtColor(_rgb(frame), cv2.COLOR_RGB2GRAY) if planes is None else planes[0]
     target = size[::-1] if rotation in (90, 270) else size
     return np.array(_turned(resized(luma_HW, target), rotation, mirrored))
+
+
+def opaque(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame over black, as players show it, if it has transparent pixels.
+
+    What a file holds where nothing is seen may be anything, and would be taken for motion.
+
+    Raises:
+        av.FFmpegError: pixels of a kind that cannot be converted.
+    """
+    name = frame.format.name
+    if not _has_alpha(name):
+        return frame
+    if name not in _PLANAR:
+        rgba_HW4 = frame.to_ndarray(format="rgba", threads=1)
+        alpha_HW = rgba_HW4[..., 3]
+        if alpha_HW.min() == 255:
+            return frame
+        share_HW1 = alpha_HW[..., None].astype(np.float32) / 255
+        rgb_HW3 = np.rint(rgba_HW4[..., :3] * share_HW1).astype(np.uint8)
+        return av.VideoFrame.from_ndarray(rgb_HW3, format="rgb24")
+    plane: Any = frame.planes[3]
+    alpha_HW = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    alpha_HW = alpha_HW[: frame.height, : frame.width]
+    if alpha_HW.min() == 255:
+        return frame
+    # In its own colours, so that its grey levels stay those of frames without transparent pixels.
+    plain = frame.reformat(format="yuv444p", threads=1).to_ndarray()
+    black_311 = np.array([0 if _is_full_range(frame) else 16, 128, 128])[:, None, None]
+    share_HW = alpha_HW.astype(np.float32) / 255
+    shown = av.VideoFrame.from_ndarray(
+        np.rint(black_311 + (plain - black_311) * share_HW).astype(np.uint8), format="yuv444p"
+    )
+    shown.color_range, shown.colorspace = frame.color_range, frame.colorspace
+    return shown
+
+
+@cache
+def _has_alpha(name: str) -> bool:
+    pixel_format = av.VideoFormat(name, 16, 16)
+    return pixel_format.has_palette or any(part.is_alpha for part in pixel_format.components)
+
+
+def _is_full_range(frame: av.VideoFrame) -> bool:
+    return frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
 
 
 def _turned(image: np.ndarray, rotation: int, flip: bool) -> np.ndarray:
@@ -138,6 +185,7 @@ def _converted(
     frame: av.VideoFrame, box: Box, size: tuple[int, int], out: np.ndarray | None
 ) -> np.ndarray:
     x1, y1, x2, y2 = box
+    frame = opaque(frame)
     planes = _planes(frame)
     if planes is None:
         picture = resized(_rgb(frame)[y1:y2, x1:x2], size)
@@ -151,8 +199,7 @@ def _converted(
         resized(plane[y1 // sy : -(-y2 // sy), x1 // sx : -(-x2 // sx)], size)
         for plane in planes[1:]
     ]
-    full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
-    matrix_34 = _to_rgb(int(frame.colorspace), full)
+    matrix_34 = _to_rgb(int(frame.colorspace), _is_full_range(frame))
     return cv2.transform(cv2.merge([luma_HW, *colours]), matrix_34, dst=out)
 
 
@@ -161,7 +208,7 @@ def _planes(frame: av.VideoFrame) -> list[np.ndarray] | None:
     if frame.format.name not in _PLANAR:
         return None
     planes = []
-    for plane in frame.planes:
+    for plane in frame.planes[:3]:
         if plane.line_size < 0:  # bottom-up: rare, and the buffer does not start at the top row
             return None
         lines: Any = plane

@@ -19,6 +19,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from mofo.types import SettingsError, VideoError
 from mofo.video.container import Container, reason_of
+from mofo.video.picture import opaque
 
 # FFmpeg's AVMotionVector. Its source is negative for a past reference frame. The block moved from
 # (src_x, src_y) to (dst_x, dst_y), block centres in whole pixels; exact: motion_x / motion_scale.
@@ -81,7 +82,8 @@ class Frame:
         index: position in display order, from 0; only frames that could be decoded are counted.
         time: presentation time in seconds as in the file (it need not start at 0), strictly rising.
         image: uint8, upright: ``(H, W)`` grey, ``(H, W, 3)`` RGB, or None. Grey is the video's luma
-            as coded, that is 16-235 for most files and 0-255 for full-range ones.
+            as coded, that is 16-235 for most files and 0-255 for full-range ones. Transparent
+            pixels are black.
         key: whether decoding can start here.
         kind: "I", "P", "B" or "?".
         vectors: array of ``MOTION_VECTOR``, in the coordinates of the coded frame (full size, not
@@ -246,6 +248,7 @@ class VideoReader:
     def _image(self, frame: av.VideoFrame) -> np.ndarray:
         """The frame's pixels, scaled and upright, in an array of their own."""
         width, height = self._target
+        frame = opaque(frame)
         same_size = (frame.width, frame.height) == self._target
         if self._colour == "rgb":
             if not (same_size or frame.format.is_rgb or frame.format.name == "pal8"):
