@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.dataset import ClipDataset
 from mofo.registry import plugins
-from mofo.system.processes import begin_worker, starting_workers
+from mofo.system.processes import begin_worker, death, starting_workers
 from mofo.types import MofoError
 
 
@@ -50,6 +50,7 @@ def batches(
         workers, pin: as there.
 
     Raises:
+        ReadingError: a reading process died, or has no shared memory left.
         MofoError: as the dataset raises it, from whichever process.
     """
     loader: Any = DataLoader(
@@ -62,10 +63,50 @@ def batches(
         multiprocessing_context=_context() if workers else None,
         generator=torch.Generator(),  # else it draws the workers' seed from torch's global one
     )
-    for batch in loader:
-        if isinstance(batch, MofoError):
-            raise batch
-        yield batch
+    iterator = iter(loader)
+    try:
+        while True:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                return
+            except (RuntimeError, OSError, EOFError) as error:
+                raise _explained(error, iterator) from error
+            if isinstance(batch, MofoError):
+                raise batch
+            yield batch
+    finally:
+        _end(iterator)
+
+
+class ReadingError(MofoError):
+    """The processes that read videos cannot go on."""
+
+
+def _explained(error: Exception, iterator: Any) -> Exception:
+    """What a user can do about an error of the DataLoader; the error itself if it is a bug."""
+    codes = [worker.exitcode for worker in getattr(iterator, "_workers", ())]
+    died = [code for code in codes if code]
+    if not died and "shared memory" not in str(error) and "shm" not in str(error):
+        return error
+    reason = death(died[0]) if died and died[0] != -signal.SIGBUS else "no shared memory is left"
+    return ReadingError(
+        f"a process that reads videos ended: {reason}: use fewer workers (run.workers, --workers) "
+        "or smaller batches; in a container, give it more shared memory (--shm-size 8g)"
+    )
+
+
+def _end(iterator: Any) -> None:
+    """Ends the workers, also those that wait for a lock which a dead one holds."""
+    workers = getattr(iterator, "_workers", ())
+    if any(worker.exitcode for worker in workers):
+        for worker in workers:
+            worker.kill()
+    if workers:
+        iterator._shutdown_workers()
+    for worker in workers:
+        worker.kill()
+        worker.join()
 
 
 class _Guarded(Dataset[Any]):

@@ -17,6 +17,7 @@ from mofo.clips.token_area import SPANS, token_area
 from mofo.models.encoder import make_encoder
 from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads, check_classes
+from mofo.models.hub import HubModel
 from mofo.models.layers import init_weights
 from mofo.models.model_settings import ModelSettings
 from mofo.registry import unknown
@@ -67,13 +68,15 @@ class ClassifierSettings:
             raise SettingsError("classifier: " + "; ".join(problems))
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, HubModel):
     """Clips and their motion areas to logits.
 
     Args:
         settings: sizes and options.
         generator: draws the weights; none: one with seed 0.
     """
+
+    settings_type = ClassifierSettings
 
     def __init__(
         self, settings: ClassifierSettings, *, generator: torch.Generator | None = None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mofo.masking import Mask
 from mofo.models.encoder import make_encoder
+from mofo.models.hub import HubModel
 from mofo.models.layers import empty_linear, init_weights, recompute
 from mofo.models.model_settings import CHANNELS, ModelSettings
 from mofo.models.patches import (
@@ -90,13 +91,15 @@ class Decoder(nn.Module):
         return recompute(lambda x: self.head(self.norm(x)), tokens_BMD)
 
 
-class MaskedAutoencoder(nn.Module):
+class MaskedAutoencoder(nn.Module, HubModel):
     """Encoder, decoder and loss of masked pre-training.
 
     Args:
         settings: sizes and options.
         generator: draws the weights; none: one with seed 0.
     """
+
+    settings_type = ModelSettings
 
     def __init__(
         self, settings: ModelSettings, *, generator: torch.Generator | None = None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, TypeVar, get_type_hints
 
 from mofo.types import SettingsError, TokenGrid
 
 CHANNELS = 3
+S = TypeVar("S")
 
 # Encoder and decoder: width, blocks, heads. "nano" and "tiny" are for tests and for a CPU; the
 # others are VideoMAE's (arXiv 2203.12602, section 3 and appendix).
@@ -109,3 +111,29 @@ class ModelSettings:
     def token_pixels(self) -> int:
         """Numbers in a token's block of pixels, colours counted: 1536 for 2x16x16."""
         return self.grid.tubelet * self.grid.patch**2 * CHANNELS
+
+
+def settings_from(kind: type[S], content: Any) -> S:
+    """Returns settings from plain data, as ``dataclasses.asdict`` gives it.
+
+    Args:
+        kind: a dataclass, whose fields may be dataclasses.
+        content: by name, the values of its fields.
+
+    Raises:
+        SettingsError: it holds something else.
+    """
+    if not isinstance(content, Mapping):
+        raise SettingsError(f"{kind.__name__}: {content!r} instead of keys with values")
+    kinds = get_type_hints(kind)
+    if unknown := sorted(set(content) - set(kinds)):
+        raise SettingsError(f"{kind.__name__}: unknown key {unknown[0]!r}: of a newer version?")
+    try:
+        return kind(
+            **{
+                name: settings_from(kinds[name], value) if is_dataclass(kinds[name]) else value
+                for name, value in content.items()
+            }
+        )
+    except TypeError as error:
+        raise SettingsError(f"{kind.__name__}: {error}") from None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from mofo.models.classifier import ClassifierSettings
-from mofo.models.model_settings import ModelSettings
-from mofo.types import SettingsError, TokenGrid
+from mofo.models.model_settings import ModelSettings, settings_from
 
 
 def plain_model(settings: ModelSettings) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def model_settings(content: Mapping[str, Any]) -> ModelSettings:
     Raises:
         SettingsError: it holds something else.
     """
-    return _built(ModelSettings, content, grid=lambda part: _built(TokenGrid, part))
+    return settings_from(ModelSettings, content)
 
 
 def plain_classifier(settings: ClassifierSettings) -> dict[str, Any]:
@@ -36,21 +35,4 @@ def classifier_settings(content: Mapping[str, Any]) -> ClassifierSettings:
     Raises:
         SettingsError: it holds something else.
     """
-    return _built(ClassifierSettings, content, model=model_settings)
-
-
-def _built(kind: Any, content: Mapping[str, Any], **parts: Callable[[Any], Any]) -> Any:
-    name = kind.__name__
-    if not isinstance(content, Mapping):
-        raise SettingsError(f"{name}: {content!r} instead of keys with values")
-    unknown = sorted(set(content) - {field.name for field in fields(kind)})
-    if unknown:
-        raise SettingsError(f"{name}: unknown key {unknown[0]!r}: written by a newer version?")
-    try:
-        return kind(**{key: parts.get(key, _same)(value) for key, value in content.items()})
-    except TypeError as error:
-        raise SettingsError(f"{name}: {error}") from None
-
-
-def _same(value: Any) -> Any:
-    return value
+    return settings_from(ClassifierSettings, content)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
 from tqdm import tqdm
 
 from mofo.clips.batch import ClipBatch
@@ -21,7 +20,7 @@ from mofo.training.pretrain_task import PretrainStep
 from mofo.training.trainer import train
 from mofo.types import MofoError
 
-Draw = Callable[[nn.Module, ClipBatch, Path, str], None]
+Draw = Callable[[Any, ClipBatch, Path, str], None]
 
 
 class TrainingPictures(Callback):
@@ -35,8 +34,9 @@ class TrainingPictures(Callback):
         """Draws; a picture that cannot be drawn does not end the run."""
         every = trainer.settings.run.pictures_every
         draw = _draw_of(trainer.task)
-        wanted = trainer.is_main and not trainer.is_sharded and draw is not None
-        if not wanted or not every or step % every:
+        if draw is None or not every or step % every:
+            return
+        if trainer.is_sharded or not trainer.is_main:  # no process has the whole model
             return
         path = trainer.out / "pictures" / f"step_{step:08d}.png"
         with trainer.evaluating():

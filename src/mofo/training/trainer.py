@@ -19,7 +19,7 @@ from accelerate.utils import DistributedType, broadcast_object_list, gather_obje
 from torch import nn
 
 from mofo.clips.batch import ClipBatch
-from mofo.clips.loader import batches
+from mofo.clips.loader import ReadingError, batches
 from mofo.system.environment import make_accelerator, versions
 from mofo.system.files import folder_lock
 from mofo.system.processes import StopRequest, usable_cpus
@@ -223,6 +223,10 @@ class Trainer:
                     break
         except NotFiniteStep as error:
             self._give_up(error)
+        except ReadingError as error:
+            last = (self.folder.steps() or [0])[-1]
+            text = f"{error}; the last checkpoint is of step {last}: the same command continues"
+            raise ReadingError(text) from None
         finally:
             loaded.close()  # ends the workers
             if self.journal is not None:
