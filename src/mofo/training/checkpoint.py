@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Checkpoint:
 
     path: Path
     metadata: Metadata
+    _whole: set[str] = field(default_factory=set, repr=False, compare=False)  # need no second look
 
     @property
     def step(self) -> int:
@@ -84,12 +85,15 @@ class Checkpoint:
                 self._check(name)
 
     def _check(self, name: str) -> None:
+        if name in self._whole:
+            return
         path, wanted = self.path / name, self.metadata.digests.get(name)
         try:
             if wanted != _digest(path):
                 raise CheckpointError(f"{path}: is damaged: not what was written (SHA-256)")
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {_reason(error)}") from None
+        self._whole.add(name)
 
     def _load(self, name: str) -> dict[str, Tensor]:
         self._check(name)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import torch
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
-from torch import nn
+from torch import Tensor, nn
 
 from mofo.clips.batch import ClipBatch
 from mofo.clips.loader import ReadingError, batches
@@ -89,6 +89,7 @@ class Trainer:
         )
         self.schedule = Schedule.of(optim, videos * data.clips_per_video)
         self.folder = CheckpointFolder(self.out / "checkpoints", run.keep_last)
+        self._steps_before = self.folder.steps()
         checkpoint, self._damaged = self.folder.last_whole()
         self.start, self.history = 0, ValidationHistory()
         self._recent: deque[float] = deque(maxlen=run.log_every)
@@ -102,8 +103,10 @@ class Trainer:
 
     def _prepare(self, checkpoint: Checkpoint | None) -> None:
         self.bare_model = model = self.task.build()
+        weights: dict[str, Tensor] = {}
         if checkpoint is not None:
-            fit_weights(model, checkpoint.model(), str(checkpoint.path))
+            weights = checkpoint.model()
+            fit_weights(model, weights, str(checkpoint.path))
         built: Any = torch.compile(model) if self.settings.run.compile else model
         self.model: nn.Module = self.accelerator.prepare_model(built)
         # After wrapping: FSDP replaces the parameters.
@@ -118,7 +121,7 @@ class Trainer:
         if decay:
             self.average = WeightAverage(self.model.parameters(), decay)
         if checkpoint is not None:
-            restore(self.model, self._inner, checkpoint.model(), checkpoint.optimiser())
+            restore(self.model, self._inner, weights, checkpoint.optimiser())
 
     def fit(self) -> RunReport:
         """Trains and saves.
@@ -166,6 +169,8 @@ class Trainer:
         if self.is_main:
             try:
                 stack.enter_context(folder_lock(self.out))
+                if self.folder.steps() != self._steps_before:
+                    raise MofoError(f"{self.out}: trained on in the meantime: start again")
             except MofoError as error:
                 problem = [str(error)]
         if self.accelerator.num_processes > 1:
