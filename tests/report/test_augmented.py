@@ -9,8 +9,7 @@ from mofo.clips.labels import LabelTable
 from mofo.models.classifier import ClassifierSettings
 from mofo.models.model_settings import ModelSettings
 from mofo.report.figures.augmented import target_text, write_augmented
-from mofo.training.augment.augment_settings import AugmentSettings
-from mofo.training.finetune_settings import LabelLossSettings
+from mofo.training.finetune_settings import AugmentSettings, LabelLossSettings
 from mofo.training.finetune_step import FinetuneStep, Targets
 from mofo.types import MofoError, TokenGrid
 

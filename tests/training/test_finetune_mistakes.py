@@ -3,15 +3,11 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from helpers.changes import changed
 from helpers.coloured import rows_of, write_coloured, write_rows
 from mofo.cli import main
 from mofo.training.checkpoint import open_checkpoint
-from mofo.training.finetune_step import FinetuneStep
-from mofo.training.journal import read_journal
-from mofo.training.replay import NotFiniteError, replay
 from mofo.training.trainer import train
 from mofo.types import SettingsError
 
@@ -207,47 +203,6 @@ def test_going_on_with_other_labels(plain_tuned, rows, tmp_path, coloured):
         plain_tuned, coloured.parent / "moved.csv", [[Path(r[0]).name, *r[1:]] for r in rows]
     )
     assert train(changed(same, "run", stop_at=2)).steps == 2
-
-
-def losses_of(settings):
-    lines = read_journal(Path(settings.run.out) / "metrics.jsonl")
-    return [line["loss"] for line in lines]
-
-
-def spoil_at(monkeypatch, step):
-    real, calls = FinetuneStep.__call__, []
-
-    def call(self, model, batch):
-        calls.append(0)
-        if len(calls) == step + 1:
-            with torch.no_grad():
-                model.encoder.blocks[1].mlp.fc1.weight.fill_(float("inf"))
-        return real(self, model, batch)
-
-    monkeypatch.setattr(FinetuneStep, "__call__", call)
-
-
-def test_a_loss_that_is_no_number_is_captured_and_replayed(tuned, monkeypatch, capsys):
-    whole = changed(tuned, "run", out=tuned.run.out + "-whole", stop_at=6)
-    train(whole)
-    spoil_at(monkeypatch, 5)
-    with pytest.raises(NotFiniteError) as caught:
-        train(tuned)
-    monkeypatch.undo()
-    text = str(caught.value)
-    assert "\n" not in text
-    assert "loss of step 5 is nan" in text
-    assert "the last checkpoint is of step 4" in text
-    path = text.rpartition("mofo finetune --replay ")[2]
-    lines = replay(path)
-    assert "step 5: loss was nan in no; 4 clips" in lines[0]
-    assert any("weights: 1 are no numbers already" in line for line in lines)
-    assert any(line.startswith("fp32: the first module") and "blocks.1" in line for line in lines)
-    assert main(["finetune", "--replay", path]) == 0
-    assert "step 5" in capsys.readouterr().out
-    again = changed(tuned, "run", stop_at=6)
-    train(again)
-    assert losses_of(again) == losses_of(whole)
 
 
 def test_the_command_line(recipe, capsys, tmp_path):

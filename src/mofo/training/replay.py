@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mofo.clips.batch import ClipBatch
 from mofo.training.checkpoint import CheckpointError, fit_weights
-from mofo.training.tasks import TASKS, ForwardStep
+from mofo.training.step import NotFiniteStep
+from mofo.training.tasks import TASKS, ForwardStep, Task
 from mofo.types import MofoError
 
 _KIND = "mofo: a batch whose loss was no number"
@@ -26,24 +29,37 @@ class NotFiniteError(MofoError):
 
 
 def capture(
-    path: Path,
-    settings: Any,
-    batch: ClipBatch,
-    weights: dict[str, Tensor],
-    about: dict[str, Any],
-) -> None:
-    """Writes batch, weights and settings to one safetensors file."""
+    error: NotFiniteStep,
+    task: Task,
+    out: Path,
+    weights: Mapping[str, Tensor],
+    accelerator: Accelerator,
+) -> Path:
+    """Writes a step's last batch, weights and settings to one safetensors file below ``out``."""
+    name = f"step_{error.step:08d}_process_{accelerator.process_index}.safetensors"
     tensors = {f"model/{name}": tensor.detach().contiguous() for name, tensor in weights.items()}
     parts = {}
     for field in fields(ClipBatch):  # a plan follows from the noise
-        value = getattr(batch, field.name)
+        value = getattr(error.batch, field.name)
         if isinstance(value, Tensor):
             tensors[f"batch/{field.name}"] = value.detach().cpu().contiguous()
         else:
             parts[field.name] = value
-    about = {**about, "kind": _KIND, "settings": settings.to_dict(), "batch": parts}
+    about = {
+        "kind": _KIND,
+        "step": error.step,
+        "what": error.what,
+        "value": str(error.value),
+        "precision": accelerator.mixed_precision,
+        "task": task.name,
+        "case": task.replay_case(error.batch),
+        "settings": task.settings.to_dict(),
+        "batch": parts,
+    }
+    path = out / "not_finite" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata={"about": json.dumps(about)})
+    return path
 
 
 def replay(path: str | Path) -> list[str]:

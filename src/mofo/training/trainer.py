@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
@@ -227,16 +227,23 @@ class Trainer:
                 if stopping:
                     break
         except NotFiniteStep as error:
-            self._give_up(error)
+            weights = model_tensors(self.model, everywhere=True)
+            path = capture(error, self.task, self.out, weights, self.accelerator)
+            raise NotFiniteError(
+                f"{error}: nothing was learned from it; the last checkpoint is of step "
+                f"{self._last_step()}. Look into it: mofo {self.task.verb} --replay {path}"
+            ) from None
         except ReadingError as error:
-            last = (self.folder.steps() or [0])[-1]
-            text = f"{error}; the last checkpoint is of step {last}: the same command continues"
-            raise ReadingError(text) from None
+            text = f"{error}; the last checkpoint is of step {self._last_step()}"
+            raise ReadingError(f"{text}: the same command continues from it") from None
         finally:
             loaded.close()  # ends the workers
             if self.journal is not None:
                 self.journal.flush()
         return step
+
+    def _last_step(self) -> int:
+        return max(self.folder.steps(), default=0)
 
     def _batches(self, start: int, end: int) -> Generator[ClipBatch]:
         order = SampleOrder(
@@ -362,25 +369,6 @@ class Trainer:
         """Whether enough validations in a row have not been better than the best."""
         patience = self.task.early_stop_patience
         return bool(patience) and self.history.since_best >= patience
-
-    def _give_up(self, error: NotFiniteStep) -> NoReturn:
-        rank = self.accelerator.process_index
-        path = self.out / "not_finite" / f"step_{error.step:08d}_process_{rank}.safetensors"
-        about = {
-            "step": error.step,
-            "what": error.what,
-            "value": str(error.value),
-            "precision": self.accelerator.mixed_precision,
-            "task": self.task.name,
-            "case": self.task.replay_case(error.batch),
-        }
-        weights = model_tensors(self.model, everywhere=True)
-        capture(path, self.settings, error.batch, weights, about)
-        raise NotFiniteError(
-            f"{error}: nothing was learned from it; the last checkpoint is of step "
-            f"{(self.folder.steps() or [0])[-1]}. Look into it: mofo {self.task.verb} --replay "
-            f"{path}"
-        ) from None
 
 
 def train(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mofo.training.augment.sample_noise import SampleNoise
+from mofo.training.augment.augmentation import SampleNoise
 
 
 def drawn(noise_BN, purpose="mixing"):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mofo.training.augment.augment_settings import AugmentSettings
+from mofo.training.finetune_settings import AugmentSettings
 
 # Share of the frame, and height over width.
 _SHARES = (0.02, 1 / 3)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mofo.training.augment.augment_settings import AugmentSettings
+from mofo.training.finetune_settings import AugmentSettings
 
 # A clip's motion area counts in a mixup from this weight on, see ``mix``.
 LEAST_WEIGHT = 0.2

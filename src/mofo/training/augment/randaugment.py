@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mofo.training.augment.augment_settings import AugmentSettings
 from mofo.training.augment.operations import (
     ARGUMENTS,
     MOVING,
@@ -22,6 +21,7 @@ from mofo.training.augment.operations import (
     move_area,
     move_frames,
 )
+from mofo.training.finetune_settings import AugmentSettings
 
 # Every drawn operation acts with this chance, as in the reference.
 _CHANCE = 0.5
