@@ -16,9 +16,7 @@ MODELS = {
     "MaskedAutoencoder": lambda generator: MaskedAutoencoder(
         ModelSettings.named("nano", grid=TokenGrid(4, 32, 32)), generator=generator
     ),
-    "Classifier": lambda generator: Classifier(
-        classifier_settings(per="tubelet"), generator=generator
-    ),
+    "Classifier": lambda generator: Classifier(classifier_settings(), generator=generator),
 }
 
 
