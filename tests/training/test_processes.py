@@ -52,7 +52,7 @@ def test_a_killed_training_leaves_no_process(settings, tmp_path):
     wait_for_step(long, process, 4)
     assert len(processes_of(process.pid)) > 2  # readers are there
     process.kill()
-    process.wait()
+    process.communicate()  # ends when the readers, who write there, too, have ended
     end = time.monotonic() + 30
     while processes_of(process.pid):
         assert time.monotonic() < end, processes_of(process.pid)

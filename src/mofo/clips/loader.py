@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from multiprocessing import forkserver
+from multiprocessing.connection import wait
 from typing import Any
 
 import torch
@@ -85,8 +86,10 @@ class ReadingError(MofoError):
 
 def _explained(error: Exception, iterator: Any) -> Exception:
     """What a user can do about an error of the DataLoader; the error itself if it is a bug."""
-    codes = [worker.exitcode for worker in getattr(iterator, "_workers", ())]
-    died = [code for code in codes if code]
+    workers = getattr(iterator, "_workers", ())
+    if workers and isinstance(error, OSError | EOFError):  # of a connection to a dying worker
+        wait([worker.sentinel for worker in workers], timeout=5)
+    died = [worker.exitcode for worker in workers if worker.exitcode]
     if not died and "shared memory" not in str(error) and "shm" not in str(error):
         return error
     reason = death(died[0]) if died and died[0] != -signal.SIGBUS else "no shared memory is left"
