@@ -10,6 +10,7 @@ import mofo
 from helpers.changes import changed
 from helpers.coloured import COLOURS, rows_of, write_rows
 from mofo.models.classifier import Classifier
+from mofo.training.callbacks import Callback
 from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
 from mofo.training.finetune_task import FinetuneTask
 from mofo.training.journal import read_journal
@@ -207,3 +208,35 @@ def test_the_plan_is_drawn_where_clips_are_read(tuned):
     assert isinstance(model, Classifier)
     model.eval()
     assert torch.isfinite(task.step(model, moved).loss)
+
+
+def test_callbacks_see_the_training(tuned):
+    class Notes(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_start(self, trainer):
+            self.seen.append(("start", trainer.start))
+
+        def on_batch(self, trainer, step, batch):
+            assert len(batch) == 4
+
+        def on_step(self, trainer, metrics):
+            self.seen.append(("step", metrics.step))
+
+        def on_validation(self, trainer, step, metrics):
+            self.seen.append(("validation", step))
+            assert metrics["videos"] == 6
+
+        def on_checkpoint(self, trainer, path):
+            self.seen.append(("checkpoint", open_checkpoint(path).step))
+
+        def on_end(self, trainer):
+            self.seen.append(("end", trainer.schedule.steps))
+
+    notes = Notes()
+    train(changed(tuned, "run", stop_at=5), callbacks=[notes])
+    assert notes.seen == [
+        ("start", 0), *(("step", k) for k in range(4)), ("validation", 4), ("checkpoint", 4),
+        ("step", 4), ("checkpoint", 5), ("end", 12),
+    ]  # fmt: skip
