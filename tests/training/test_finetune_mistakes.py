@@ -63,7 +63,7 @@ def test_wrong_settings(recipe, capsys, words, part):
 def test_a_recipe_of_a_pretraining(capsys, coloured, tmp_path):
     words = ["--config", "tiny", "--data.source", coloured, "--run.out", tmp_path]
     line = one_line(capsys, *words, code=2)
-    assert "is a recipe for task 'pretrain'" in line
+    assert "task 'pretrain' is for `mofo pretrain`, not for `mofo finetune`" in line
 
 
 def test_no_labels_at_all(recipe, capsys, rows, tmp_path):
