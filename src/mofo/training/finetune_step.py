@@ -14,9 +14,8 @@ from mofo.clips.labels import LabelTable
 from mofo.clips.token_area import token_area
 from mofo.models.classifier import ClassifierSettings
 from mofo.models.heads import label_loss
-from mofo.training.augment.augment_settings import AugmentSettings
 from mofo.training.augment.augmentation import Augmentation, Augmented, Plan
-from mofo.training.finetune_settings import LabelLossSettings
+from mofo.training.finetune_settings import AugmentSettings, LabelLossSettings
 from mofo.training.tasks import StepOutput
 from mofo.types import ClipSample
 
