@@ -12,12 +12,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mofo.clips.dataset import ClipDataset, ClipSettings
+    from mofo.clips.loader import clip_batches
     from mofo.datasets.catalog import read_catalog
     from mofo.evaluation.embed import Embedding, embed
     from mofo.evaluation.evaluate import evaluate
     from mofo.evaluation.predict import Prediction, VideoClassifier, load
     from mofo.evaluation.probe import ProbeReport, probe
     from mofo.evaluation.results import Results
+    from mofo.masking import MaskSettings, make_mask
+    from mofo.models.classifier import Classifier, ClassifierSettings
+    from mofo.models.mae import MaskedAutoencoder
+    from mofo.models.model_settings import ModelSettings
     from mofo.motion.detect import DetectReport, detect, detect_many
     from mofo.motion.presets import DetectSettings
     from mofo.motion.store import AreaStore
@@ -26,9 +32,12 @@ if TYPE_CHECKING:
     from mofo.training.callbacks import Callback, RunReport
     from mofo.training.checkpoint import open_checkpoint
     from mofo.training.finetune_settings import FinetuneSettings
+    from mofo.training.finetune_task import FinetuneTask
     from mofo.training.pretrain_settings import PretrainSettings
+    from mofo.training.pretrain_task import PretrainTask
+    from mofo.training.tasks import StepOutput, Task
     from mofo.training.trainer import Trainer
-    from mofo.types import MofoError, MotionArea, VideoError
+    from mofo.types import MofoError, MotionArea, TokenGrid, VideoError
     from mofo.video.reader import VideoReader
     from mofo.weights.exporting import ExportReport, export_weights
     from mofo.weights.importing import ImportReport, import_weights
@@ -38,24 +47,37 @@ if TYPE_CHECKING:
 __all__ = [
     "AreaStore",
     "Callback",
+    "Classifier",
+    "ClassifierSettings",
+    "ClipDataset",
+    "ClipSettings",
     "DetectReport",
     "DetectSettings",
     "Embedding",
     "ExportReport",
     "FinetuneSettings",
+    "FinetuneTask",
     "ImportReport",
+    "MaskSettings",
+    "MaskedAutoencoder",
+    "ModelSettings",
     "MofoError",
     "MotionArea",
     "Prediction",
     "PretrainSettings",
+    "PretrainTask",
     "ProbeReport",
     "Results",
     "RunReport",
+    "StepOutput",
+    "Task",
+    "TokenGrid",
     "Trainer",
     "VideoClassifier",
     "VideoError",
     "VideoReader",
     "__version__",
+    "clip_batches",
     "detect",
     "detect_many",
     "embed",
@@ -64,6 +86,7 @@ __all__ = [
     "finetune",
     "import_weights",
     "load",
+    "make_mask",
     "open_checkpoint",
     "pretrain",
     "probe",
@@ -74,23 +97,36 @@ __all__ = [
 _HOMES = {
     "AreaStore": "mofo.motion.store",
     "Callback": "mofo.training.callbacks",
+    "Classifier": "mofo.models.classifier",
+    "ClassifierSettings": "mofo.models.classifier",
+    "ClipDataset": "mofo.clips.dataset",
+    "ClipSettings": "mofo.clips.dataset",
     "DetectReport": "mofo.motion.detect",
     "DetectSettings": "mofo.motion.presets",
     "Embedding": "mofo.evaluation.embed",
     "ExportReport": "mofo.weights.exporting",
     "FinetuneSettings": "mofo.training.finetune_settings",
+    "FinetuneTask": "mofo.training.finetune_task",
     "ImportReport": "mofo.weights.importing",
+    "MaskSettings": "mofo.masking",
+    "MaskedAutoencoder": "mofo.models.mae",
+    "ModelSettings": "mofo.models.model_settings",
     "MofoError": "mofo.types",
     "MotionArea": "mofo.types",
     "Prediction": "mofo.evaluation.predict",
     "PretrainSettings": "mofo.training.pretrain_settings",
+    "PretrainTask": "mofo.training.pretrain_task",
     "ProbeReport": "mofo.evaluation.probe",
-    "VideoClassifier": "mofo.evaluation.predict",
     "Results": "mofo.evaluation.results",
     "RunReport": "mofo.training.callbacks",
+    "StepOutput": "mofo.training.tasks",
+    "Task": "mofo.training.tasks",
+    "TokenGrid": "mofo.types",
     "Trainer": "mofo.training.trainer",
+    "VideoClassifier": "mofo.evaluation.predict",
     "VideoError": "mofo.types",
     "VideoReader": "mofo.video.reader",
+    "clip_batches": "mofo.clips.loader",
     "detect": "mofo.motion.detect",
     "detect_many": "mofo.motion.detect",
     "embed": "mofo.evaluation.embed",
@@ -99,6 +135,7 @@ _HOMES = {
     "finetune": "mofo.report.training_pictures",
     "import_weights": "mofo.weights.importing",
     "load": "mofo.evaluation.predict",
+    "make_mask": "mofo.masking",
     "open_checkpoint": "mofo.training.checkpoint",
     "pretrain": "mofo.report.training_pictures",
     "probe": "mofo.evaluation.probe",
