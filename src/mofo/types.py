@@ -195,6 +195,52 @@ class MotionArea:
         rows = slice(start, stop)
         return hull(self.box_T4[rows][self.valid_T[rows]])
 
+    def tokens(
+        self, grid: TokenGrid, frame_T: np.ndarray, crop_4: np.ndarray | None = None
+    ) -> np.ndarray:
+        """How much of each token of a clip moves by itself: means of the motion field.
+
+        A token's motion is that of its part of the frame in all frames from its first one up to
+        the first one of the next tubelet, so that frames left out between them count, too.
+
+        Args:
+            grid: tokens of the clip.
+            frame_T: positions of the clip's ``grid.frames`` frames in this area, never falling.
+            crop_4: ``(x1, y1, x2, y2)`` in pixels, what of the frame the clip shows; all if None.
+
+        Returns:
+            float32 ``(t, h, w)``, 0 to 1.
+
+        Raises:
+            ValueError: there is no field, or another number of frames.
+        """
+        if self.field_Tyx is None or len(frame_T) != grid.frames:
+            raise ValueError(
+                f"MotionArea: {len(frame_T)} frames for a clip of {grid.frames}"
+                if self.field_Tyx is not None
+                else "MotionArea: it has no motion field"
+            )
+        frame_T = np.asarray(frame_T, np.int64)
+        first, last = int(frame_T[0]), int(frame_T[-1])
+        starts_t = frame_T[:: grid.tubelet] - first
+        stops_t = np.append(starts_t[1:], last + 1 - first)
+        stops_t = np.maximum(stops_t, starts_t + 1)  # a frame that is shown again
+        sums_Tyx = np.cumsum(self.field_Tyx[first : last + 1], 0, dtype=np.float64)
+        sums_Tyx = np.concatenate([np.zeros_like(sums_Tyx[:1]), sums_Tyx])
+        mean_tyx = sums_Tyx[stops_t] - sums_Tyx[starts_t]
+        mean_tyx /= (stops_t - starts_t)[:, None, None] * 255.0
+        x1, y1, x2, y2 = (0, 0, self.width, self.height) if crop_4 is None else crop_4
+        rows, columns = self.field_Tyx.shape[1:]
+        down_hy = _shares(np.linspace(y1, y2, grid.h + 1) / self.height * rows, rows)
+        across_wx = _shares(np.linspace(x1, x2, grid.w + 1) / self.width * columns, columns)
+        return (down_hy @ mean_tyx @ across_wx.T).astype(np.float32)
+
+
+def _shares(edges: np.ndarray, cells: int) -> np.ndarray:
+    """Weight of each of ``cells`` cells in the means between ``edges``, in cells, (N, cells)."""
+    inner = np.clip(edges[:, None] - np.arange(cells), 0, 1)
+    return np.diff(inner, axis=0) / np.maximum(np.diff(edges), 1e-9)[:, None]
+
 
 @dataclass(frozen=True, eq=False)
 class ClipSample:

@@ -63,7 +63,7 @@ def error_of(motion, truth_33):
 @pytest.mark.parametrize("name", CAMERAS)
 def test_exact_fields(name):
     truth_33 = CAMERAS[name]
-    motion = fit(CameraFitter(SHAPE, CELL), flow_of(truth_33), SURE)
+    motion = fit(CameraFitter(SHAPE, (CELL, CELL)), flow_of(truth_33), SURE)
     assert error_of(motion, truth_33) < 1e-2
     assert np.abs(motion.residual_hw2).max() < 1e-2
     np.testing.assert_allclose(motion.shift_hw2, flow_of(truth_33), atol=1e-2)
@@ -78,7 +78,7 @@ def test_outliers_in_clumps_and_noise(name, seed):
     flow_hw2 = flow_of(truth_33)
     flow_hw2 += rng.normal(0, 0.02, flow_hw2.shape).astype(np.float32)
     flow_hw2[15:47, 10:55] += [5, -3]  # 30 % of the frame is one mover
-    motion = fit(CameraFitter(SHAPE, CELL), flow_hw2, SURE)
+    motion = fit(CameraFitter(SHAPE, (CELL, CELL)), flow_hw2, SURE)
     # 600 points with 0.02 px of noise cannot say more than some 1e-2 px at the corners.
     assert error_of(motion, truth_33) < 0.03
     inside = np.s_[18:44, 13:52]
@@ -95,7 +95,7 @@ def test_scattered_outliers_cost_nothing(name):
     flow_hw2[wild_hw] += rng.uniform(4, 12, (wild_hw.sum(), 1)) * rng.choice(
         [-1, 1], (wild_hw.sum(), 2)
     )
-    motion = fit(CameraFitter(SHAPE, CELL), flow_hw2.astype(np.float32), SURE)
+    motion = fit(CameraFitter(SHAPE, (CELL, CELL)), flow_hw2.astype(np.float32), SURE)
     assert error_of(motion, truth_33) < 1e-2
 
 
@@ -103,7 +103,7 @@ def test_scattered_outliers_cost_nothing(name):
 def test_perspective(strength):
     truth_33 = tilted(strength) @ shift(1.5, 1)
     flow_hw2 = flow_of(truth_33)
-    motion = fit(CameraFitter(SHAPE, CELL), flow_hw2, SURE)
+    motion = fit(CameraFitter(SHAPE, (CELL, CELL)), flow_hw2, SURE)
     bent = np.abs(flow_hw2 - flow_hw2.mean((0, 1))).max()
     assert error_of(motion, truth_33) < 0.06 * bent  # held near a similarity: a few per cent stay
     assert error_of(motion, truth_33) < 0.02 + 0.05 * strength
@@ -114,7 +114,7 @@ def test_homography_maps_as_the_fitted_flow_does():
     rng = np.random.default_rng(0)
     flow_hw2 = flow_of(about(HEIGHT, WIDTH, roll=0.5, zoom=1.01, u=2))
     flow_hw2 += rng.normal(0, 0.5, flow_hw2.shape).astype(np.float32)
-    motion = fit(CameraFitter(SHAPE, CELL), flow_hw2, SURE)
+    motion = fit(CameraFitter(SHAPE, (CELL, CELL)), flow_hw2, SURE)
     xy_hw2 = centres()
     np.testing.assert_allclose(
         apply(motion.homography_33, xy_hw2) - xy_hw2, motion.shift_hw2, atol=0.03
@@ -128,7 +128,7 @@ def test_other_grids(shape_hw, cell):
     height, width = shape_hw[0] * cell, shape_hw[1] * cell
     truth_33 = about(height, width, zoom=1.01, roll=-0.3, u=1, v=-2)
     motion = fit(
-        CameraFitter(shape_hw, cell),
+        CameraFitter(shape_hw, (cell, cell)),
         flow_of(truth_33, shape_hw, cell),
         np.ones(shape_hw, np.float32),
     )
@@ -141,12 +141,12 @@ def test_places_without_confidence_do_not_count():
     truth_33 = CAMERAS["pan"]
     flow_hw2, sure_hw = flow_of(truth_33), SURE.copy()
     flow_hw2[:, :56], sure_hw[:, :56] = 0, 0  # a wall without texture over 70 % of the frame
-    motion = fit(CameraFitter(SHAPE, CELL), flow_hw2, sure_hw)
+    motion = fit(CameraFitter(SHAPE, (CELL, CELL)), flow_hw2, sure_hw)
     assert error_of(motion, truth_33) < 0.05
 
 
 def test_no_confidence_anywhere_is_no_motion():
-    fitter = CameraFitter(SHAPE, CELL)
+    fitter = CameraFitter(SHAPE, (CELL, CELL))
     rng = np.random.default_rng(0)
     motion = fit(
         fitter, rng.normal(0, 9, (*SHAPE, 2)).astype(np.float32), np.zeros(SHAPE, np.float32)
@@ -162,7 +162,7 @@ def test_no_confidence_anywhere_is_no_motion():
 @pytest.mark.parametrize("shape_hw", [(1, 1), (1, 9), (2, 2), (3, 50)])
 @pytest.mark.parametrize("sure", [0.0, 1e-9, 1.0])
 def test_tiny_grids_stay_finite(shape_hw, sure):
-    fitter = CameraFitter(shape_hw, 4)
+    fitter = CameraFitter(shape_hw, (4, 4))
     rng = np.random.default_rng(1)
     for _ in range(4):
         flow_hw2 = rng.normal(0, 3, (*shape_hw, 2)).astype(np.float32)
@@ -173,7 +173,7 @@ def test_tiny_grids_stay_finite(shape_hw, sure):
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 300.0])
 def test_pure_noise_stays_finite(size):
-    fitter = CameraFitter(SHAPE, CELL)
+    fitter = CameraFitter(SHAPE, (CELL, CELL))
     rng = np.random.default_rng(2)
     for _ in range(20):
         flow_hw2 = (size * rng.normal(size=(*SHAPE, 2))).astype(np.float32)
@@ -185,7 +185,7 @@ def test_pure_noise_stays_finite(size):
 
 @pytest.mark.parametrize("at_once", [1, 6, 24])
 def test_a_sequence_follows_a_camera_that_changes_its_mind(at_once):
-    fitter = CameraFitter(SHAPE, CELL)
+    fitter = CameraFitter(SHAPE, (CELL, CELL))
     truths = [
         CAMERAS["pan"] if (t // 6) % 2 else about(HEIGHT, WIDTH, zoom=1.01, u=-4) for t in range(24)
     ]
@@ -199,7 +199,7 @@ def test_a_sequence_follows_a_camera_that_changes_its_mind(at_once):
 
 
 def test_what_was_background_before_and_after_is_background_now():
-    fitter = CameraFitter(SHAPE, CELL)
+    fitter = CameraFitter(SHAPE, (CELL, CELL))
     flow_Thw2 = np.stack([flow_of(CAMERAS["pan"])] * 9)
     flow_Thw2[:, :, 44:] += [5, 0]  # the smaller part moves, all the time
     flow_Thw2[4, :, 39:44] += [5, 0]  # once it is a little more than half

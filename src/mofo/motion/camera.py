@@ -41,16 +41,17 @@ class CameraFitter:
 
     Args:
         shape_hw: rows and columns of the flow grid.
-        cell: pixels a cell of the grid.
+        cell: width and height of a cell of the grid in pixels.
     """
 
-    def __init__(self, shape_hw: tuple[int, int], cell: float) -> None:
+    def __init__(self, shape_hw: tuple[int, int], cell: tuple[float, float]) -> None:
         rows, columns = shape_hw
-        self._middle_2 = (np.array([columns, rows]) * cell - 1) / 2
-        self._unit = min(rows, columns) * cell / 2
+        wide, tall = cell
+        self._middle_2 = (np.array([columns * wide, rows * tall]) - 1) / 2
+        self._unit = min(rows * tall, columns * wide) / 2
         y_hw, x_hw = np.mgrid[0:rows, 0:columns].astype(np.float32)
-        x_hw = (x_hw * cell + (cell - 1) / 2 - self._middle_2[0]) / self._unit
-        y_hw = (y_hw * cell + (cell - 1) / 2 - self._middle_2[1]) / self._unit
+        x_hw = (x_hw * wide + (wide - 1) / 2 - self._middle_2[0]) / self._unit
+        y_hw = (y_hw * tall + (tall - 1) / 2 - self._middle_2[1]) / self._unit
         one, nil = np.ones_like(x_hw), np.zeros_like(x_hw)
         u8_8hw = np.stack([one, x_hw, y_hw, nil, nil, nil, x_hw**2, x_hw * y_hw])
         v8_8hw = np.stack([nil, nil, nil, one, x_hw, y_hw, x_hw * y_hw, y_hw**2])
@@ -92,7 +93,7 @@ class CameraFitter:
         nil = np.zeros_like(grow)
         near_T8 = np.stack([at_u, grow, -turn, at_v, turn, grow, nil, nil], 1)
         p_T8, weight, rest = self._planar(u, v, base, weight, near_T8)
-        p_T8[blind_T] = 0
+        p_T8 = _bridged(p_T8, blind_T)
         noise_T = _weighted_median(rest, weight) / np.float32(1.17)
         noise_T[blind_T] = _LEAST
         shift_Thw2 = (p_T8.astype(np.float32) @ self._uv8).reshape(flow_Thw2.shape)
@@ -176,6 +177,16 @@ class CameraFitter:
             [[one + q[1], q[2], q[0]], [q[4], one + q[5], q[3]], [-q[6], -q[7], one]]
         )
         return np.linalg.inv(to_unit_33) @ np.moveaxis(inner_33T, -1, 0) @ to_unit_33
+
+
+def _bridged(p_T8: np.ndarray, blind_T: np.ndarray) -> np.ndarray:
+    """Parameters in which those of blind frames lie between their neighbours'; 0 if all are."""
+    if not blind_T.any():
+        return p_T8
+    frames, seen = np.arange(len(p_T8)), np.flatnonzero(~blind_T)
+    if len(seen) == 0:
+        return np.zeros_like(p_T8)
+    return np.stack([np.interp(frames, seen, p_T[seen]) for p_T in p_T8.T], 1)
 
 
 def fit_similarity(

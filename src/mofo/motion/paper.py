@@ -53,7 +53,23 @@ class PaperPreset(Preset):
             boxes.append(frame_box(map_HW))
         boxes += [None] * (frames - len(boxes))  # a clip of one frame has no flow
         for box_4 in settled_boxes(boxes, *stream.size):
-            yield FrameMotion(box_4[None])
+            yield FrameMotion(box_4[None], box_field(box_4, stream.size, stream.field_yx))
+
+
+def box_field(box_4: np.ndarray, size: tuple[int, int], field_yx: tuple[int, int]) -> np.ndarray:
+    """The motion field of a box: the share of each cell that it covers, float32 0 to 1.
+
+    Args:
+        box_4: pixels.
+        size: width and height of the frame in pixels.
+        field_yx: rows and columns of the field.
+    """
+    covered = []
+    for axis, cells in ((1, field_yx[0]), (0, field_yx[1])):
+        edges = np.linspace(0, size[axis], cells + 1)
+        inner = np.clip(edges, box_4[axis], box_4[axis + 2])
+        covered.append(np.diff(inner) / np.diff(edges))
+    return np.outer(*covered).astype(np.float32)
 
 
 def _dense(stream: FlowStream) -> Iterator[np.ndarray | None]:

@@ -41,8 +41,7 @@ class Watch:
     Attributes:
         wanted: positions of the frames to keep.
         flows: flow that leads to the frame, float32 ``(h, w, 2)``, pixels of the analysis.
-        maps: float32 ``(h, w)``: the paper's motion map, or the motion that the camera does not
-            explain in units of the background's noise (default preset).
+        maps: float32 ``(h, w)``: the paper's motion map, or the motion field (default preset).
     """
 
     wanted: frozenset[int] = frozenset()

@@ -19,7 +19,7 @@ import numpy as np
 from mofo.types import VideoError
 from mofo.video.container import CodingOrder, Container, open_video
 from mofo.video.index import FrameIndex, Source
-from mofo.video.picture import grey_picture
+from mofo.video.picture import chroma_picture, grey_picture
 from mofo.video.reader import Frame, VideoInfo, frame_kind, motion_vectors
 
 # Decoders that, told so, leave out frames that no other frame refers to, and nothing else.
@@ -108,6 +108,7 @@ class Segment:
         colour: "gray", or None for no images.
         size: ``(width, height)`` of the upright images.
         motion_vectors: deliver the codec's motion vectors.
+        chroma: deliver the colour of frames at this ``(width, height)``, too.
 
     Attributes:
         info, size, warnings: as in ``VideoReader``; ``info.frames`` counts the segment.
@@ -124,10 +125,12 @@ class Segment:
         colour: str | None = "gray",
         size: tuple[int, int] | None = None,
         motion_vectors: bool = False,
+        chroma: tuple[int, int] | None = None,
     ) -> None:
         self.path, self.warnings = path, list[str]()
         self._index, self._numbers, self._on_frame = index, range(start, stop), on_frame
         self._grey, self._vectors = colour is not None, motion_vectors
+        self._chroma = chroma
         self._seconds_T = index.seconds_of(start, stop)
         span = float(self._seconds_T[-1] - self._seconds_T[0])
         fps = (len(self._numbers) - 1) / span if span > 0 else None
@@ -161,8 +164,12 @@ class Segment:
     def _frame(self, number: int, frame: av.VideoFrame) -> Frame:
         index = self._index
         image: np.ndarray | None = None
+        chroma: np.ndarray | None = None
+        upright = {"rotation": index.rotation, "mirrored": index.mirrored}
         if self._grey:
-            image = grey_picture(frame, self.size, rotation=index.rotation, mirrored=index.mirrored)
+            image = grey_picture(frame, self.size, **upright)
+        if self._chroma is not None:
+            chroma = chroma_picture(frame, self._chroma, **upright)
         mark: Any = frame.opaque or (None, None)  # by ``CodingOrder``
         return Frame(
             number,
@@ -172,6 +179,7 @@ class Segment:
             frame_kind(frame),
             motion_vectors(frame, index.codec) if self._vectors else None,
             *mark,
+            chroma,
         )
 
 

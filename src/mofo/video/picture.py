@@ -142,6 +142,34 @@ def _is_full_range(frame: av.VideoFrame) -> bool:
     return frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
 
 
+def chroma_picture(
+    frame: av.VideoFrame, size: tuple[int, int], *, rotation: int = 0, mirrored: bool = False
+) -> np.ndarray:
+    """Colour of the whole frame: Cb and Cr as coded (128 is grey), uint8 ``(height, width, 2)``.
+
+    Meant for small sizes: few of the samples are looked at.
+
+    Args:
+        frame: decoded frame.
+        size: ``(width, height)`` of the upright picture.
+        rotation, mirrored: what makes the frame upright, as in ``VideoInfo``.
+
+    Raises:
+        av.FFmpegError: pixels of a kind that cannot be converted.
+    """
+    target = size[::-1] if rotation in (90, 270) else size
+    frame = opaque(frame)
+    planes = _planes(frame)
+    if planes is None:
+        planes = _planes(frame.reformat(*target, "yuv444p", threads=1))
+    assert planes is not None
+    parts = []
+    for plane_HW in planes[1:3]:
+        step = max(1, round(min(np.array(plane_HW.shape) / target[::-1]) / 2))
+        parts.append(resized(plane_HW[::step, ::step], target))
+    return np.array(_turned(cv2.merge(parts), rotation, mirrored))
+
+
 def _turned(image: np.ndarray, rotation: int, flip: bool) -> np.ndarray:
     if rotation:
         turns = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180}

@@ -19,7 +19,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from mofo.types import SettingsError, VideoError
 from mofo.video.container import Container, reason_of
-from mofo.video.picture import opaque
+from mofo.video.picture import chroma_picture, opaque
 
 # FFmpeg's AVMotionVector. Its source is negative for a past reference frame. The block moved from
 # (src_x, src_y) to (dst_x, dst_y), block centres in whole pixels; exact: motion_x / motion_scale.
@@ -92,6 +92,7 @@ class Frame:
         order: rises in the order in which frames were coded; None without motion vectors.
         referred: whether others may be predicted from this frame; None if that is not known
             (only H.264 says so) or without motion vectors.
+        chroma: Cb and Cr, see ``picture.chroma_picture``; None if not asked for.
     """
 
     index: int
@@ -102,6 +103,7 @@ class Frame:
     vectors: np.ndarray | None = None
     order: int | None = None
     referred: bool | None = None
+    chroma: np.ndarray | None = None
 
 
 class VideoReader:
@@ -116,6 +118,7 @@ class VideoReader:
         size: ``(width, height)`` of the upright images, instead of ``short_side``.
         motion_vectors: deliver the codec's motion vectors (H.264, MPEG-4 and older have them; VP9,
             HEVC and AV1 do not).
+        chroma: deliver the colour of frames at this ``(width, height)``, too.
 
     Attributes:
         info: see ``VideoInfo``.
@@ -135,6 +138,7 @@ class VideoReader:
         short_side: int | None = None,
         size: tuple[int, int] | None = None,
         motion_vectors: bool = False,
+        chroma: tuple[int, int] | None = None,
     ) -> None:
         if colour not in ("gray", "rgb", None):
             raise SettingsError(f'colour is {colour!r}, expected "gray", "rgb" or None')
@@ -145,7 +149,7 @@ class VideoReader:
         self.path = os.fspath(path)
         self.warnings: list[str] = []
         self._colour = colour
-        self._vectors = motion_vectors
+        self._vectors, self._chroma = motion_vectors, chroma
         self._source: Container | None = self._open()
         source = self._source
         first = source.first
@@ -240,6 +244,7 @@ class VideoReader:
                 frame_kind(frame),
                 motion_vectors(frame, source.codec) if wants_vectors else None,
                 *mark,
+                None if self._chroma is None else self._colours(frame, self._chroma),
             )
         if back:
             self.warnings.append(f"{back} time stamps do not rise: the frame rate was used there")
@@ -284,6 +289,13 @@ class VideoReader:
         if mirrored:
             return np.array(image[:, ::-1])
         return image if rotation else np.array(image)
+
+    def _colours(self, frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+        rotation, mirrored = self._orient
+        try:
+            return chroma_picture(frame, size, rotation=rotation, mirrored=mirrored)
+        except av.FFmpegError as error:
+            raise VideoError(self.path, f"no colours can be read ({reason_of(error)})") from None
 
     def _scale(
         self,

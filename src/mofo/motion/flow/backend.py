@@ -20,7 +20,6 @@ from mofo.types import MofoError
 from mofo.video.cuts import CutDetector
 from mofo.video.reader import VideoReader
 
-CELL = 4  # the sides of the analysis are multiples of so many pixels
 # DIS needs some pyramid to stand on; smaller frames are scaled up.
 LEAST_SIDE = 32
 
@@ -35,7 +34,8 @@ class FlowFrame(NamedTuple):
         index, time: number in the file, and seconds.
         begins: nothing leads to the frame: what is known of earlier frames ends here.
         cut: a new shot begins with it.
-        grey_HW: uint8, the picture at the size of the analysis; None if the backend reads none.
+        grey_HW: uint8, the picture at the size of the analysis, or half of that.
+        chroma_yx2: uint8, Cb and Cr of the cells of the motion field.
         flow_hw2: float32 (u, v) in pixels of the analysis: what was at (x - u, y - v) in the frame
             before is at (x, y); None where nothing is known. Rows and columns are pixels of the
             analysis, or coarser cells.
@@ -48,6 +48,7 @@ class FlowFrame(NamedTuple):
     begins: bool = False
     cut: bool = False
     grey_HW: np.ndarray | None = None
+    chroma_yx2: np.ndarray | None = None
     flow_hw2: np.ndarray | None = None
     confidence_hw: np.ndarray | None = None
 
@@ -60,6 +61,7 @@ class FlowStream(ABC):
         size: width and height of the analysis in pixels.
         shape_hw: rows and columns of the flow.
         cell: pixels of the analysis that one of them spans.
+        field_yx: rows and columns of the motion field, see ``field_cells``.
         rotation: what is found in the analysis has to be turned clockwise by so many degrees (0,
             90, 180, 270) to be upright.
     """
@@ -67,6 +69,7 @@ class FlowStream(ABC):
     reader: VideoReader
     size: tuple[int, int]
     shape_hw: tuple[int, int]
+    field_yx: tuple[int, int]
     cell: float = 1
     rotation: int = 0
 
@@ -88,13 +91,11 @@ class FlowBackend(ABC):
 
     Attributes:
         line: one line about it, for help and docs.
-        needs_pictures: frames are decoded to pictures; else what the file says is enough.
         speed: milliseconds a frame at 320x240 on one core, beside decoding.
         fallback: backend for files with which this one raises ``FlowUnavailableError``.
     """
 
     line: ClassVar[str]
-    needs_pictures: ClassVar[bool] = True
     speed: ClassVar[float]
     fallback: ClassVar[str] = ""
 
@@ -153,7 +154,8 @@ class PictureFlow(FlowBackend):
         """See ``FlowBackend.open``."""
         with reader(path, colour=None) as probe:
             size = analysis_size(probe.info.width, probe.info.height, short_side)
-        with reader(path, colour="gray", size=size) as pictures:
+        rows, columns = field_cells(size)
+        with reader(path, colour="gray", size=size, chroma=(columns, rows)) as pictures:
             yield _PictureStream(pictures, size, self, cuts)
 
 
@@ -162,6 +164,7 @@ class _PictureStream(FlowStream):
         self, reader: VideoReader, size: tuple[int, int], flow: PictureFlow, cuts: bool
     ) -> None:
         self.reader, self.size, self.shape_hw = reader, size, size[::-1]
+        self.field_yx = field_cells(size)
         self._flow, self._cuts = flow, cuts
 
     def __iter__(self) -> Iterator[FlowFrame]:
@@ -173,7 +176,8 @@ class _PictureStream(FlowStream):
         for frame in self.reader:
             assert frame.image is not None
             cut = self._cuts and detector.step(frame.image)  # the first frame is never one
-            yield FlowFrame(frame.index, frame.time, first or cut, cut, frame.image)
+            begins = first or cut
+            yield FlowFrame(frame.index, frame.time, begins, cut, frame.image, frame.chroma)
             first = False
 
 
@@ -204,12 +208,26 @@ def _solved(
 
 
 def analysis_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Size of the analysis: not larger than the frame (unless that is tiny), multiples of 4.
+    """Size of the analysis: not larger than the frame (unless that is tiny), in whole cells.
 
-    Whole cells spare every later stage the half ones; the shape of the frame changes by less than
+    Whole cells spare every later stage the broken ones; the shape of the frame changes by less than
     2 % at 240.
     """
     scale = min(1.0, short_side / min(width, height))
     scale = max(scale, LEAST_SIDE / min(width, height))
-    columns, rows = (max(LEAST_SIDE, round(side * scale / CELL) * CELL) for side in (width, height))
+    cell = _cell(min(width, height) * scale)
+    columns, rows = (max(LEAST_SIDE, round(side * scale / cell) * cell) for side in (width, height))
     return columns, rows
+
+
+def field_cells(size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the motion field over a frame of ``size`` (width, height).
+
+    Cells have 8 pixels of the analysis, 1/30 of its short side at 240, and 4 in small frames.
+    """
+    cell = _cell(min(size))
+    return max(1, round(size[1] / cell)), max(1, round(size[0] / cell))
+
+
+def _cell(short_side: float) -> int:
+    return 8 if short_side >= 160 else 4

@@ -1,0 +1,153 @@
+"""Evidence that the cells of a frame move by themselves: two witnesses that must agree.
+
+*Flow* that is left over when the camera's motion is taken out says that something moves, but leaks
+over outlines and over whatever has no texture. *Change* against the camera-aligned neighbours (see
+change.py) says where, but only where there is texture to tell. Their product ranks cells far
+better than either: average precision .90 on real clips, where flow alone has .86, change .85.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mofo.motion.camera import CameraFitter
+from mofo.motion.change import at_scale, two_sided_change
+
+_WINDOW = 2  # flows on each side of a frame whose residuals are averaged
+# Flow's weight where nothing is known, which pulls cells without texture to "no motion".
+_PULL = 0.15
+_REACH = 6  # frames to look ahead and back at most
+_SHIFT = 5.0  # pixels that the fastest movers should have moved by then
+_TRAVEL, _SLOW = 20.0, 1.3  # slower cells look farther, unless the camera travels so many pixels
+_LEAST_CHANGE, _MOST_CHANGE = 2.0, 40.0  # grey levels: noise at least, and what counts at most
+_NOISE = 0.7  # of the noise is taken off a change
+_ALONG = (0.8, 0.95)  # cosine of residual and camera motion from which it may be parallax, is
+_LEAST_SHIFT = 0.4  # pixels a frame; a camera that moves less makes no parallax to speak of
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What T frames of one shot say.
+
+    Attributes:
+        strength_Thw: float32, pixels a frame times the root of grey levels; 0 for nothing.
+        motion_Thw: float32, length of the motion against the camera, pixels a frame.
+        changed: bool ``(H, W)`` of half-size pixels, one array a frame: what surely changed.
+        camera_T: float32, mean length of the camera's own flow, pixels a frame.
+    """
+
+    strength_Thw: np.ndarray
+    motion_Thw: np.ndarray
+    changed: list[np.ndarray]
+    camera_T: np.ndarray
+
+
+def shot_evidence(
+    flow_Thw2: np.ndarray,
+    confidence_Thw: np.ndarray,
+    halves: list[np.ndarray],
+    fitter: CameraFitter,
+) -> Evidence:
+    """Weighs the frames of one shot.
+
+    Args:
+        flow_Thw2: float32, flow that leads to each frame, pixels of the analysis a frame. The
+            first entry is not looked at.
+        confidence_Thw: float32, 0 to 1, how far that flow can be trusted.
+        halves: uint8 ``(H, W)`` grey frames at half the size of the analysis.
+        fitter: of the camera, for this grid.
+    """
+    frames, rows, columns = confidence_Thw.shape
+    if frames < 2:
+        nothing_Thw = np.zeros((frames, rows, columns), np.float32)
+        changed = [np.zeros(half_HW.shape, bool) for half_HW in halves]
+        return Evidence(nothing_Thw, nothing_Thw, changed, np.zeros(frames, np.float32))
+    camera = fitter.fit(flow_Thw2[1:], confidence_Thw[1:])
+    weight_Thw = confidence_Thw[1:, ..., None]
+    count_Thw = _around(np.ones((frames - 1, 1, 1, 1), np.float32))
+    residual_Thw2 = _around(camera.residual_Thw2 * weight_Thw)
+    residual_Thw2 /= _around(weight_Thw) + np.float32(_PULL) * count_Thw
+    shift_Thw2 = _around(camera.shift_Thw2) / count_Thw
+    motion_Thw, camera_Thw = _length(residual_Thw2), _length(shift_Thw2)
+    camera_T = camera_Thw.mean((1, 2))
+    change_Thw, changed = _change(motion_Thw, camera_T, halves, camera.homography_T33)
+    strength_Thw = motion_Thw * np.sqrt(change_Thw)
+    # A still thing nearer than the rest runs along the camera's own flow, only faster. So may a
+    # mover: the evidence is halved, not dropped.
+    cosine_Thw = (residual_Thw2 * shift_Thw2).sum(-1) / (motion_Thw * camera_Thw + 1e-3)
+    parallax_Thw = ramp(cosine_Thw, *_ALONG) * ramp(camera_Thw, _LEAST_SHIFT, 2 * _LEAST_SHIFT)
+    strength_Thw *= 1 - 0.5 * parallax_Thw
+    return Evidence(strength_Thw, motion_Thw, changed, camera_T)
+
+
+def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 up to ``low``, 1 from ``high`` on, straight between."""
+    return np.clip((values - np.float32(low)) / np.float32(high - low), 0, 1)
+
+
+def _length(vectors_Thw2: np.ndarray) -> np.ndarray:
+    return np.hypot(vectors_Thw2[..., 0], vectors_Thw2[..., 1])
+
+
+def _around(flows_T: np.ndarray) -> np.ndarray:
+    """Sums over the flows around each of the T + 1 frames between which the T flows lie."""
+    frames = len(flows_T) + 1
+    total_T = np.zeros((frames, *flows_T.shape[1:]), np.float32)
+    for shift in range(-_WINDOW, _WINDOW):  # flow t leads from frame t to t + 1
+        first, last = max(0, -shift), min(frames, frames - 1 - shift)
+        if first < last:
+            total_T[first:last] += flows_T[first + shift : last + shift]
+    return total_T
+
+
+def _change(
+    motion_Thw: np.ndarray,
+    camera_T: np.ndarray,
+    halves: list[np.ndarray],
+    homography_T33: np.ndarray,
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Change of each cell in grey levels, and the half-size pixels that surely changed."""
+    frames, rows, columns = motion_Thw.shape
+    # From the first frame to each, at half size.
+    ways = [np.eye(3)]
+    for way_33 in at_scale(homography_T33, 2.0):
+        ways.append(way_33 @ ways[-1])
+    ways_T33 = np.stack(ways)
+    back_T33 = np.linalg.inv(ways_T33)
+    # Far enough for the strongest motion to show, and no farther: the camera's model is not exact.
+    fast_T = _reach(_SHIFT, np.percentile(motion_Thw.reshape(frames, -1), 99, axis=1))
+    slow_T = _reach(_TRAVEL, camera_T)
+    change_Thw = np.zeros(motion_Thw.shape, np.float32)
+    changed = []
+    for t, (fast, slow) in enumerate(zip(fast_T, slow_T, strict=True)):
+        cells = []
+        for reach in (fast, slow) if slow > fast else (fast,):
+            others = sorted({max(t - reach, 0), min(t + reach, frames - 1)} - {t})
+            change_HW = two_sided_change(
+                halves[t],
+                [halves[other] for other in others],
+                [ways_T33[other] @ back_T33[t] for other in others],
+                [ways_T33[t] @ back_T33[other] for other in others],
+            )
+            # Mean of the small values: the sensor's and the codec's noise, not the movers.
+            some_HW = change_HW[::2, ::2]
+            mean = cv2.mean(some_HW, mask=cv2.compare(some_HW, 20, cv2.CMP_LT))[0]
+            noise = max(_LEAST_CHANGE, 1.0 + 1.5 * mean)
+            if not cells:
+                changed.append(change_HW > 2.3 * noise)
+            over_HW = np.clip(change_HW - np.float32(_NOISE * noise), 0, _MOST_CHANGE)
+            cells.append(cv2.resize(over_HW, (columns, rows), interpolation=cv2.INTER_AREA))
+        change_hw = cells[0]
+        if len(cells) > 1:
+            slow_hw = cv2.GaussianBlur(motion_Thw[t], (0, 0), 1.0) < _SLOW
+            change_hw = np.where(slow_hw, np.maximum(*cells), change_hw)
+        change_Thw[t] = cv2.GaussianBlur(change_hw, (0, 0), 0.7)
+    return change_Thw, changed
+
+
+def _reach(pixels: float, speed_T: np.ndarray) -> list[int]:
+    """Frames in which so many pixels are passed, 1 to ``_REACH``."""
+    return np.clip(np.round(pixels / np.maximum(speed_T, 0.1)), 1, _REACH).astype(int).tolist()
