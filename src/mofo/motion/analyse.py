@@ -59,7 +59,7 @@ class _Record(FlowStream):
     def __init__(self, stream: FlowStream, progress: Progress | None) -> None:
         self.reader, self.rotation = stream.reader, stream.rotation
         self.size, self.shape_hw, self.cell = stream.size, stream.shape_hw, stream.cell
-        self.field_yx = stream.field_yx
+        self.field_yx, self.every = stream.field_yx, stream.every
         self._stream = stream
         self._progress = progress or (lambda frames: None)
         self._frames: list[int] = []

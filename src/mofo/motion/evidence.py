@@ -22,6 +22,7 @@ _PULL = 0.15
 _REACH = 6  # frames to look ahead and back at most
 _SHIFT = 5.0  # pixels that the fastest movers should have moved by then
 _TRAVEL, _SLOW = 20.0, 1.3  # slower cells look farther, unless the camera travels so many pixels
+_COARSE = 2.0  # frames between those looked at from which on one reach must do
 _LEAST_CHANGE, _MOST_CHANGE = 2.0, 40.0  # grey levels: noise at least, and what counts at most
 _NOISE = 0.7  # of the noise is taken off a change
 _ALONG = (0.8, 0.95)  # cosine of residual and camera motion from which it may be parallax, is
@@ -50,15 +51,17 @@ def shot_evidence(
     confidence_Thw: np.ndarray,
     halves: list[np.ndarray],
     fitter: CameraFitter,
+    span_T: np.ndarray | None = None,
 ) -> Evidence:
     """Weighs the frames of one shot.
 
     Args:
-        flow_Thw2: float32, flow that leads to each frame, pixels of the analysis a frame. The
-            first entry is not looked at.
+        flow_Thw2: float32, flow that leads to each frame from the one before, pixels of the
+            analysis. The first entry is not looked at.
         confidence_Thw: float32, 0 to 1, how far that flow can be trusted.
         halves: uint8 ``(H, W)`` grey frames at half the size of the analysis.
         fitter: of the camera, for this grid.
+        span_T: frames of the video from the frame before to each one; 1 if None.
     """
     frames, rows, columns = confidence_Thw.shape
     if frames < 2:
@@ -67,13 +70,17 @@ def shot_evidence(
         return Evidence(nothing_Thw, nothing_Thw, changed, np.zeros(frames, np.float32))
     camera = fitter.fit(flow_Thw2[1:], confidence_Thw[1:])
     weight_Thw = confidence_Thw[1:, ..., None]
-    count_Thw = _around(np.ones((frames - 1, 1, 1, 1), np.float32))
-    residual_Thw2 = _around(camera.residual_Thw2 * weight_Thw)
-    residual_Thw2 /= _around(weight_Thw) + np.float32(_PULL) * count_Thw
-    shift_Thw2 = _around(camera.shift_Thw2) / count_Thw
+    span_T = np.ones(frames) if span_T is None else span_T
+    pace_Thw = (1 / span_T[1:, None, None, None]).astype(np.float32)
+    mean_span = float(span_T[1:].mean())
+    window = max(1, round(_WINDOW / mean_span))
+    count_Thw = _around(np.ones((frames - 1, 1, 1, 1), np.float32), window)
+    residual_Thw2 = _around(camera.residual_Thw2 * (weight_Thw * pace_Thw), window)
+    residual_Thw2 /= _around(weight_Thw, window) + np.float32(_PULL) * count_Thw
+    shift_Thw2 = _around(camera.shift_Thw2 * pace_Thw, window) / count_Thw
     motion_Thw, camera_Thw = _length(residual_Thw2), _length(shift_Thw2)
     camera_T = camera_Thw.mean((1, 2))
-    change_Thw, changed = _change(motion_Thw, camera_T, halves, camera.homography_T33)
+    change_Thw, changed = _change(motion_Thw, camera_T, halves, camera.homography_T33, mean_span)
     strength_Thw = motion_Thw * np.sqrt(change_Thw)
     # A still thing nearer than the rest runs along the camera's own flow, only faster. So may a
     # mover: the evidence is halved, not dropped.
@@ -92,11 +99,11 @@ def _length(vectors_Thw2: np.ndarray) -> np.ndarray:
     return np.hypot(vectors_Thw2[..., 0], vectors_Thw2[..., 1])
 
 
-def _around(flows_T: np.ndarray) -> np.ndarray:
+def _around(flows_T: np.ndarray, window: int) -> np.ndarray:
     """Sums over the flows around each of the T + 1 frames between which the T flows lie."""
     frames = len(flows_T) + 1
     total_T = np.zeros((frames, *flows_T.shape[1:]), np.float32)
-    for shift in range(-_WINDOW, _WINDOW):  # flow t leads from frame t to t + 1
+    for shift in range(-window, window):  # flow t leads from frame t to t + 1
         first, last = max(0, -shift), min(frames, frames - 1 - shift)
         if first < last:
             total_T[first:last] += flows_T[first + shift : last + shift]
@@ -108,6 +115,7 @@ def _change(
     camera_T: np.ndarray,
     halves: list[np.ndarray],
     homography_T33: np.ndarray,
+    span: float,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Change of each cell in grey levels, and the half-size pixels that surely changed."""
     frames, rows, columns = motion_Thw.shape
@@ -118,13 +126,13 @@ def _change(
     ways_T33 = np.stack(ways)
     back_T33 = np.linalg.inv(ways_T33)
     # Far enough for the strongest motion to show, and no farther: the camera's model is not exact.
-    fast_T = _reach(_SHIFT, np.percentile(motion_Thw.reshape(frames, -1), 99, axis=1))
-    slow_T = _reach(_TRAVEL, camera_T)
+    fast_T = _reach(_SHIFT, np.percentile(motion_Thw.reshape(frames, -1), 99, axis=1), span)
+    slow_T = _reach(_TRAVEL, camera_T, span)
     change_Thw = np.zeros(motion_Thw.shape, np.float32)
     changed = []
     for t, (fast, slow) in enumerate(zip(fast_T, slow_T, strict=True)):
         cells = []
-        for reach in (fast, slow) if slow > fast else (fast,):
+        for reach in (fast, slow) if slow > fast and span < _COARSE else (fast,):
             others = sorted({max(t - reach, 0), min(t + reach, frames - 1)} - {t})
             change_HW = two_sided_change(
                 halves[t],
@@ -148,6 +156,7 @@ def _change(
     return change_Thw, changed
 
 
-def _reach(pixels: float, speed_T: np.ndarray) -> list[int]:
-    """Frames in which so many pixels are passed, 1 to ``_REACH``."""
-    return np.clip(np.round(pixels / np.maximum(speed_T, 0.1)), 1, _REACH).astype(int).tolist()
+def _reach(pixels: float, speed_T: np.ndarray, span: float) -> list[int]:
+    """Steps of ``span`` frames in which so many pixels are passed, 1 to ``_REACH`` frames."""
+    frames_T = np.minimum(pixels / np.maximum(speed_T, 0.1), _REACH)
+    return np.maximum(np.round(frames_T / span), 1).astype(int).tolist()

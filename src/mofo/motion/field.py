@@ -30,26 +30,29 @@ _BORDER = (1.2, 1.8)  # length along the frame's border, in roots of its area, o
 _STILL_CAMERA = 0.15  # pixels a frame; then there is no parallax, and all may move
 
 
-def motion_field(evidence: Evidence, flow_Thw2: np.ndarray, picture_Thw3: np.ndarray) -> np.ndarray:
+def motion_field(
+    evidence: Evidence, flow_Thw2: np.ndarray, picture_Thw3: np.ndarray, every: int = 1
+) -> np.ndarray:
     """Share of each cell that moves.
 
     Args:
         evidence: of T frames of one shot.
-        flow_Thw2: float32, flow that leads to each frame, cells a frame.
+        flow_Thw2: float32, flow that leads to each frame from the one before, cells.
         picture_Thw3: float32, colours of the cells, 0..255.
+        every: frames of the video from one of the T to the next.
 
     Returns:
         float32 ``(T, h, w)`` in 0..1.
     """
     paths = FlowPaths(flow_Thw2, picture_Thw3)
     strength_Thw = evidence.strength_Thw
-    seen_Thw = paths.mean(_relative(strength_Thw), _SHORT)
+    seen_Thw = paths.mean(_relative(strength_Thw), _SHORT**every)
     strength_Thw = strength_Thw * _inner(seen_Thw, evidence.camera_T)
-    share_Thw = paths.mean(_relative(strength_Thw), _LONG)
+    share_Thw = paths.mean(_relative(strength_Thw), _LONG**every)
     odds_Thw = np.log(share_Thw + np.float32(0.03)) - np.float32(np.log(_EVEN))
     odds_Thw += np.float32(_COLOUR) * colour_odds(picture_Thw3, ramp(share_Thw, 0.2, 0.5))
     field_Thw = 1 / (1 + np.exp(np.float32(-_STEEPNESS) * odds_Thw))
-    peak_T = _steady(_quantile(strength_Thw, 99.7), 2 * _STEADY)
+    peak_T = _steady(_quantile(strength_Thw, 99.7), 2 * _STEADY // every)
     low, high = np.log(_PRESENT)
     field_Thw *= ramp(np.log(peak_T + 1e-6), low, high)[:, None, None]
     return field_Thw * ramp(_near(evidence.motion_Thw, _HALO - 1), *_PACE)

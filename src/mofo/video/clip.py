@@ -109,6 +109,7 @@ class Segment:
         size: ``(width, height)`` of the upright images.
         motion_vectors: deliver the codec's motion vectors.
         chroma: deliver the colour of frames at this ``(width, height)``, too.
+        every: deliver images and colours for every so many frames and for key frames only.
 
     Attributes:
         info, size, warnings: as in ``VideoReader``; ``info.frames`` counts the segment.
@@ -126,11 +127,12 @@ class Segment:
         size: tuple[int, int] | None = None,
         motion_vectors: bool = False,
         chroma: tuple[int, int] | None = None,
+        every: int = 1,
     ) -> None:
         self.path, self.warnings = path, list[str]()
         self._index, self._numbers, self._on_frame = index, range(start, stop), on_frame
         self._grey, self._vectors = colour is not None, motion_vectors
-        self._chroma = chroma
+        self._chroma, self._every = chroma, every
         self._seconds_T = index.seconds_of(start, stop)
         span = float(self._seconds_T[-1] - self._seconds_T[0])
         fps = (len(self._numbers) - 1) / span if span > 0 else None
@@ -166,9 +168,10 @@ class Segment:
         image: np.ndarray | None = None
         chroma: np.ndarray | None = None
         upright = {"rotation": index.rotation, "mirrored": index.mirrored}
-        if self._grey:
+        shown = (number - self._numbers.start) % self._every == 0 or bool(frame.key_frame)
+        if self._grey and shown:
             image = grey_picture(frame, self.size, **upright)
-        if self._chroma is not None:
+        if self._chroma is not None and shown:
             chroma = chroma_picture(frame, self._chroma, **upright)
         mark: Any = frame.opaque or (None, None)  # by ``CodingOrder``
         return Frame(

@@ -119,6 +119,7 @@ class VideoReader:
         motion_vectors: deliver the codec's motion vectors (H.264, MPEG-4 and older have them; VP9,
             HEVC and AV1 do not).
         chroma: deliver the colour of frames at this ``(width, height)``, too.
+        every: deliver images and colours for every so many frames and for key frames only.
 
     Attributes:
         info: see ``VideoInfo``.
@@ -139,6 +140,7 @@ class VideoReader:
         size: tuple[int, int] | None = None,
         motion_vectors: bool = False,
         chroma: tuple[int, int] | None = None,
+        every: int = 1,
     ) -> None:
         if colour not in ("gray", "rgb", None):
             raise SettingsError(f'colour is {colour!r}, expected "gray", "rgb" or None')
@@ -149,7 +151,7 @@ class VideoReader:
         self.path = os.fspath(path)
         self.warnings: list[str] = []
         self._colour = colour
-        self._vectors, self._chroma = motion_vectors, chroma
+        self._vectors, self._chroma, self._every = motion_vectors, chroma, every
         self._source: Container | None = self._open()
         source = self._source
         first = source.first
@@ -184,8 +186,9 @@ class VideoReader:
         options = {}
         if self._vectors:
             options["flags2"] = "+export_mvs"
-            if self._colour is None:
-                # Vectors come from the bitstream. Deblocking only mends pixels nobody looks at.
+            if self._colour is None or self._every > 1:
+                # Vectors come from the bitstream. Deblocking only mends pixels that nobody looks
+                # at, or not closely.
                 options["skip_loop_filter"] = "all"
         return Container(self.path, options, coding_order=self._vectors)
 
@@ -236,15 +239,16 @@ class VideoReader:
                         f"{coded[0]}x{coded[1]}: such frames are resized"
                     )
             mark: Any = frame.opaque or (None, None)  # by ``CodingOrder``
+            shown = index % self._every == 0 or bool(frame.key_frame)
             yield Frame(
                 index,
                 time,
-                None if colour is None else self._image(frame),
+                self._image(frame) if colour is not None and shown else None,
                 bool(frame.key_frame),
                 frame_kind(frame),
                 motion_vectors(frame, source.codec) if wants_vectors else None,
                 *mark,
-                None if self._chroma is None else self._colours(frame, self._chroma),
+                self._colours(frame, self._chroma) if self._chroma and shown else None,
             )
         if back:
             self.warnings.append(f"{back} time stamps do not rise: the frame rate was used there")

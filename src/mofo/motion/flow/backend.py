@@ -34,7 +34,8 @@ class FlowFrame(NamedTuple):
         index, time: number in the file, and seconds.
         begins: nothing leads to the frame: what is known of earlier frames ends here.
         cut: a new shot begins with it.
-        grey_HW: uint8, the picture at the size of the analysis, or half of that.
+        grey_HW: uint8, the picture at the size of the analysis, or half of that; None for frames
+            between those that are looked at. A frame that begins a shot has one.
         chroma_yx2: uint8, Cb and Cr of the cells of the motion field.
         flow_hw2: float32 (u, v) in pixels of the analysis: what was at (x - u, y - v) in the frame
             before is at (x, y); None where nothing is known. Rows and columns are pixels of the
@@ -62,6 +63,7 @@ class FlowStream(ABC):
         shape_hw: rows and columns of the flow.
         cell: pixels of the analysis that one of them spans.
         field_yx: rows and columns of the motion field, see ``field_cells``.
+        every: of so many frames one is looked at.
         rotation: what is found in the analysis has to be turned clockwise by so many degrees (0,
             90, 180, 270) to be upright.
     """
@@ -71,6 +73,7 @@ class FlowStream(ABC):
     shape_hw: tuple[int, int]
     field_yx: tuple[int, int]
     cell: float = 1
+    every: int = 1
     rotation: int = 0
 
     @abstractmethod

@@ -28,6 +28,7 @@ from mofo.motion.flow.backend import (
 from mofo.video.cuts import CutDetector
 from mofo.video.reader import VideoReader
 
+_EVERY = 4  # frames of which one is looked at: pictures cost more than vectors
 _AT_ONCE = 32  # frames whose vectors are worked on together
 # FFmpeg's names of codecs whose decoders export vectors.
 _EXPORTING = ("h264", "mpeg4", "msmpeg4", "mpeg1video", "mpeg2video", "h263", "wmv", "flv1")
@@ -66,6 +67,7 @@ class CodecFlow(FlowBackend):
             size=half[::-1] if turned else half,
             chroma=cells[::-1] if turned else cells,
             motion_vectors=True,
+            every=_EVERY,
         ) as frames:
             yield _VectorStream(frames, field, (columns, rows), cuts)
 
@@ -77,13 +79,16 @@ class _VectorStream(FlowStream):
         self._field, self._cuts = field, cuts
         self.reader, self.rotation, self.size = reader, reader.info.rotation, size
         self.shape_hw, self.cell, self.field_yx = field.shape_hw, field.cell, field_cells(size)
+        self.every = _EVERY
 
     def __iter__(self) -> Iterator[FlowFrame]:
         waiting: list[tuple[FlowFrame, np.ndarray | None, int]] = []
         first, seen, detector = True, False, CutDetector()
         for frame in self.reader:
-            assert frame.image is not None
-            cut = self._cuts and detector.step(frame.image)
+            cut = False
+            if frame.image is not None and self._cuts:
+                # A cut is where the encoder saw one, too: the frame before may be some frames away.
+                cut = detector.step(frame.image) and frame.kind == "I"
             begins = first or cut
             distance = self._field.distance(frame.kind, frame.order, frame.referred)
             # Nothing leads to a frame that begins a shot, whatever it was predicted from.
@@ -93,7 +98,7 @@ class _VectorStream(FlowStream):
                 frame.time,
                 begins,
                 cut,
-                _coded(frame.image, self.rotation),
+                None if frame.image is None else _coded(frame.image, self.rotation),
                 None if frame.chroma is None else _coded(frame.chroma, self.rotation),
             )
             waiting.append((found, vectors, distance))
