@@ -3,12 +3,14 @@ import json
 import numpy as np
 import pytest
 
-from mofo.motion.boxes_json import export_boxes, import_boxes, read_boxes, to_area, to_entries
+from mofo import cli
+from mofo.motion.boxes_json import import_boxes, read_boxes, to_area, to_entries
+from mofo.motion.exports import EXPORTS, AreaExport, export_areas
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
 from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
-from mofo.types import MofoError, MotionArea, StoreError
+from mofo.types import MofoError, MotionArea, SettingsError, StoreError
 from mofo.video.writer import VideoWriter
 
 
@@ -48,7 +50,7 @@ def videos(folder, *names, frames=3):
 
 def test_the_file_is_as_the_released_code_reads_it(tmp_path):
     store = store_of(tmp_path / "s", one=AREA, two=AREA)
-    assert export_boxes(store, tmp_path / "boxes.json") == 2
+    assert export_areas(store.folder, tmp_path / "boxes.json") == 2
     content = json.loads((tmp_path / "boxes.json").read_text())
     assert list(content) == ["one", "two"]
     box2d = {"x1": 1.1, "y1": 2.0, "x2": 30.7, "y2": 40.0}
@@ -66,7 +68,7 @@ def test_the_clip_union_is_one_box_for_all_frames():
 
 
 def test_there_and_back(tmp_path):
-    export_boxes(store_of(tmp_path / "s", one=AREA), tmp_path / "boxes.json")
+    export_areas(store_of(tmp_path / "s", one=AREA).folder, tmp_path / "boxes.json")
     folder = videos(tmp_path / "v", "one.mp4")
     report = import_boxes(tmp_path / "boxes.json", [folder], tmp_path / "back")
     assert (report.done, report.failures) == (1, ())
@@ -77,7 +79,7 @@ def test_there_and_back(tmp_path):
     np.testing.assert_array_equal(back.valid_T, AREA.valid_T)
     np.testing.assert_allclose(back.time_T, AREA.time_T)
     assert (back.width, back.height, back.flow, back.warnings) == (64, 48, "imported", ())
-    export_boxes(store, tmp_path / "again.json")
+    export_areas(store.folder, tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "boxes.json").read_bytes()
 
 
@@ -182,5 +184,22 @@ def test_equal_stems_cannot_be_exported(tmp_path):
         write_part(folder, key, f"/v/{key}", 1, AREA, DetectSettings())
     merge(scan(folder, DetectSettings()))
     with pytest.raises(StoreError, match=r"'a/one.mp4' and 'b/one.mp4' have the same file name"):
-        export_boxes(AreaStore.open(folder), tmp_path / "boxes.json")
+        export_areas(folder, tmp_path / "boxes.json")
     assert not (tmp_path / "boxes.json").exists()
+
+
+def test_a_form_from_outside(tmp_path):
+    @EXPORTS.register("counts")
+    class Counts(AreaExport):
+        line = "how many frames move"
+
+        def write(self, store, file, *, clip_union=False):
+            file.write_text(" ".join(f"{key}={store[key].valid_T.sum()}" for key in store))
+            return len(store)
+
+    folder = store_of(tmp_path / "s", one=AREA).folder
+    words = ["areas", "export", str(folder), "--to", str(tmp_path / "a/counts.txt")]
+    assert cli.main([*words, "--form", "counts"]) == 0
+    assert (tmp_path / "a/counts.txt").read_text() == "one.mp4=2"
+    with pytest.raises(SettingsError, match="did you mean 'counts'"):
+        export_areas(folder, tmp_path / "x", form="count")

@@ -82,26 +82,23 @@ def merge(call: Callable[..., Any], folder: Path) -> int:
     return 0
 
 
-@verb("areas export", calls="mofo.motion.boxes_json:export_boxes", skip=("file",))
+@verb("areas export", calls="mofo.motion.exports:export_areas")
 def export(call: Callable[..., Any], store: Path, *, to: Path) -> int:
-    """Write the boxes of a store to a JSON file.
+    """Write the boxes of a store in a form that other programs read.
 
     Args:
         store: folder of the store.
-        to: JSON file to write.
+        to: file to write.
+        form: the form: {motion.EXPORTS}.
         clip_union: one box a video, repeated in every frame.
 
-    The JSON is that of the released MOFO code: {file stem: [{"labels": [{"box2d": {"x1": ..., "y1":
-    ..., "x2": ..., "y2": ...}, "gt_annotation": "union"}]}, ...]}, an entry a frame.
+    The form mofo is the JSON of the released MOFO code: {file stem: [{"labels": [{"box2d": {"x1":
+    ..., "y1": ..., "x2": ..., "y2": ...}, "gt_annotation": "union"}]}, ...]}, an entry a frame.
 
     example:
       mofo areas export areas --to boxes.json
     """
-    from mofo.motion.store import AreaStore
-
-    with AreaStore.open(store) as opened:
-        videos = call(store=opened, file=to)
-    print(f"{videos} videos\n  {to}")
+    print(f"{call(store=store, to=to)} videos\n  {to}")
     print(f"next: mofo areas import {quote(str(to))} --videos SOURCE --out DIR brings them back")
     return 0
 

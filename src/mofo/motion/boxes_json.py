@@ -19,15 +19,17 @@ from typing import Any
 
 import numpy as np
 
+from mofo.datasets.catalog import read_catalog
 from mofo.motion.detect_plan import WHOLE, failures_file, write_failures
+from mofo.motion.exports import EXPORTS, AreaExport
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
-from mofo.motion.records import storable
+from mofo.motion.records import SIDES, storable
 from mofo.motion.store import AreaStore
 from mofo.system.files import folder_lock, replaced
 from mofo.types import MofoError, MotionArea, StoreError, VideoError, hull
+from mofo.video.reader import VideoReader
 
-SIDES = ("x1", "y1", "x2", "y2")
 UNION = "union"  # the label of the box around all others
 
 
@@ -39,37 +41,33 @@ class ImportReport:
     failures: tuple[tuple[str, str], ...]
 
 
-def export_boxes(store: AreaStore, file: str | Path, *, clip_union: bool = False) -> int:
-    """Write the store's boxes to the JSON ``file``; return the number of videos.
+@EXPORTS.register("mofo")
+class ReleaseBoxes(AreaExport):
+    """The JSON of the released MOFO code; ``clip_union`` gives it as its training uses it."""
 
-    Args:
-        clip_union: every frame gets the one box around all motion of its video, as the released
-            training code uses them.
+    line = "JSON of the released MOFO code"
 
-    Raises:
-        StoreError: two videos of the store have the same stem, which the format cannot hold.
-    """
-    keys: dict[str, str] = {}
-    videos = store.videos()
-    for key, path in zip(videos["video"].to_pylist(), videos["path"].to_pylist(), strict=True):
-        stem = Path(path).stem
-        if stem in keys:
-            raise StoreError(
-                f"{store.folder}: {keys[stem]!r} and {key!r} have the same file name: JSON boxes "
-                "tell videos apart by it alone"
-            )
-        keys[stem] = key
-    file = Path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Written video by video: the text of a large store would not fit into memory.
-    with replaced(file) as temporary, temporary.open("w", encoding="utf-8") as out:
-        between = "{\n"
-        for stem in sorted(keys):
-            entries = to_entries(store[keys[stem]], clip_union=clip_union)
-            out.write(f"{between}{json.dumps(stem)}: {json.dumps(entries)}")
-            between = ",\n"
-        out.write("{}\n" if between == "{\n" else "\n}\n")
-    return len(keys)
+    def write(self, store: AreaStore, file: Path, *, clip_union: bool = False) -> int:
+        """See ``AreaExport.write``; two videos of one file name are a StoreError."""
+        keys: dict[str, str] = {}
+        videos = store.videos()
+        for key, path in zip(videos["video"].to_pylist(), videos["path"].to_pylist(), strict=True):
+            stem = Path(path).stem
+            if stem in keys:
+                raise StoreError(
+                    f"{store.folder}: {keys[stem]!r} and {key!r} have the same file name: JSON "
+                    "boxes tell videos apart by it alone"
+                )
+            keys[stem] = key
+        # Written video by video: the text of a large store would not fit into memory.
+        with replaced(file) as temporary, temporary.open("w", encoding="utf-8") as out:
+            between = "{\n"
+            for stem in sorted(keys):
+                entries = to_entries(store[keys[stem]], clip_union=clip_union)
+                out.write(f"{between}{json.dumps(stem)}: {json.dumps(entries)}")
+                between = ",\n"
+            out.write("{}\n" if between == "{\n" else "\n}\n")
+        return len(keys)
 
 
 def to_entries(area: MotionArea, *, clip_union: bool = False) -> list[dict[str, Any]]:
@@ -167,8 +165,6 @@ def import_boxes(file: str | Path, sources: Sequence[str | Path], out: str | Pat
         MofoError: the JSON is not as it should be, or a source does not exist.
         StoreError: ``out`` holds a detection.
     """
-    from mofo.datasets.catalog import read_catalog
-
     boxes = read_boxes(file)
     catalog = read_catalog([str(source) for source in sources])
     folder = Path(out).absolute()
@@ -204,8 +200,6 @@ def import_boxes(file: str | Path, sources: Sequence[str | Path], out: str | Pat
 
 
 def _area_of(path: str, boxes: Sequence[np.ndarray]) -> MotionArea:
-    from mofo.video.reader import VideoReader
-
     with VideoReader(path, colour=None) as reader:
         times = [frame.time for frame in reader]
         info = reader.info
@@ -245,7 +239,7 @@ def _member(content: Mapping[str, Any], name: str, where: str) -> Any:
     return content[name]
 
 
-def _expect(good: bool, where: str, expected: str, found: Any) -> None:
+def _expect(good: bool, where: str, expected: str, value: Any) -> None:
     if not good:
-        text = json.dumps(found)
+        text = json.dumps(value)
         raise MofoError(f"{where}: {expected}, found {text[:40]}{'...' if len(text) > 40 else ''}")
