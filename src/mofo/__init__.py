@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mofo.motion.detect import DetectReport, detect, detect_many
     from mofo.motion.presets import DetectSettings
     from mofo.motion.store import AreaStore
+    from mofo.report.notebook import load_ipython_extension, show
     from mofo.report.page.build import report
     from mofo.report.training_pictures import finetune, pretrain
     from mofo.training.callbacks import Callback, RunReport
@@ -86,12 +87,14 @@ __all__ = [
     "finetune",
     "import_weights",
     "load",
+    "load_ipython_extension",
     "make_mask",
     "open_checkpoint",
     "pretrain",
     "probe",
     "read_catalog",
     "report",
+    "show",
 ]
 
 _HOMES = {
@@ -135,12 +138,14 @@ _HOMES = {
     "finetune": "mofo.report.training_pictures",
     "import_weights": "mofo.weights.importing",
     "load": "mofo.evaluation.predict",
+    "load_ipython_extension": "mofo.report.notebook",
     "make_mask": "mofo.masking",
     "open_checkpoint": "mofo.training.checkpoint",
     "pretrain": "mofo.report.training_pictures",
     "probe": "mofo.evaluation.probe",
     "read_catalog": "mofo.datasets.catalog",
     "report": "mofo.report",
+    "show": "mofo.report.notebook",
 }
 
 

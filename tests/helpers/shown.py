@@ -66,13 +66,14 @@ def one_pass(chosen):
     return PretrainStep(chosen)
 
 
-def checkpoint(folder, chosen, step=30, kind="pretrain"):
+def checkpoint(folder, chosen, step=30):
     """The checkpoint's folder; ``folder`` is then that of a run."""
     facts = {
-        "task": kind,
+        "task": "pretrain",
         "settings": chosen.to_dict(),
         "model": asdict(chosen.model_settings()),
         "loss": 0.5,
+        "videos": {"count": 3, "names": ""},
     }
     weights = model(chosen).state_dict()
     return CheckpointFolder(folder / "checkpoints", 3).save(step, weights, {}, facts)

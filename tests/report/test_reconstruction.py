@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.classifiers import write_classifier
 from helpers.shown import batch, checkpoint, frames_of, model, one_pass, read_png, settings
 from mofo.models.patches import put_patches, take_patches
 from mofo.report.figures.chosen_clips import choose_clips
@@ -226,7 +227,7 @@ def test_wrong_checkpoints_and_videos(tmp_path, video):
     raw = checkpoint(tmp_path / "raw", RAW)
     with pytest.raises(SettingsError, match="nothing to leak"):
         show_reconstruction(raw, [tmp_path / "no.mp4"], out, leak=True)
-    other = checkpoint(tmp_path / "other", CHOSEN, kind="classifier")
+    other = write_classifier(tmp_path / "other", size=64)
     with pytest.raises(CheckpointError, match="no checkpoint of a pre-training"):
         show_reconstruction(other, [video], out)
     assert not out.exists()

@@ -99,8 +99,8 @@ def test_mistakes_are_one_line(show, video, tmp_path):
     checkpoint(tmp_path / "run", settings())
     checkpoint(tmp_path / "raw", settings(loss={"normalise": False}))
     cases = {
-        (): (2, "required: WHAT"),
-        ("maks", "x"): (2, "invalid choice: 'maks'"),
+        (): (2, "motion, mask"),
+        ("maks", "x"): (2, "did you mean 'mask'?"),
         ("motion", "text.mp4"): (1, "text.mp4: not a video"),
         ("motion", "text.mp4", "--out", "x.mp4"): (1, "text.mp4: not a video"),
         ("motion", video, "--out", "x.webm"): (2, "must end in .png (picture) or .mp4 (video)"),

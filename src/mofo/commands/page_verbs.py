@@ -37,37 +37,33 @@ def report(call: Callable[..., Any]) -> int:
 
 @verb("app")
 def app(
-    *, pretrained: str = "", classifier: str = "", port: int = 7860, open_: bool = False
+    folders: list[str] | None = None,
+    *,
+    examples: list[Path] | None = None,
+    port: int = 7860,
+    open_: bool = False,
 ) -> int:
     """A local gallery in the browser: drop a video, see what moves in it.
 
     It shows the motion area, masks, and what a model makes of the video. Needs the extra app: pip
-    install 'mofo[app]'. It listens on this machine only. Ctrl-C ends it.
+    install 'mofo[app]'. It listens on this machine only and leaves nothing behind. Ctrl-C ends it.
 
     Args:
-        pretrained: pre-training, to show reconstructions.
-        classifier: fine-tuning, to show predictions.
+        folders: runs, or folders of runs: reconstructions and predictions by their models.
+        examples: videos to begin with.
         port: port on 127.0.0.1.
         open_: open a browser.
 
     example:
-      mofo app --pretrained runs/tiny --classifier runs/fine
+      mofo app runs/ --examples clip.mp4
     """
     import tempfile
 
-    from mofo.gallery.app import HOST, make_page
-    from mofo.gallery.views import Views
-    from mofo.types import MofoError
+    from mofo.report.gallery import HOST, find_runs, serve
 
+    runs = find_runs(folders or (), examples or ())
     with tempfile.TemporaryDirectory(prefix="mofo-") as folder:
-        page = make_page(Views(Path(folder), pretrained, classifier))
-        try:
-            page.launch(
-                server_name=HOST, server_port=port, inbrowser=open_, quiet=True,
-                allowed_paths=[folder], prevent_thread_lock=True, theme=page.theme,
-            )  # fmt: skip
-        except OSError as error:
-            raise MofoError(f"port {port}: {error}; choose another --port") from None
+        page = serve(Path(folder), runs, port=port, open_browser=open_)
         print(f"gallery: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
         page.block_thread()
     return 0

@@ -30,7 +30,7 @@ def test_curves_keep_their_course_and_stay_small():
     assert len(chart.svg) < 15_000
     assert (np.diff(drawn_P2[:, 0]) >= 0).all()
     assert (np.diff(drawn_P2[:, 1]) >= 0).all()  # downwards in the drawing
-    assert "from 3 to 1.04" in chart.text
+    assert "from 3 to 1.03" in chart.text
 
 
 def test_drawings_have_no_ids_no_colours_of_their_own_and_names_as_they_are():

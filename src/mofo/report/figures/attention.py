@@ -18,9 +18,9 @@ from mofo.evaluation.predict import choose_motion
 from mofo.models.classifier import Classifier
 from mofo.models.fusion import FUSIONS
 from mofo.registry import did_you_mean
-from mofo.report.figures.films import Film, Row, write_films
-from mofo.report.figures.layout import picture_kind, scaled
-from mofo.report.figures.marks import draw_box, draw_heat, outline_tokens
+from mofo.report.figures.films import ClipFrames, Film, Row, write_films
+from mofo.report.figures.layout import picture_kind
+from mofo.report.figures.marks import draw_heat, outline_tokens
 from mofo.training.saved_models import SavedClassifier, open_classifier
 from mofo.types import SettingsError, TokenGrid, VideoError
 
@@ -159,17 +159,14 @@ def write_attention(
 def attention_film(made: Attention, grid: TokenGrid) -> Film:
     """Returns the clip: frame with motion area, attention and relevance."""
 
+    frames = ClipFrames(grid, made.frames_THWC, made.box_T4, made.valid_T)
+
     def tiles(t: int, token: int) -> list[np.ndarray]:
-        size = (grid.w * token, grid.h * token)
-        frame_HW3 = scaled(made.frames_THWC[t], *size)
-        boxed_HW3 = frame_HW3.copy()
-        if made.valid_T[t]:
-            draw_box(boxed_HW3, made.box_T4[t] * (size[0] / grid.width), 3)
-        pictures = [boxed_HW3]
+        pictures = [frames.boxed(t, token)]
         slot = t // grid.tubelet
         for map_thw in (made.attention_thw, made.relevance_thw):
             high = max(float(np.quantile(map_thw, _TOP)), float(map_thw.max()) / 20, 1e-12)
-            heat_HW3 = draw_heat(frame_HW3, map_thw[slot] / high)
+            heat_HW3 = draw_heat(frames.plain(t, token), map_thw[slot] / high)
             outline_tokens(heat_HW3, made.inside_thw[slot])
             pictures.append(heat_HW3)
         return pictures

@@ -9,9 +9,9 @@ import numpy as np
 from torch import Tensor
 
 from mofo.clips.batch import ClipBatch
-from mofo.report.figures.films import Film, Row, moments, write_films
+from mofo.report.figures.films import ClipFrames, Film, Row, moments, write_films
 from mofo.report.figures.layout import scaled
-from mofo.report.figures.marks import draw_box, outline_tokens
+from mofo.report.figures.marks import outline_tokens
 from mofo.training.finetune_step import FinetuneStep
 
 _NAMES = 3  # of the classes of a target
@@ -42,15 +42,13 @@ def write_augmented(
     inside_Bthw = given.inside_BN.reshape(-1, grid.t, grid.h, grid.w).cpu().numpy()
 
     def film(clip: int) -> Film:
+        cut = ClipFrames.of(batch, clip, grid)
+        given_THWC = given.frames_BTHWC[clip].cpu().numpy()
+
         def tiles(t: int, token: int) -> list[np.ndarray]:
-            size = (grid.w * token, grid.h * token)
-            cut_HW3 = scaled(batch.frames_BTHWC[clip, t].cpu().numpy(), *size)
-            if batch.valid_BT[clip, t]:
-                box_4 = batch.box_BT4[clip, t].cpu().numpy() * (size[0] / grid.width)
-                draw_box(cut_HW3, box_4, 2)
-            given_HW3 = scaled(given.frames_BTHWC[clip, t].cpu().numpy(), *size)
+            given_HW3 = scaled(given_THWC[t], grid.w * token, grid.h * token)
             outline_tokens(given_HW3, inside_Bthw[clip, t // grid.tubelet])
-            return [cut_HW3, given_HW3]
+            return [cut.boxed(t, token), given_HW3]
 
         classes = one_pass.targets.labels.classes
         return Film(_ROWS, tiles, _heading(batch, given.targets, classes, clip))

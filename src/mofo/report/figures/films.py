@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,17 +21,55 @@ from mofo.report.figures.layout import (
     page,
     picture_kind,
     save_png,
+    scaled,
     stacked,
     text_block,
 )
+from mofo.report.figures.marks import draw_box
 from mofo.types import TokenGrid
 from mofo.video.writer import VideoWriter
+
+if TYPE_CHECKING:  # its torch is not needed to draw
+    from mofo.clips.batch import ClipBatch
 
 FPS = 8.0  # slower than life, for looking
 _LABEL, _BETWEEN = 150, 20  # pixels: names of the rows, between clips
 _MOMENTS = {1: 6, 2: 4}  # frames of each clip in a PNG, by clips beside each other
 _MAX_TILE = 560  # pixels: one or two pictures are not made huge
 _GREY = (128, 128, 128)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipFrames:
+    """Frames of one clip with their motion areas, to be drawn.
+
+    Attributes:
+        grid: the clip's tokens.
+        frames_THWC, box_T4, valid_T: see ``ClipSample``.
+    """
+
+    grid: TokenGrid
+    frames_THWC: np.ndarray
+    box_T4: np.ndarray
+    valid_T: np.ndarray
+
+    @classmethod
+    def of(cls, batch: ClipBatch, clip: int, grid: TokenGrid) -> ClipFrames:
+        """Returns one clip of a batch, which may be on any device."""
+        arrays = (batch.frames_BTHWC, batch.box_BT4, batch.valid_BT)
+        return cls(grid, *(array[clip].cpu().numpy() for array in arrays))
+
+    def plain(self, t: int, token: int) -> np.ndarray:
+        """Returns frame ``t`` with ``token`` pixels along the side of a token."""
+        return scaled(self.frames_THWC[t], self.grid.w * token, self.grid.h * token)
+
+    def boxed(self, t: int, token: int) -> np.ndarray:
+        """Returns the same with the frame's motion area."""
+        picture_HW3 = self.plain(t, token)
+        if self.valid_T[t]:
+            scale = picture_HW3.shape[1] / self.grid.width
+            draw_box(picture_HW3, self.box_T4[t] * scale, 3)
+        return picture_HW3
 
 
 @dataclass(frozen=True)

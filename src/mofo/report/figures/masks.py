@@ -14,9 +14,9 @@ from mofo.clips.batch import ClipBatch
 from mofo.clips.token_area import token_area
 from mofo.masking import MASKS, MaskSettings, make_mask, mask_shares
 from mofo.report.figures.chosen_clips import choose_clips
-from mofo.report.figures.films import Film, Row, write_films
-from mofo.report.figures.layout import picture_kind, scaled
-from mofo.report.figures.marks import draw_box, draw_mask
+from mofo.report.figures.films import ClipFrames, Film, Row, write_films
+from mofo.report.figures.layout import picture_kind
+from mofo.report.figures.marks import draw_mask
 from mofo.types import TokenGrid
 
 _NOTE = (
@@ -82,18 +82,14 @@ def write_masks(
 
 def mask_film(batch: ClipBatch, grid: TokenGrid, masks: Sequence[DrawnMask]) -> Film:
     """Returns the first clip of a batch: frame with motion area, then a row for each mask."""
-    frames_THWC = batch.frames_BTHWC[0].numpy()
-    box_T4, valid_T = batch.box_BT4[0].numpy(), batch.valid_BT[0].numpy()
+    frames = ClipFrames.of(batch, 0, grid)
     inside_thw = token_area(batch.box_BT4[:1], batch.valid_BT[:1], grid)[0].numpy()
 
     def tiles(t: int, token: int) -> list[np.ndarray]:
         slot = t // grid.tubelet
-        frame_HW3 = scaled(frames_THWC[t], grid.w * token, grid.h * token)
-        boxed_HW3 = frame_HW3.copy()
-        if valid_T[t]:
-            draw_box(boxed_HW3, box_T4[t] * (boxed_HW3.shape[1] / grid.width), 3)
-        hidden = [draw_mask(frame_HW3, m.hidden_thw[slot], inside_thw[slot]) for m in masks]
-        return [boxed_HW3, *hidden]
+        plain_HW3 = frames.plain(t, token)
+        hidden = [draw_mask(plain_HW3, m.hidden_thw[slot], inside_thw[slot]) for m in masks]
+        return [frames.boxed(t, token), *hidden]
 
     rows = [Row(mask.settings.strategy, "\n".join(mask.text)) for mask in masks]
     return Film((Row("frame, motion area"), *rows), tiles)

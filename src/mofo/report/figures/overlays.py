@@ -16,7 +16,7 @@ from mofo.report.figures.layout import (
     text_block,
 )
 from mofo.report.figures.marks import AREA, draw_area
-from mofo.types import MotionArea
+from mofo.types import MotionArea, VideoError
 from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
 
@@ -51,10 +51,20 @@ def write_overlay(
             writer.write(stacked([draw_area(frame.image, area, t), strip_HW3], 0))
 
 
-def write_contact_sheet(
-    path: str | Path, area: MotionArea, png: str | Path, *, columns: int = 4, rows: int = 3
-) -> None:
-    """Writes moments of the video with their motion areas, evenly over its length, as one PNG.
+def write_contact_sheet(path: str | Path, area: MotionArea, png: str | Path) -> None:
+    """Writes ``contact_sheet`` as PNG.
+
+    Raises:
+        VideoError: the video cannot be read.
+        MofoError: the picture cannot be written.
+    """
+    save_png(contact_sheet(path, area), png)
+
+
+def contact_sheet(
+    path: str | Path, area: MotionArea, *, columns: int = 4, rows: int = 3
+) -> np.ndarray:
+    """Returns moments of the video with their motion areas, evenly over its length, as a sheet.
 
     Raises:
         VideoError: the video cannot be read.
@@ -64,10 +74,11 @@ def write_contact_sheet(
     for t, picture_HW3 in frames_at(path, frames.tolist(), fit_size(area, 180)).items():
         caption_HW3 = text_block(caption(area, t), picture_HW3.shape[1], size=13)
         tiles.append(stacked([caption_HW3, draw_area(picture_HW3, area, t)], 2))
-    if tiles:
-        moving = f"{100 * area.valid_T.mean():.0f} % of {len(area)} frames with motion"
-        lines = [f"{moving} · optical flow: {area.flow}"]
-        save_png(page(in_rows(tiles, columns), title=Path(path).name, lines=lines), png)
+    if not tiles:
+        raise VideoError(path, "has no frames that could be shown")
+    moving = f"{100 * area.valid_T.mean():.0f} % of {len(area)} frames with motion"
+    lines = [f"{moving} · optical flow: {area.flow}"]
+    return page(in_rows(tiles, columns), title=Path(path).name, lines=lines)
 
 
 OVERLAYS = {".mp4": write_overlay, ".png": write_contact_sheet}

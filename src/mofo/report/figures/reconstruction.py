@@ -20,9 +20,9 @@ from mofo.clips.batch import ClipBatch
 from mofo.models.mae import MaskedAutoencoder, with_statistics
 from mofo.models.patches import patch_statistics, put_patches, take_patches
 from mofo.report.figures.chosen_clips import choose_clips
-from mofo.report.figures.films import Film, Row, moments, write_films
+from mofo.report.figures.films import ClipFrames, Film, Row, moments, write_films
 from mofo.report.figures.layout import ALARM, framed, picture_kind, scaled
-from mofo.report.figures.marks import draw_box, draw_mask
+from mofo.report.figures.marks import draw_mask
 from mofo.training.checkpoint import Checkpoint
 from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.pretrain_task import PretrainStep
@@ -158,16 +158,17 @@ def reconstruction_film(made: Reconstruction, clip: int) -> Film:
     if made.leaking_BTHWC is not None:
         rows.append(Row("with the true mean and variance", colour=ALARM))
 
+    frames = ClipFrames(grid, made.frames_BTHWC[clip], made.box_BT4[clip], made.valid_BT[clip])
+
     def tiles(t: int, token: int) -> list[np.ndarray]:
         slot = t // grid.tubelet
         size = (grid.w * token, grid.h * token)
-        frame_HW3 = scaled(made.frames_BTHWC[clip, t], *size)
-        boxed_HW3 = frame_HW3.copy()
-        if made.valid_BT[clip, t]:
-            draw_box(boxed_HW3, made.box_BT4[clip, t] * (size[0] / grid.width), 3)
         hidden_hw, inside_hw = made.hidden_Bthw[clip, slot], made.inside_Bthw[clip, slot]
-        pictures = [boxed_HW3, draw_mask(frame_HW3, hidden_hw, inside_hw)]
-        pictures.append(scaled(made.honest_BTHWC[clip, t], *size))
+        pictures = [
+            frames.boxed(t, token),
+            draw_mask(frames.plain(t, token), hidden_hw, inside_hw),
+            scaled(made.honest_BTHWC[clip, t], *size),
+        ]
         if made.leaking_BTHWC is not None:
             pictures.append(framed(scaled(made.leaking_BTHWC[clip, t], *size), ALARM))
         return pictures

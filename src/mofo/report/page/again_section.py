@@ -105,13 +105,8 @@ def _train(run: TrainingRun) -> Step:
     if str(fusion) in FUSIONS:
         facts.append(("uses the motion area", FUSIONS[fusion].description))
     if run.metrics:
-        seconds = sum(
-            both
-            for line in run.metrics
-            if (both := number(line, "data_s") + number(line, "compute_s")) == both
-        )
         steps = number(run.metrics[-1], "step") + 1
-        facts.append(("done", f"{steps:,.0f} steps in {hours(seconds)}"))
+        facts.append(("done", f"{steps:,.0f} steps in {hours(run.seconds)}"))
     kind = FinetuneSettings if run.kind == FINETUNE else PretrainSettings
     meanings = {name: key.help.replace("``", "") for name, key in kind.keys().items()}
     settings = tuple(

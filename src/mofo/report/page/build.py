@@ -21,7 +21,7 @@ from mofo.report.page.folders import Contents, read_folders
 from mofo.report.page.media import ClipMaker
 from mofo.report.page.motion_section import motion_section
 from mofo.report.page.results_section import results_section, shade
-from mofo.report.page.training_section import training_section
+from mofo.report.page.training_section import guess_sentences, training_section
 from mofo.report.page.wording import Paths, counted, percent
 from mofo.system.files import replaced
 from mofo.types import SettingsError
@@ -131,7 +131,7 @@ def _render(
     style, script = (
         Markup(source.get_source(environment, name)[0]) for name in ("style.css", "script.js")
     )
-    guesses = [each.sentence for each in made.get("training", {}).get("seen", ()) if each.sentence]
+    guesses = list(guess_sentences(made.get("training", {}).get("seen", ())))
     return environment.get_template("page.html").render(
         title=title,
         note=note,

@@ -142,7 +142,7 @@ def interval_chart(dots: Sequence[Dot], *, title: str) -> Chart | None:
     """Draws values from 0 to 100 %, one below the other, with intervals and a mark for chance."""
     if not dots:
         return None
-    figure, axes = _figure(_WIDTH, 44 * len(dots) + 34, (8, 24, 14, 4))
+    figure, axes = _figure(_WIDTH, 44 * len(dots) + 34, (16, 24, 24, 4))
     for number, dot in enumerate(dots):
         y, (colour, _) = -number, _look(number)
         axes.plot([dot.low, dot.high], [y, y], color=colour, linewidth=3, alpha=0.55)
@@ -178,7 +178,7 @@ def histogram(
     axes.set_ylabel(noun, loc="top", color=_QUIET)
     axes.grid(axis="y", color=_RULE, linewidth=0.8)
     middle = float(np.median(share_V))
-    text = f"{len(share_V):,} {noun}, half of them above {100 * middle:.0f} %"
+    text = f"{len(share_V):,} {noun}; the middle one: {100 * middle:.0f} %"
     return _chart(figure, title, text)
 
 

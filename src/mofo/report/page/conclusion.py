@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from mofo.evaluation.measures import EvaluationError, Interval
 from mofo.evaluation.recognition import compare
 from mofo.evaluation.results import Recognition
-from mofo.report.page.folders import FINETUNE, PRETRAIN, Contents, Test, number
-from mofo.report.page.wording import counted, hours, measure_name, percent
+from mofo.report.page.folders import FINETUNE, PRETRAIN, Contents, Test
+from mofo.report.page.wording import counted, hours, listed, measure_name, percent
 
 USELESS = 0.4  # width of an interval from which on a value says nothing
+NO_DIFFERENCE = "no clear difference"
 _FEW = 20  # videos: fewer say nothing about others
 _MAX_PAIRS = 12
 
@@ -48,13 +50,14 @@ class Difference:
         """In words."""
         if self.value.low > 0:
             return "better"
-        return "worse" if self.value.high < 0 else "no clear difference"
+        return "worse" if self.value.high < 0 else NO_DIFFERENCE
 
 
 def differences(tests: Sequence[Test]) -> list[Difference]:
     """Compares each test with the first one, where they are of the same videos."""
     rows = []
-    for first, second in itertools.islice(((tests[0], other) for other in tests[1:]), _MAX_PAIRS):
+    for second in tests[1 : _MAX_PAIRS + 1]:
+        first = tests[0]
         for head, result in first.results.heads.items():
             if head not in second.results.heads:
                 continue
@@ -63,7 +66,7 @@ def differences(tests: Sequence[Test]) -> list[Difference]:
             except (EvaluationError, IndexError):
                 continue
             rows += [
-                Difference(first.name, second.name, measure_name(name), value)
+                Difference(first.title, second.title, measure_name(name), value)
                 for name, value in values.items()
             ]
     return rows
@@ -118,7 +121,7 @@ def _accuracy(tests: Sequence[Test]) -> Iterator[Sentence]:
     if test is None:
         return
     result, name, value = _first(test)
-    likely = f"{percent(value.low, 0)} to {percent(value.high, 0)} likely"
+    likely = _likely(value)
     if is_useless(value) or result.count < _FEW:
         measured = "" if result.count < _FEW else f" ({measure_name(name)} {likely})"
         yield Sentence(
@@ -140,50 +143,64 @@ def _accuracy(tests: Sequence[Test]) -> Iterator[Sentence]:
 
 
 def _comparisons(tests: Sequence[Test]) -> Iterator[Sentence]:
-    if len(tests) < 2:
-        return
-    rows = differences(tests)
-    main = measure_name(_first(tests[0])[1])
-    for row in [row for row in rows if row.measure == main][:3]:
-        likely = f"{percent(row.value.low, 0)} to {percent(row.value.high, 0)} likely"
-        if row.verdict == "no clear difference":
+    """Tests beside the first one, and controls beside the best one."""
+    results = [test for test in tests if not test.is_control]
+    main = main_test(tests)
+    pairs = [(results[0], other) for other in results[1:]] if results else []
+    rows = [row for row in map(_first_difference, pairs) if row is not None]
+    for row in rows[:3]:
+        if row.verdict == NO_DIFFERENCE:
             yield Sentence(
                 f"No clear difference in {row.measure} between {row.first} and {row.second} "
-                f"({likely}).",
+                f"({_likely(row.value)})."
             )
         else:
-            size = percent(abs(row.value.mean), 0)
             yield Sentence(
-                f"{row.second} is {row.verdict} than {row.first} by {size} {row.measure} "
-                f"({likely}).",
+                f"{row.second} is {row.verdict} than {row.first} by "
+                f"{percent(abs(row.value.mean), 0)} {row.measure} ({_likely(row.value)}).",
                 "good",
             )
-    if not rows:
+    if pairs and not rows:
         yield Sentence("The tests are of different videos, so they cannot be compared.")
-
-
-def _few_videos(contents: Contents) -> Iterator[Sentence]:
-    for run in contents.runs:
-        if 0 < run.videos < _FEW:
+    for test in tests:
+        difference = _first_difference((test, main)) if main and test.is_control else None
+        if difference is not None and difference.value.low <= 0:
             yield Sentence(
-                f"{run.name} learned from {counted(run.videos, 'video')}: what it reaches says "
-                "nothing about the method.",
+                f"{test.name}, a control that replaces the motion area or the model, is not "
+                f"clearly worse than {difference.second}: motion is not shown to be what helps.",
                 "warning",
             )
 
 
+def _first_difference(pair: tuple[Test, Test]) -> Difference | None:
+    return next(iter(differences(pair)), None)
+
+
+def _likely(value: Interval) -> str:
+    return f"{percent(value.low, 0)} to {percent(value.high, 0)} likely"
+
+
+def _few_videos(contents: Contents) -> Iterator[Sentence]:
+    few = [run for run in contents.runs if 0 < run.videos < _FEW]
+    if few:
+        counts = sorted({run.videos for run in few})
+        videos = " or ".join(f"{count:,}" for count in counts)
+        yield Sentence(
+            f"{listed([run.name for run in few])} learned from {videos} "
+            f"video{'' if counts == [1] else 's'}: that says nothing about the method.",
+            "warning",
+        )
+
+
 def _motion(contents: Contents) -> Iterator[Sentence]:
     for each in contents.areas:
-        videos = each.store.videos().select(["frames", "moving"]).to_pylist()
-        frames = sum(row["frames"] for row in videos)
-        if frames:
-            moving = sum(row["moving"] * row["frames"] for row in videos) / frames
-            still = sum(not row["moving"] for row in videos)
-            text = f"Something moves in {percent(moving, 0)} of the frames of {each.name}"
-            text += (
-                f"; {counted(still, 'video')} of {len(videos):,} without motion." if still else "."
-            )
-            yield Sentence(text, "warning" if still > len(videos) / 2 else "plain")
+        frames_V, moving_V = each.frames_V2().T
+        if frames_V.sum():
+            moving = percent(float((moving_V * frames_V).sum() / frames_V.sum()), 0)
+            still = int((moving_V == 0).sum())
+            text = f"Something moves in {moving} of the frames of {each.name}"
+            text += f"; {counted(still, 'video')} of {len(frames_V):,} without motion" * (still > 0)
+            yield Sentence(f"{text}.", "warning" if still > len(frames_V) / 2 else "plain")
 
 
 def tiles(contents: Contents) -> list[Tile]:
@@ -196,21 +213,16 @@ def tiles(contents: Contents) -> list[Tile]:
             note = f"{test.name}: {percent(value.low)} to {percent(value.high)} likely"
             note += f", {percent(chance(result))} by chance" if name == "top1" else ""
             numbers.append(Tile(percent(value.mean), measure_name(name), note))
-    videos = [row for each in contents.areas
-              for row in each.store.videos().select(["frames", "moving"]).to_pylist()]  # fmt: skip
-    frames = sum(row["frames"] for row in videos)
-    if frames:
-        moving = sum(row["moving"] * row["frames"] for row in videos) / frames
-        numbers.append(Tile(f"{len(videos):,}", "videos with motion areas", f"{frames:,} frames"))
-        numbers.append(Tile(percent(moving, 0), "of their frames with motion"))
-    for kind, name in ((FINETUNE, "fine-tuning"), (PRETRAIN, "pre-training")):
-        seconds = sum(
-            seconds
-            for run in contents.of_kind(kind)
-            for line in run.metrics
-            if (seconds := number(line, "data_s") + number(line, "compute_s")) == seconds
+    if any(len(each.store) for each in contents.areas):
+        frames_V, moving_V = np.concatenate([each.frames_V2() for each in contents.areas]).T
+        frames = max(frames_V.sum(), 1)
+        moving = percent(float((moving_V * frames_V).sum() / frames), 0)
+        numbers.append(
+            Tile(f"{len(frames_V):,}", "videos with motion areas", f"{frames:,.0f} frames")
         )
-        if seconds:
-            runs = counted(len(contents.of_kind(kind)), "run")
-            numbers.append(Tile(hours(seconds), name, f"in {runs}"))
+        numbers.append(Tile(moving, "of their frames with motion"))
+    for kind, name in ((FINETUNE, "fine-tuning"), (PRETRAIN, "pre-training")):
+        runs = contents.of_kind(kind)
+        if seconds := sum(run.seconds for run in runs):
+            numbers.append(Tile(hours(seconds), name, f"in {counted(len(runs), 'run')}"))
     return numbers[:4]

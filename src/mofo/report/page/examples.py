@@ -18,9 +18,7 @@ from mofo.evaluation.results import Recognition, VideoRow
 from mofo.models.fusion import FUSIONS
 from mofo.motion.store import AreaStore
 from mofo.report.figures.attention import attention_film, attention_of
-from mofo.report.figures.films import FPS, Film, Row, film_frames
-from mofo.report.figures.layout import scaled
-from mofo.report.figures.marks import draw_box
+from mofo.report.figures.films import FPS, ClipFrames, Film, Row, film_frames
 from mofo.report.page.folders import FINETUNE, Contents, Test
 from mofo.report.page.media import Clip, ClipMaker
 from mofo.training.saved_models import SavedClassifier, open_classifier
@@ -76,10 +74,12 @@ def examples(contents: Contents, maker: ClipMaker, clips: int) -> list[Answers]:
         for head, result in list(test.results.heads.items())[:1]
         if result.videos
     ]
-    return [
+    answers = [
         _answers(contents, test, result, maker, max(2, clips // len(named)))
         for test, _, result in named
     ]
+    # Names alone say little: they stand in where there is no clip at all.
+    return [each for each in answers if any(a.clip for a in each.answers)] or answers[:1]
 
 
 def _answers(
@@ -208,7 +208,9 @@ class _Shower:
         """
         sample = self._sample(video)
         if self._saved is None:
-            return maker.clip(film_frames(_plain_film(sample), self._grid, _TILE), FPS), None
+            clip = ClipFrames(self._grid, sample.frames_THWC, sample.box_T4, sample.valid_T)
+            film = Film((Row("clip"),), lambda t, token: [clip.boxed(t, token)])
+            return maker.clip(film_frames(film, self._grid, _TILE), FPS), None
         attention = attention_of(self._saved, collate([sample]), predicted)
         film = attention_film(attention, self._grid)
 
@@ -233,17 +235,6 @@ class _Shower:
         if view.clip is None:
             raise MofoError(f"{video.path}: {view.reason}")
         return view.clip
-
-
-def _plain_film(sample: ClipSample) -> Film:
-    def tiles(t: int, token: int) -> list[np.ndarray]:
-        side = token * _PLAIN_GRID.w
-        frame_HW3 = scaled(sample.frames_THWC[t], side, side)
-        if sample.valid_T[t]:
-            draw_box(frame_HW3, sample.box_T4[t] * (side / _PLAIN_GRID.width), 2)
-        return [frame_HW3]
-
-    return Film((Row("clip"),), tiles)
 
 
 def _has(store: AreaStore, video: Video) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import yaml
 
@@ -78,6 +79,12 @@ class TrainingRun:
         losses = [loss for line in last if math.isfinite(loss := number(line, "loss"))]
         return sum(losses) / len(losses) if losses else math.nan
 
+    @property
+    def seconds(self) -> float:
+        """How long all steps took."""
+        times = [number(line, "data_s") + number(line, "compute_s") for line in self.metrics]
+        return sum(time for time in times if math.isfinite(time))
+
 
 @dataclass(frozen=True)
 class Test:
@@ -86,6 +93,11 @@ class Test:
     folder: Path
     results: Results
     name: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name, and whether it is a control."""
+        return f"{self.name} (control)" if self.is_control else self.name
 
     @property
     def is_control(self) -> bool:
@@ -104,6 +116,12 @@ class AreaFolder:
     store: AreaStore
     failures: Reasons
     name: str = ""
+
+    def frames_V2(self) -> np.ndarray:
+        """Returns float ``(V, 2)``: frames of each video, and the share of them with motion."""
+        rows = self.store.videos()
+        columns = [rows[name].to_numpy().astype(float) for name in ("frames", "moving")]
+        return np.stack(columns, 1)
 
 
 @dataclass(frozen=True)
@@ -210,6 +228,7 @@ def _take(folder: Path, contents: Contents) -> bool:
             contents.tests.append(Test(folder, read_results(folder / _RESULTS)))
         if any(folder.glob("videos/*.parquet")):
             store = AreaStore.open(folder)
+            store.videos()  # a damaged table is found here
             contents.areas.append(AreaFolder(folder, store, _failures(folder)))
         contents.others += _others(folder)
     except MofoError as error:
@@ -239,7 +258,7 @@ def _others(folder: Path) -> Iterator[OtherFolder]:
         yield OtherFolder(folder, "features", f"of {rows:,} clips, by {about.get('encoder', '?')}")
     weights = _json(folder / "checkpoint.json")
     if weights:
-        yield OtherFolder(folder, "weights", str(weights.get("imported") or weights.get("kind")))
+        yield OtherFolder(folder, "weights", str(weights.get("imported") or weights.get("task")))
 
 
 def _run(folder: Path, problems: list[str]) -> TrainingRun:

@@ -23,7 +23,7 @@ from mofo.report.page.charts import Chart, histogram, timeline
 from mofo.report.page.folders import AreaFolder, Contents
 from mofo.report.page.media import Clip, ClipMaker
 from mofo.report.page.wording import percent
-from mofo.types import MofoError, MotionArea
+from mofo.types import MofoError, MotionArea, StoreError
 from mofo.video.reader import Frame, VideoReader
 
 _SECONDS, _SEARCHED = 6.0, 40.0  # of a clip; of a video that is searched for the best segment
@@ -60,13 +60,19 @@ def motion_section(contents: Contents, maker: ClipMaker, clips: int) -> dict[str
     stores = [each for each in contents.areas if len(each.store)]
     if not stores:
         return None
-    shown = [
-        _shown(each, key, maker)
-        for each in stores
-        for key in (_spread(each, max(1, clips // len(stores))) if clips else ())
-    ]
+    shown, charts = [], []
+    for each in stores:
+        try:
+            keys = _spread(each, max(1, clips // len(stores))) if clips else []
+            shown += [_shown(each, key, maker) for key in keys]
+        except StoreError as error:
+            contents.problems.append(str(error))
+    try:
+        charts = _histograms(stores)
+    except StoreError as error:
+        contents.problems.append(str(error))
     total = sum(len(each.store) for each in stores)
-    return {"shown": shown, "charts": _histograms(stores), "total": total}
+    return {"shown": shown, "charts": charts, "total": total}
 
 
 def _histograms(stores: list[AreaFolder]) -> list[tuple[str, Chart]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from mofo.report.page.charts import Chart, Curve, line_chart
 from mofo.report.page.conclusion import Sentence
 from mofo.report.page.folders import FINETUNE, PRETRAIN, Contents, Line, TrainingRun, number
 from mofo.report.page.media import Clip, ClipMaker
-from mofo.report.page.wording import percent, plain
+from mofo.report.page.wording import listed, percent, plain
 from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.pretrain_task import PretrainStep
 from mofo.training.saved_models import open_autoencoder
@@ -26,7 +26,8 @@ from mofo.types import MofoError
 
 _TILE = 224  # pixels of a picture in a clip
 _MAX_RUNS = 4  # that are looked into
-_FLAT = 0.98  # of a flat guess's error: not better
+_FLAT = 0.02  # less error than a flat guess: not better
+_FOLDED = ("Learning rate", "Speed")
 TITLES = {PRETRAIN: "Pre-training", FINETUNE: "Fine-tuning"}
 
 
@@ -44,20 +45,22 @@ class Seen:
     """What one pre-trained model sees of clips, and what it guesses.
 
     Attributes:
-        name: of the run, with the step.
+        run: its name.
+        name: the same with the step.
         clips: ``(name, clip, text)``, made now from its checkpoint.
         parts: what each clip shows, from left to right.
         picture: made while it ran; only where there are no clips.
         note: what a reader has to know; may be empty.
-        sentence: for the conclusion, if there is one.
+        gain: how much smaller its error is than that of a flat guess, as a share; None: unknown.
     """
 
+    run: str
     name: str
     clips: tuple[tuple[str, Clip, str], ...] = ()
     parts: tuple[str, ...] = ()
     picture: Clip | None = None
     note: str = ""
-    sentence: Sentence | None = None
+    gain: float | None = None
 
 
 def training_section(contents: Contents, maker: ClipMaker, clips: int) -> dict[str, Any] | None:
@@ -69,12 +72,32 @@ def training_section(contents: Contents, maker: ClipMaker, clips: int) -> dict[s
         runs = [run for run in contents.of_kind(kind) if run.metrics]
         charts = [each for each in _charts(kind, runs) if each is not None] if runs else []
         if charts:
-            groups.append({"title": title, "charts": charts[:2], "more": charts[2:]})
+            main = [each for each in charts if each.title not in _FOLDED]
+            folded = [each for each in charts if each.title in _FOLDED]
+            groups.append({"title": title, "charts": main, "more": folded})
     looked_into = contents.of_kind(PRETRAIN)[:_MAX_RUNS] if clips else []
     count = max(2, clips // (2 * max(1, len(looked_into))))
     seen = [_seen(run, maker, count) for run in looked_into]
     seen = [each for each in seen if each.clips or each.picture is not None]
     return {"groups": groups, "seen": seen, "tables": _differing(contents)}
+
+
+def guess_sentences(seen: Sequence[Seen]) -> Iterator[Sentence]:
+    """Says in the conclusion how good the guesses of pre-trained models are."""
+    known = [(each.run, each.gain) for each in seen if each.gain is not None]
+    poor = [run for run, gain in known if not gain > _FLAT]
+    if poor:
+        yield Sentence(
+            f"{listed(poor)} guess{'es' if len(poor) == 1 else ''} hidden patches no better than a "
+            "flat colour would: nothing is learned yet.",
+            "warning",
+        )
+    for run, gain in known:
+        if gain > _FLAT:
+            yield Sentence(
+                f"{run} guesses hidden patches with {percent(gain, 0)} less error than a flat "
+                "colour would."
+            )
 
 
 def _charts(kind: str, runs: Sequence[TrainingRun]) -> list[Drawn | None]:
@@ -184,13 +207,13 @@ def _seen(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
     except MofoError as error:
         reason = str(error)
     if not run.pictures:
-        return Seen(run.name)
+        return Seen(run.name, run.name)
     picture_HW3 = cv2.imread(str(run.pictures[-1]), cv2.IMREAD_COLOR)
     picture = None
     if picture_HW3 is not None:
         picture = maker.picture(cv2.cvtColor(picture_HW3, cv2.COLOR_BGR2RGB))
     name = f"{run.name}, {run.pictures[-1].stem.replace('_', ' ')}"
-    return Seen(name, picture=picture, note=f"a picture made during the run ({reason})")
+    return Seen(run.name, name, picture=picture, note=f"a picture made during the run ({reason})")
 
 
 def _made(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
@@ -207,7 +230,7 @@ def _made(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     made = reconstruct(model, chosen.batch, PretrainStep(settings), clips=clips)
     ratio = float(made.error_B.sum() / max(made.flat_error_B.sum(), 1e-12))
-    pictures = 3 if ratio < _FLAT else 2  # the guess itself only where it is one
+    pictures = 3 if 1 - ratio > _FLAT else 2  # the guess itself only where it is one
     shown = []
     for k, name in enumerate(made.names):
         frames = film_frames(reconstruction_film(made, k), made.grid, _TILE, pictures=pictures)
@@ -216,24 +239,15 @@ def _made(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
             shown.append((name, clip, _clip_text(made, k)))
     notes = [note for note in chosen.notes if "areas" in note]
     if pictures == 2:
-        sentence = Sentence(
-            f"{run.name} guesses hidden patches no better than a flat colour would: "
-            "it has not learned to see yet.", "warning",
-        )  # fmt: skip
         notes.append("the guesses are left out: they are no better than a flat colour")
-    else:
-        sentence = Sentence(
-            f"{run.name} guesses hidden patches with {percent(1 - ratio, 0)} less error than a "
-            "flat colour would.",
+    elif made.normalised:
+        notes.append(
+            "this model predicts the pattern of hidden patches; their mean and contrast are "
+            "guessed from visible ones, nothing is taken from what is hidden"
         )
-        if made.normalised:
-            notes.append(
-                "this model predicts the pattern of hidden patches; their mean and contrast are "
-                "guessed from visible ones, nothing is taken from what is hidden"
-            )
     parts = ("clip with its motion area", "what the model is given", "its guess")[:pictures]
     name = f"{run.name}, step {opened.step:,}"
-    return Seen(name, tuple(shown), parts, None, "; ".join(notes), sentence)
+    return Seen(run.name, name, tuple(shown), parts, None, "; ".join(notes), 1 - ratio)
 
 
 def _clip_text(made: Reconstruction, clip: int) -> str:

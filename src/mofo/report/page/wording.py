@@ -41,6 +41,12 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def listed(names: Iterable[str]) -> str:
+    """Writes "a", "a and b", "a, b and c"."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def hours(seconds: float) -> str:
     """Writes a duration with one unit."""
     if seconds < 90:
