@@ -68,6 +68,14 @@ def test_missing_videos(recipe, capsys, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["file/below", "long" * 100, "file"])
+def test_a_folder_that_cannot_be_made(recipe, capsys, tmp_path, name):
+    (tmp_path / "file").write_text("no folder")
+    line = one_line(capsys, "--config", recipe, "--quiet", "--run.out", tmp_path / name, code=1)
+    assert str(tmp_path / name) in line
+    assert "name another run.out" in line
+
+
 def test_missing_areas(recipe, capsys, tmp_path):
     line = one_line(capsys, "--config", recipe, "--data.areas", tmp_path / "areas", code=1)
     assert "areas" in line

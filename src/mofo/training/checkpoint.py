@@ -164,7 +164,7 @@ class CheckpointFolder:
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints that are there, ascending."""
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with contextlib.suppress(OSError):  # what is wrong with the folder shows when it is made
             found = (_NAME.fullmatch(entry.name) for entry in self.path.iterdir())
             return sorted(int(match[1]) for match in found if match)
         return []

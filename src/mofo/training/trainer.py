@@ -135,8 +135,6 @@ class Trainer:
         end = min(self.schedule.steps, self.settings.run.stop_at or self.schedule.steps)
         step = self.start
         with contextlib.ExitStack() as stack:
-            if self.is_main:
-                self.out.mkdir(parents=True, exist_ok=True)
             self._lock(stack)
             self._begin()
             if self.is_main:
@@ -168,11 +166,15 @@ class Trainer:
         problem = [""]
         if self.is_main:
             try:
+                self.out.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(folder_lock(self.out))
                 if self.folder.steps() != self._steps_before:
                     raise MofoError(f"{self.out}: trained on in the meantime: start again")
             except MofoError as error:
                 problem = [str(error)]
+            except OSError as error:
+                reason = error.strerror or error
+                problem = [f"{self.out}: cannot be written to ({reason}): name another run.out"]
         if self.accelerator.num_processes > 1:
             broadcast_object_list(problem)
         if problem[0]:
@@ -181,6 +183,7 @@ class Trainer:
     def _begin(self) -> None:
         """Files and logs of the run, as they are before its next step."""
         run = self.settings.run
+        self.accelerator.wait_for_everyone()  # all have read their checkpoint
         if self.is_main:
             self.folder.tidy(self.start)
             self.settings.write(self.out / "settings.yaml")
