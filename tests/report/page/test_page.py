@@ -71,7 +71,7 @@ def test_names_are_text_whatever_they_hold(page):
 def test_what_it_shows(page, tree):
     found = read_page(page)
     clips = [video["aria-label"] for video in found.all("video")]
-    assert sum("motion map" in clip for clip in clips) == 3
+    assert sum("motion field" in clip for clip in clips) == 3
     assert sum("what the model is given" in clip for clip in clips) == 2
     assert sum(", answer" in clip for clip in clips) == 3
     assert all(video["src"].startswith("data:video/mp4;base64,") for video in found.all("video"))

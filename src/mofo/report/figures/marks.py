@@ -11,6 +11,7 @@ from mofo.types import MotionArea
 # Orange and blue are told apart by everybody.
 AREA, MOVER = (255, 140, 0), (60, 170, 255)
 _HIDDEN = 40
+_TINT = 0.55  # of a motion field where all of a cell moves
 _DIMMED, _STRONGEST = 0.55, 0.75  # of the frame below the heat; of the heat where it is greatest
 
 
@@ -24,8 +25,10 @@ def draw_box(picture_HW3: np.ndarray, box_4: np.ndarray, thick: int, colour: Col
 
 
 def draw_area(picture_HW3: np.ndarray, area: MotionArea, t: int) -> np.ndarray:
-    """Returns a copy with the motion area of frame ``t``: its box thick, single movers thin."""
+    """Returns a copy with the motion of frame ``t``: field as a tint, box thick, movers thin."""
     drawn_HW3 = picture_HW3.copy()
+    if area.field_Tyx is not None:
+        drawn_HW3 = draw_field(picture_HW3, area.field_Tyx[t] / 255)
     height, width = drawn_HW3.shape[:2]
     scale_4 = np.array([width / area.width, height / area.height] * 2)
     thick = max(1, round(min(height, width) / 90))
@@ -36,6 +39,14 @@ def draw_area(picture_HW3: np.ndarray, area: MotionArea, t: int) -> np.ndarray:
             draw_box(drawn_HW3, box_4 * scale_4, max(1, thick // 2), MOVER)
     draw_box(drawn_HW3, area.box_T4[t] * scale_4, thick)
     return drawn_HW3
+
+
+def draw_field(picture_HW3: np.ndarray, share_yx: np.ndarray) -> np.ndarray:
+    """Returns a copy that is orange where a motion field (0 to 1, any grid over it) says so."""
+    size = (picture_HW3.shape[1], picture_HW3.shape[0])
+    share_HW = cv2.resize(share_yx.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    tint_HW1 = _TINT * np.clip(share_HW, 0, 1)[..., None]
+    return ((1 - tint_HW1) * picture_HW3 + tint_HW1 * np.array(AREA)).round().astype(np.uint8)
 
 
 def draw_mask(

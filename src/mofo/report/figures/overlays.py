@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from mofo.report.figures.layout import (
+    GAP,
     INK,
+    INNER,
     in_rows,
     make_folder,
     page,
@@ -70,8 +72,10 @@ def contact_sheet(
         VideoError: the video cannot be read.
     """
     frames = np.unique(np.linspace(0, max(len(area) - 1, 0), columns * rows).round().astype(int))
+    room = (INNER - (columns - 1) * GAP) // columns
+    size = fit_size(area, min(180, int(room * area.height / area.width)))
     tiles = []
-    for t, picture_HW3 in frames_at(path, frames.tolist(), fit_size(area, 180)).items():
+    for t, picture_HW3 in frames_at(path, frames.tolist(), size).items():
         caption_HW3 = text_block(caption(area, t), picture_HW3.shape[1], size=13)
         tiles.append(stacked([caption_HW3, draw_area(picture_HW3, area, t)], 2))
     if not tiles:

@@ -29,7 +29,7 @@ from mofo.types import MotionArea
 from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
 
-_MAP_NAMES = {"paper": "motion map", "default": "motion beyond the camera's"}
+_MAP_NAMES = {"paper": "motion map", "default": "motion field"}
 _BLANK = 235
 
 
@@ -148,9 +148,10 @@ def _compressed(picture_HW3: np.ndarray) -> np.ndarray:
 def _notes(area: MotionArea) -> tuple[str, ...]:
     return (
         f"Optical flow ({area.flow}): how each point moves from one frame to the next; the hue is "
-        "the direction, the strength the speed. The map glows where something moves otherwise "
-        "than the camera.",
-        "Orange: the motion area. Blue: single movers, where there are several. Grey: not known.",
+        "the direction, the strength the speed. The map glows where something moves "
+        "otherwise than the camera.",
+        "Orange: motion field (tint) and motion area (box). Blue: single movers, where there are "
+        "several. Grey: not known.",
     )
 
 
@@ -184,8 +185,8 @@ def map_picture(
     ``full`` is the value with the brightest colour in the paper's preset; 0: its own greatest.
     """
     map_HW = cv2.resize(map_hw, size, interpolation=cv2.INTER_LINEAR)
-    # The default preset's map is in units of noise: 8 of them are bright, whatever the video.
-    full = max(full or float(map_HW.max()), 1e-6) if preset == "paper" else 8.0
+    # The default preset's map is the motion field, a share of each cell.
+    full = max(full or float(map_HW.max()), 1e-6) if preset == "paper" else 1.0
     grey_HW = np.clip(map_HW / full * 255, 0, 255).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(grey_HW, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 

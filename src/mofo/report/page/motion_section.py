@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from mofo.datasets.video import why_unusable
-from mofo.motion.analyse import analyse
-from mofo.motion.presets import DetectSettings, Watch
 from mofo.report.figures.films import moments
 from mofo.report.figures.layout import beside
-from mofo.report.figures.marks import draw_area
+from mofo.report.figures.marks import draw_area, draw_heat
 from mofo.report.figures.overlays import area_share, fit_size, frame_rate
-from mofo.report.figures.stages import map_picture
 from mofo.report.page.charts import Chart, histogram, timeline
 from mofo.report.page.folders import AreaFolder, Contents
 from mofo.report.page.media import Clip, ClipMaker
@@ -31,7 +26,7 @@ _HEIGHT, _PORTRAIT, _GAP = 240, 320, 4  # pixels: landscape, portrait, between p
 _MAX_FPS = 16.0  # on the page
 _GREY = (128, 128, 128)
 _MAX_READ = 1000  # videos whose areas are read for a histogram
-_PARTS = ("frame and motion area", "motion beyond the camera's")
+_PARTS = ("frame and motion area", "motion field")
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,7 @@ class ShownArea:
 
     Attributes:
         name: of the video.
-        clip: frame with motion area, and the map beside it; None: see ``note``.
+        clip: frame with motion area, and the motion field beside it; None: see ``note``.
         parts: what the clip shows from left to right, where that is several pictures.
         chart: its timeline.
         text: what was found, in a line.
@@ -113,7 +108,7 @@ def _shown(each: AreaFolder, key: str, maker: ClipMaker) -> ShownArea:
     parts: tuple[str, ...] = ()
     note = ""
     try:
-        clip, parts = area_clip(path, area, each.store.settings, segment, maker)
+        clip, parts = area_clip(path, area, segment, maker)
     except MofoError as error:
         note = f"no clip: {error}"
         clip = _overlay(each.folder, path, area, maker)
@@ -152,18 +147,13 @@ def best_segment(area: MotionArea) -> tuple[int, int]:
 
 
 def area_clip(
-    path: str | Path,
-    area: MotionArea,
-    settings: DetectSettings | None,
-    segment: tuple[int, int],
-    maker: ClipMaker,
+    path: str | Path, area: MotionArea, segment: tuple[int, int], maker: ClipMaker
 ) -> tuple[Clip | None, tuple[str, ...]]:
-    """Makes a clip of a segment of a video with its motion area and, beside it, its motion map.
+    """Makes a clip of a segment of a video with its motion area and, beside it, its motion field.
 
     Args:
         path: the video.
         area: of all of its frames.
-        settings: of the detection, to make the map once more; None: without a map.
         segment: of frames.
         maker: has the room.
 
@@ -173,40 +163,25 @@ def area_clip(
     Raises:
         VideoError: the video cannot be read.
     """
-    maps: dict[int, np.ndarray] = {}
-    if settings is not None:
-        watch = _Maps()
-        analyse(path, settings, watch=watch, reader=partial(_Segment, segment=segment))
-        maps = watch.maps
     rate = frame_rate(area)
     every = max(1, round(rate / _MAX_FPS))
-    frames = _frames(path, area, segment, maps, settings, every)
-    return maker.clip(frames, rate / every), _PARTS if maps else ()
+    frames = _frames(path, area, segment, every)
+    return maker.clip(frames, rate / every), () if area.field_Tyx is None else _PARTS
 
 
 def _frames(
-    path: str | Path,
-    area: MotionArea,
-    segment: tuple[int, int],
-    maps: dict[int, np.ndarray],
-    settings: DetectSettings | None,
-    every: int,
+    path: str | Path, area: MotionArea, segment: tuple[int, int], every: int
 ) -> Iterator[np.ndarray]:
     size = fit_size(area, _PORTRAIT if area.height > area.width else _HEIGHT)
-    full = max((float(map_hw.max()) for map_hw in maps.values()), default=1.0)
+    boxes = replace(area, field_Tyx=None)
     with _Segment(path, segment=segment, colour="rgb", size=size) as reader:
         for t, frame in enumerate(reader, segment[0]):
             if t >= len(area) or (t - segment[0]) % every:
                 continue
             assert frame.image is not None
-            tiles = [draw_area(frame.image, area, t)]
-            if maps and settings is not None:
-                map_hw = maps.get(t - segment[0])
-                blank_HW3 = np.zeros_like(frame.image)
-                tiles.append(
-                    blank_HW3 if map_hw is None
-                    else map_picture(map_hw.astype(np.float32), size, settings.preset, full)
-                )  # fmt: skip
+            tiles = [draw_area(frame.image, boxes, t)]
+            if area.field_Tyx is not None:
+                tiles.append(draw_heat(frame.image, area.field_Tyx[t] / 255))
             yield beside(tiles, _GAP, _GREY)
 
 
@@ -224,20 +199,6 @@ def _overlay(folder: Path, path: str, area: MotionArea, maker: ClipMaker) -> Cli
             return maker.clip((image for image in frames if image is not None), rate / every)
     except MofoError:
         return None
-
-
-class _Maps(Watch):
-    """Keeps the maps of all frames, small."""
-
-    def __init__(self) -> None:
-        super().__init__(frozenset())
-
-    def map(self, position: int, map_hw: np.ndarray) -> None:
-        """Keeps the map of a frame."""
-        scale = min(1.0, _HEIGHT / map_hw.shape[0])
-        size = (max(1, round(map_hw.shape[1] * scale)), max(1, round(map_hw.shape[0] * scale)))
-        small_hw = cv2.resize(map_hw.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        self.maps[position] = small_hw.astype(np.float16)
 
 
 class _Segment(VideoReader):
