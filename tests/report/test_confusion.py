@@ -4,7 +4,9 @@ import pytest
 
 from mofo.evaluation.measures import Sample
 from mofo.evaluation.recognition import recognise, recognise_several
+from mofo.evaluation.results import Results
 from mofo.report.figures.confusion import write_class_chart, write_confusion
+from mofo.report.results_table import results_table
 from mofo.types import MofoError
 
 
@@ -88,3 +90,12 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MofoError, match="cannot be written"):
         write_confusion(recognition(3), tmp_path / "file" / "chart.png")
+
+
+def test_names_that_a_terminal_would_obey_are_printed_harmlessly():
+    label_V = np.arange(4) % 2
+    sample = Sample(list("abcd"), draws=2)
+    result = recognise(np.eye(2)[label_V], label_V, ["\x1b[2Jgone", "b"], sample)
+    text = results_table(Results({"label": result}, 1, {"data": "a\x1b]0;x\x07.csv"}))
+    assert "[2Jgone" in text
+    assert all(letter.isprintable() or letter == "\n" for letter in text)

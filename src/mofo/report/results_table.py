@@ -25,7 +25,7 @@ def results_table(results: Results, *, rows: int = _ROWS) -> str:
         results: of a test.
         rows: classes of each head at most; 0: none.
     """
-    lines = [f"{name:12}{text}" for name, text in results.about.items()]
+    lines = [f"{name:12}{_harmless(text)}" for name, text in results.about.items()]
     for head, result in results.heads.items():
         lines += ["", _title(head, result)]
         lines += [
@@ -111,5 +111,12 @@ def _percent(share: float | None) -> str:
 
 
 def _short(name: str) -> str:
-    name = " ".join(name.split())
+    name = _harmless(" ".join(name.split()))
     return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+
+
+def _harmless(text: str) -> str:
+    """Names without letters that a terminal obeys, such as escape sequences."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
