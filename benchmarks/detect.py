@@ -21,7 +21,6 @@ import importlib.metadata
 import statistics
 import tempfile
 import time
-import types
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,8 +36,9 @@ import torch
 from tqdm import tqdm
 
 from areas import markdown, provenance, write_json
-from mofo.motion import analyse as chain
-from mofo.motion import movers
+from mofo.motion import default_preset, paper
+from mofo.motion.analyse import analyse
+from mofo.motion.flow.codec import VectorField
 from mofo.motion.presets import FLOWS, PRESETS, DetectSettings
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.video.reader import VideoReader
@@ -104,8 +104,8 @@ class Stopwatch:
 
 
 @contextmanager
-def stages_timed(watch: Stopwatch) -> Iterator[None]:
-    """Puts the stopwatch around the functions that the chain from file to boxes calls."""
+def stages_timed(watch: Stopwatch) -> Iterator[type]:
+    """Puts the stopwatch around what the chain from file to boxes calls; gives the reader."""
 
     class Reader(VideoReader):
         __init__ = watch.timed("decode", VideoReader.__init__)
@@ -113,46 +113,25 @@ def stages_timed(watch: Stopwatch) -> Iterator[None]:
         def __iter__(self) -> Iterator[Any]:
             return watch.stepped("decode", super().__iter__())
 
-    def method(stage: str, kind: type, name: str) -> type:
-        return type(kind.__name__, (kind,), {name: watch.timed(stage, getattr(kind, name))})
-
-    finder = method("area", method("area", chain.MoverFinder, "step"), "finish")
-    codec_finder = method("camera/map", chain.CodecMoverFinder, "_camera")
-    opencv = types.SimpleNamespace(**vars(cv2))
-    opencv.resize = watch.timed("camera/map", cv2.resize)
-    replaced = {
-        (chain, "VideoReader"): Reader,
-        (chain, "cv2"): opencv,
-        (chain, "flow_backend"): lambda name: _TimedFlow(flow_backend(name), watch),
-        (chain, "VectorField"): method("flow", chain.VectorField, "fields"),
-        (chain, "CutDetector"): method("camera/map", chain.CutDetector, "step"),
-        (chain, "flow_confidence"): watch.timed("camera/map", chain.flow_confidence),
-        (chain, "motion_maps"): watch.timed("camera/map", chain.motion_maps),
-        (movers, "CameraFitter"): method("camera/map", movers.CameraFitter, "fit"),
-        (chain, "MoverFinder"): finder,
-        (chain, "CodecMoverFinder"): method("area", codec_finder, "find"),
-        (chain, "lasting_movers"): watch.timed("area", chain.lasting_movers),
-        (chain, "frame_box"): watch.timed("area", chain.frame_box),
-        (chain, "settled_boxes"): watch.timed("area", chain.settled_boxes),
-    }
-    flow_backend = chain.flow_backend
-    before = {place: getattr(*place) for place in replaced}
+    places: list[tuple[str, Any, str]] = [
+        ("flow", VectorField, "fields"),
+        ("camera/map", default_preset, "flow_confidence"),
+        ("camera/map", default_preset, "shot_evidence"),
+        ("camera/map", paper, "motion_maps"),
+        ("area", default_preset, "motion_field"),
+        ("area", default_preset, "frame_movers"),
+        ("area", paper, "frame_box"),
+        ("area", paper, "settled_boxes"),
+    ]
+    places += [("flow", kind, "between") for kind in FLOWS.values() if hasattr(kind, "between")]
+    before = [(owner, name, getattr(owner, name)) for _, owner, name in places]
     try:
-        for (module, name), value in replaced.items():
-            setattr(module, name, value)
-        yield
+        for stage, owner, name in places:
+            setattr(owner, name, watch.timed(stage, getattr(owner, name)))
+        yield Reader
     finally:
-        for (module, name), value in before.items():
-            setattr(module, name, value)
-
-
-class _TimedFlow:
-    def __init__(self, flow: Any, watch: Stopwatch) -> None:
-        self.batch = flow.batch
-        self._call = watch.timed("flow", flow)
-
-    def __call__(self, first: list[np.ndarray], second: list[np.ndarray]) -> list[np.ndarray]:
-        return self._call(first, second)
+        for owner, name, function in before:
+            setattr(owner, name, function)
 
 
 @dataclass
@@ -234,13 +213,13 @@ def measure(video: Video, backends: list[str], most: int) -> None:
         for preset in PRESETS:
             settings = DetectSettings(flow=backend, preset=preset, short_side=SHORT_SIDE)
             wall, started = time.perf_counter(), clock()
-            area = chain.analyse(path, settings)
+            area = analyse(path, settings)
             cpu, wall = clock() - started, time.perf_counter() - wall
             if len(area) != frames or area.flow != backend:
                 raise RuntimeError(f"{video.name}: {backend} did {len(area)} frames by {area.flow}")
             watch = Stopwatch()
-            with stages_timed(watch):
-                total = watch.whole(lambda p=path, s=settings: chain.analyse(p, s))
+            with stages_timed(watch) as reader:
+                total = watch.whole(lambda p=path, s=settings, r=reader: analyse(p, s, reader=r))
             stages = {stage: watch.seconds[stage] / frames for stage in STAGES}
             video.runs[f"{backend} {preset}"].append(
                 {"wall": wall / frames, "cpu": cpu / frames, "staged": total / frames, **stages}
@@ -361,7 +340,7 @@ def main() -> None:
         videos = generated(Path(folder), frames, slow, sizes)
         videos += [] if chosen.quick else real_videos()
         warm = DetectSettings(flow="dis")
-        chain.analyse(videos[0].path, warm)
+        analyse(videos[0].path, warm)
         for turn in tqdm(range(repeat), unit="repetition"):
             for video in videos:
                 # TV-L1 takes hundreds of milliseconds a frame: once is enough to see that.

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mofo.synth.actions.dataset_writer import ActionSetSettings, write_action_set
+from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.types import TokenGrid
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -43,12 +46,13 @@ def test_areas(tmp_path):
     printed = run("areas.py", "--clips", 5, "--backends", "dis,codec", "--workers", 1, "--out", out,
                   "--markdown", table)  # fmt: skip
     results = json.loads(out.read_text())
-    assert len(results["clips"]) == 5
+    assert len(results["clips"]) == 7  # and one that follows, one with depth
     assert results["seeds"] == [50000, 50004]
     assert results["hardware"]["cpu"]
     for clip in results["clips"]:
-        assert clip["scores"]["whole frame"]["recall"] == 1
-        assert clip["scores"]["whole frame"]["share"] == 1
+        moves = 1 if clip["recipe"]["movers"] else None
+        assert clip["scores"]["whole frame"]["recall"] == moves
+        assert clip["scores"]["whole frame"]["share"] == moves
         assert ("codec default" in clip["scores"]) == (clip["suffix"] == ".mp4")
     lines = {(line["row"], line["method"]): line for line in
              results["tables"]["static or moving camera"]}  # fmt: skip
@@ -56,6 +60,24 @@ def test_areas(tmp_path):
     assert 0 <= low <= mean <= high <= 1
     assert "dis default" in printed
     assert "number of movers" in table.read_text()
+
+
+def test_real_motion(tmp_path):
+    clip = make_clip(ClipRecipe(seed=3, frames=20, area=(0.1, 0.2), split="tune"))
+    frames, masks = tmp_path / "JPEGImages/480p/thing", tmp_path / "Annotations/480p/thing"
+    for folder in (frames, masks):
+        folder.mkdir(parents=True)
+    for t, mask_HW in enumerate(clip.moving_mask()):
+        cv2.imwrite(str(frames / f"{t:05d}.jpg"), clip.video_THW3[t][..., ::-1])
+        cv2.imwrite(str(masks / f"{t:05d}.png"), mask_HW.astype(np.uint8) * 255)
+    names, out = tmp_path / "val.txt", tmp_path / "real.json"
+    names.write_text("/JPEGImages/480p/thing/00000.jpg /Annotations/480p/thing/00000.png\n")
+    printed = run("real_motion.py", tmp_path, "--split", names, "--json", out)
+    row = json.loads(out.read_text())["videos"]["thing"]
+    assert row["iou"] > max(0.7, row["whole"], row["centre"])
+    assert row["Jfield"] > row["Jbox"] > 0.4
+    assert row["APfield"] > 0.8
+    assert "mask covers" in printed
 
 
 def test_detection_speed(tmp_path):

@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mofo.synth.camera_path import CameraPath, camera_path
+from mofo.synth.camera_path import CameraPath, camera_path, follow_path, wander
 from mofo.synth.cutouts import Cutout, Trajectory, cut_out, trajectory
+from mofo.synth.depth import DepthScene
 from mofo.synth.textures import photographs
 from mofo.video.writer import VideoWriter
 
@@ -28,7 +29,9 @@ class ClipRecipe:
 
     Attributes:
         seed: everything random follows from it.
-        camera: one of ``camera_path.CAMERAS``; "handheld" has a second, nearer background layer.
+        camera: one of ``camera_path.CAMERAS`` or ``SCENES``; "handheld" has a second, nearer
+            background layer, "follow" keeps the first mover near the middle (and has at least one),
+            "depth" moves through a scene with a wall, a ground and things that stand on it.
         movers: number of moving cut-outs, 0 to 3.
         area: range of one mover's area as a share of the frame, drawn evenly in log.
         pauses: movers may stand still for part of the clip.
@@ -100,14 +103,25 @@ def make_clip(recipe: ClipRecipe) -> SyntheticClip:
     rng = np.random.default_rng([recipe.seed, 20230812])
     photos = photographs(recipe.split)
     order = rng.permutation(len(photos))
-    path = camera_path(recipe.camera, recipe.frames, rng)
+    if recipe.camera == "depth":
+        return _depth_clip([photos[k] for k in order], recipe, rng)
+    followed = _followed(recipe, rng) if recipe.camera == "follow" else None
+    if followed is None:
+        path = camera_path(recipe.camera, recipe.frames, rng)
+    else:
+        half_2 = np.array([recipe.width, recipe.height]) / min(recipe.width, recipe.height) / 2
+        path = follow_path(followed.position_T2, half_2, rng)
     background = _Background.around(photos[order[0]], path, recipe, rng)
     layers: list[_Layer] = []
     if recipe.camera == "handheld":
         layers.append(_near_layer(photos[order[1 % len(order)]], path, recipe, rng))
-    movers = [
-        _mover(photos[order[(2 + k) % len(order)]], path, recipe, rng) for k in range(recipe.movers)
-    ]
+    movers = []
+    for k in range(recipe.movers):
+        photo_HW3 = photos[order[(2 + k) % len(order)]]
+        if followed is not None and k == 0:
+            movers.append(_place(cut_out(photo_HW3, rng), followed, path, recipe))
+        else:
+            movers.append(_mover(photo_HW3, path, recipe, rng))
     gain_T = 1 + rng.normal(0, 0.004, recipe.frames)  # exposure never stands quite still
 
     shape = (recipe.frames, recipe.height, recipe.width)
@@ -126,6 +140,44 @@ def make_clip(recipe: ClipRecipe) -> SyntheticClip:
         np.stack([m.moving() for m in movers], 1) if movers else np.zeros((recipe.frames, 0), bool)
     )
     return SyntheticClip(recipe, video_THW3, label_THW, moving_TK)
+
+
+def _followed(recipe: ClipRecipe, rng: np.random.Generator) -> Trajectory:
+    """The way of what the camera follows: 2 to 12 pixels a frame at a short side of 240."""
+    frames, s_T = recipe.frames, np.arange(recipe.frames)
+    share = np.exp(rng.uniform(*np.log(recipe.area)))
+    size = np.sqrt(share * recipe.width * recipe.height) / min(recipe.width, recipe.height)
+    speed = np.exp(rng.uniform(np.log(0.008), np.log(0.05)))
+    heading_T = rng.uniform(0, 2 * np.pi) + rng.uniform(-0.02, 0.02) * s_T
+    phase = s_T / frames * rng.uniform(0.5, 2) + rng.random()
+    pace_T1 = speed * (1 + 0.3 * np.sin(2 * np.pi * phase))[:, None]
+    position_T2 = np.cumsum(pace_T1 * np.stack([np.cos(heading_T), np.sin(heading_T)], 1), 0)
+    position_T2 += wander(frames, 0.01, 5, rng)
+    spin, growth = (
+        rng.choice([0, rng.uniform(-0.02, 0.02)]),
+        rng.choice([0, rng.uniform(-6e-3, 6e-3)]),
+    )
+    return Trajectory(
+        position_T2 - position_T2[frames // 2],
+        rng.uniform(0, 2 * np.pi) + spin * s_T,
+        size * np.exp(growth * (s_T - frames // 2)),
+    )
+
+
+def _depth_clip(
+    photos: list[np.ndarray], recipe: ClipRecipe, rng: np.random.Generator
+) -> SyntheticClip:
+    size = (recipe.width, recipe.height)
+    scene = DepthScene(photos, size, recipe.frames, recipe.movers, recipe.area, rng)
+    gain_T = 1 + rng.normal(0, 0.004, recipe.frames)
+    frames, labels = [], []
+    for t in range(recipe.frames):
+        frame_HW3, label_HW = scene.render(t)
+        frame_HW3 = frame_HW3 * np.float32(gain_T[t]) + _noise(recipe, rng)
+        frames.append(np.clip(frame_HW3 + 0.5, 0, 255).astype(np.uint8))
+        labels.append(label_HW)
+    moving_TK = np.ones((recipe.frames, recipe.movers), bool)
+    return SyntheticClip(recipe, np.stack(frames), np.stack(labels), moving_TK)
 
 
 def write_clip(clip: SyntheticClip, path: str | Path, *, crf: int = 23) -> Path:
