@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -152,7 +151,8 @@ class ClipDataset(Dataset[ClipSample]):
         return tuple(samples)
 
 
-class _RandomPlan(NamedTuple):
+@dataclass(frozen=True)
+class _RandomPlan:
     """Plans the clips of one epoch and row: everything that is drawn is a function of the key."""
 
     settings: ClipSettings

@@ -167,7 +167,8 @@ class ViewDataset(Dataset[View]):
         ]
 
 
-class _ViewPlan(NamedTuple):
+@dataclass(frozen=True)
+class _ViewPlan:
     """Plans the crops ``places`` of a video's segment ``time``."""
 
     settings: ViewSettings

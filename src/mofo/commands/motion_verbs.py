@@ -44,9 +44,11 @@ def detect(
     example:
       mofo detect videos/ --out areas --overlay
     """
-    draw = None
+    draw: Any = None
     if overlay:
-        from mofo.report.figures.overlays import OVERLAYS as draw  # noqa: N811
+        from mofo.report.figures.overlays import OVERLAYS
+
+        draw = OVERLAYS
     report = call(out=out, shard=shard, draw=draw)
     print_rows("warnings", report.warnings)
     print_rows("failed", report.failures)

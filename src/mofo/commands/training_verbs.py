@@ -49,7 +49,8 @@ def pretrain(
         return 0
     from mofo.report.training_pictures import pretrain as train
 
-    report = train(read_settings("pretrain", config, pairs, task), progress=progress)
+    settings: Any = read_settings("pretrain", config, pairs, task)
+    report = train(settings, progress=progress)
     if not report.main:
         return 0 if report.finished else 1
     _print_report(report)
@@ -103,7 +104,7 @@ def finetune(
 
     short = {"model.init": json.dumps(init) if init else None, "model.freeze": freeze}
     given = [(key, value) for key, value in short.items() if value is not None]
-    settings = read_settings("finetune", config, [*given, *pairs])
+    settings: Any = read_settings("finetune", config, [*given, *pairs])
     report = train(settings, progress=progress)
     if not report.main:
         return 0 if report.finished else 1

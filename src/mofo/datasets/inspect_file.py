@@ -188,9 +188,9 @@ def _frames(
                 findings.fault(TRUNCATED if text.startswith("truncated") else DAMAGED, text)
         else:
             end = float(index.seconds_T[-1]) + (1 / info.fps if info.fps else 0.04)
-            reason = reader.truncation(len(index), end)
-            if reason is not None:
-                findings.fault(TRUNCATED, reason)
+            truncated = reader.truncation(len(index), end)
+            if truncated is not None:
+                findings.fault(TRUNCATED, truncated)
     return index, info, frames
 
 

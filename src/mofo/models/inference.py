@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -141,7 +141,7 @@ def run_model(
     every_batch: bool = False,
     title: str | None = None,
     progress: bool = False,
-) -> Iterator[Step[Output]]:
+) -> Generator[Step[Output]]:
     """Runs a model over views of videos, batch by batch; the batches stay in order.
 
     Args:

@@ -38,7 +38,7 @@ def analyse(
     Raises:
         VideoError: the file cannot be read.
     """
-    flow, warnings = settings.flow, []
+    flow, warnings = settings.flow, list[str]()
     while True:
         try:
             preset, backend = PRESETS[settings.preset](), FLOWS[flow]()

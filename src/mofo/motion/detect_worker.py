@@ -66,7 +66,8 @@ def detect_video(task: Task, progress: Callable[[int], None] | None = None) -> O
 
     Every error of one video becomes an ``Outcome``, so that the others go on.
     """
-    frames, warnings, trace = 0, (), ""
+    frames, trace = 0, ""
+    warnings: tuple[str, ...] = ()
     try:
         if task.known is not None:
             area = task.known.area()

@@ -131,7 +131,7 @@ def _change(
     change_Thw = np.zeros(motion_Thw.shape, np.float32)
     changed = []
     for t, (fast, slow) in enumerate(zip(fast_T, slow_T, strict=True)):
-        cells = []
+        cells: list[np.ndarray] = []
         for reach in (fast, slow) if slow > fast and span < _COARSE else (fast,):
             others = sorted({max(t - reach, 0), min(t + reach, frames - 1)} - {t})
             change_HW = two_sided_change(

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from ctypes import c_int64
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -51,7 +51,7 @@ class Engine(Protocol):
     def frames(self) -> int:
         """Frames done so far of unfinished tasks."""
 
-    def run(self, tasks: Iterator[Any]) -> Iterator[Result | None]:
+    def run(self, tasks: Iterator[Any]) -> Generator[Result | None]:
         """Results as they come, in any order; None now and then, so that the caller can look up.
 
         Close the iterator to end the processes.
@@ -74,7 +74,7 @@ class InProcess:
     def __init__(self, work: Work, workers: int = 0, stall: float | None = None) -> None:
         self._work = work
 
-    def run(self, tasks: Iterator[Any]) -> Iterator[Result | None]:
+    def run(self, tasks: Iterator[Any]) -> Generator[Result | None]:
         """Results in the order of the tasks."""
         return (Result(task, self._work(task, None)) for task in tasks)
 
@@ -104,7 +104,7 @@ class LocalEngine:
         """Frames done so far of the tasks that are being worked on."""
         return sum(worker.frames() for worker in self._workers)
 
-    def run(self, tasks: Iterator[Any]) -> Iterator[Result | None]:
+    def run(self, tasks: Iterator[Any]) -> Generator[Result | None]:
         """See ``Engine.run``."""
         again: deque[Any] = deque()
         try:

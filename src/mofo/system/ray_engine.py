@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 from mofo.registry import load_plugins, plugins
@@ -35,7 +35,7 @@ class RayEngine:
         self._workers = max(1, workers)
         self.frames = 0  # of unfinished videos: not known here
 
-    def run(self, tasks: Iterator[Any]) -> Iterator[Result | None]:
+    def run(self, tasks: Iterator[Any]) -> Generator[Result | None]:
         """See ``Engine.run``."""
         ray = self._ray
         is_ours = not ray.is_initialized()

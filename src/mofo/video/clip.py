@@ -167,7 +167,7 @@ class Segment:
         index = self._index
         image: np.ndarray | None = None
         chroma: np.ndarray | None = None
-        upright = {"rotation": index.rotation, "mirrored": index.mirrored}
+        upright: dict[str, Any] = {"rotation": index.rotation, "mirrored": index.mirrored}
         shown = (number - self._numbers.start) % self._every == 0 or bool(frame.key_frame)
         if self._grey and shown:
             image = grey_picture(frame, self.size, **upright)
@@ -181,7 +181,8 @@ class Segment:
             bool(frame.key_frame),
             frame_kind(frame),
             motion_vectors(frame, index.codec) if self._vectors else None,
-            *mark,
+            mark[0],
+            mark[1],
             chroma,
         )
 

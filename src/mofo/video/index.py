@@ -284,7 +284,7 @@ def _from_packets(
     if (steps_T < 1).any() or is_foreign or _is_late(packets) or sorted_T[0] != begin:
         return nothing
     key_packets = [packet for packet in packets if packet.is_key]
-    keys = np.searchsorted(sorted_T, [packet.pts for packet in key_packets])
+    keys = np.searchsorted(sorted_T, np.array([packet.pts for packet in key_packets]))
     order = np.argsort(keys)
     places = np.array([-1 if packet.pos is None else packet.pos for packet in key_packets])
     stamps: range | np.ndarray = sorted_T

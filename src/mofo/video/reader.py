@@ -247,7 +247,8 @@ class VideoReader:
                 bool(frame.key_frame),
                 frame_kind(frame),
                 motion_vectors(frame, source.codec) if wants_vectors else None,
-                *mark,
+                mark[0],
+                mark[1],
                 self._colours(frame, self._chroma) if self._chroma and shown else None,
             )
         if back:

@@ -44,7 +44,7 @@ class FlowFrame(NamedTuple):
             backend does not say.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # also a method of tuples
     time: float
     begins: bool = False
     cut: bool = False
