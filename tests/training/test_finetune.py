@@ -117,7 +117,7 @@ def test_begins_with_the_encoder_of_a_pretraining(tuned, settings, capsys):
     assert f"{before.checkpoint}: " in said
     assert "tensors of the encoder loaded" in said
     assert "positions interpolated from 2x3x3 to 2x2x2 tokens" in said
-    _, _, wanted = encoder_weights(settings.run.out)
+    wanted = encoder_weights(settings.run.out).weights
     found = open_checkpoint(chosen.run.out).model()
     name = "encoder.blocks.0.attention.qkv.weight"
     assert torch.equal(found[name], wanted[name])

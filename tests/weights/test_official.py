@@ -289,7 +289,7 @@ def test_fine_tuning_begins_with_them(tmp_path):
     state, done = taken(tmp_path, official.pretrain_shapes(*SMALL))
     from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 
-    _, settings, weights = encoder_weights(done.path)
+    _, settings, weights, *_ = encoder_weights(done.path)
     model = Classifier(ClassifierSettings(classes={"label": 3}, model=settings, fusion="mean"))
     assert "tensors of the encoder loaded" in str(load_encoder(model, weights, "done"))
     found = model.encoder.blocks[0].attention.q_bias

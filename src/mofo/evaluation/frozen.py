@@ -104,16 +104,19 @@ class FrozenEncoder(nn.Module):
 
 
 def open_encoder(path: str | Path) -> FrozenEncoder:
-    """The encoder of a checkpoint, or of a run: pre-trained or fine-tuned.
+    """The encoder of a checkpoint or run, pre-trained or fine-tuned, or of ``hf:PATH``.
 
     Raises:
-        CheckpointError: no checkpoint, or one without an encoder.
+        CheckpointError, SettingsError: see ``encoder_weights``.
     """
-    opened, settings, weights = encoder_weights(path)
-    span = (opened.metadata.classifier or {}).get("area_span", "clip")
-    sampling = opened.metadata.sampling
-    name = str(opened.path)
-    return FrozenEncoder(settings, weights, name=name, sampling=sampling, area_span=span)
+    saved = encoder_weights(path)
+    return FrozenEncoder(
+        saved.settings,
+        saved.weights,
+        name=saved.name,
+        sampling=saved.sampling,
+        area_span=saved.area_span,
+    )
 
 
 def random_encoder(config: str | Path, seed: int = 0) -> FrozenEncoder:

@@ -20,7 +20,13 @@ from mofo.models.model_settings import ModelSettings
 from mofo.registry import Registry
 from mofo.types import TokenGrid
 
-ENCODERS: Registry[type[Encoder]] = Registry("encoder")
+
+def _own() -> None:
+    import mofo.models.hf.family
+    import mofo.models.vit  # noqa: F401
+
+
+ENCODERS: Registry[type[Encoder]] = Registry("encoder", _own)
 
 
 class Encoder(nn.Module):

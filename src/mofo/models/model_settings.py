@@ -35,6 +35,7 @@ class ModelSettings:
         grid: frames, pixels and tokens of a clip.
         encoder: one of ``models.encoder.ENCODERS``. The sizes below are a vision transformer's;
             another encoder uses what it needs of them.
+        encoder_config: of encoders that need more than sizes: plain data.
         width, depth, heads: of the encoder: channels of a token, blocks, attention heads.
         decoder_width, decoder_depth, decoder_heads: the same of the decoder.
         drop_path: chance in [0, 1) that the encoder's last block skips one of its branches for a
@@ -54,6 +55,7 @@ class ModelSettings:
 
     grid: TokenGrid = field(default_factory=lambda: TokenGrid(16, 224, 224))
     encoder: str = "vit"
+    encoder_config: dict[str, Any] = field(default_factory=dict, repr=False, hash=False)
     width: int = 768
     depth: int = 12
     heads: int = 12

@@ -159,8 +159,10 @@ class FinetuneTask(Task):
         start: ModelSettings | None = None
         self._start = None
         if choice.init:
-            opened, start, weights = encoder_weights(choice.init)
-            self._start = (opened.path, weights)
+            saved = encoder_weights(choice.init)
+            start = saved.settings
+            self._start = (saved.name, saved.weights)
+            self._notes += [saved.note] if saved.note else []
         tubelet = choice.tubelet or (start.grid.tubelet if start else 2)
         patch = choice.patch or (start.grid.patch if start else 16)
         grid = self.settings.grid(tubelet, patch)

@@ -6,10 +6,12 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
 from mofo.models.classifier import Classifier, ClassifierSettings
+from mofo.models.hf.folder import PREFIX, open_hf_encoder
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.models.saved_settings import classifier_settings, model_settings
@@ -99,22 +101,49 @@ def pretrained_settings(opened: Checkpoint) -> ModelSettings:
         return model_settings(opened.metadata.model)
 
 
-def encoder_weights(path: str | Path) -> tuple[Checkpoint, ModelSettings, Mapping[str, Tensor]]:
-    """Returns checkpoint, sizes and weights of an encoder, pre-trained or fine-tuned.
+class SavedEncoder(NamedTuple):
+    """An encoder to begin with, or to use as it is.
+
+    Attributes:
+        name: where it comes from.
+        settings: sizes.
+        weights: by name ("encoder. ..."); of a pre-training with those of its decoder.
+        sampling: of the clips it was trained on.
+        area_span: motion area of a token, see ``token_area``.
+        note: a line about it; empty: there is nothing to say.
+    """
+
+    name: str
+    settings: ModelSettings
+    weights: Mapping[str, Tensor]
+    sampling: Sampling
+    area_span: str = "clip"
+    note: str = ""
+
+
+def encoder_weights(path: str | Path) -> SavedEncoder:
+    """Returns an encoder: of a pre-training, a fine-tuning, or of Hugging Face (``hf:PATH``).
 
     Raises:
         CheckpointError: no checkpoint, or one without an encoder.
+        SettingsError: of Hugging Face: see ``open_hf_encoder``.
     """
+    if str(path).startswith(PREFIX):
+        found = open_hf_encoder(str(path))
+        return SavedEncoder(str(path), found.settings, found.weights, Sampling(), note=found.note)
     opened = open_checkpoint(path, best=True)
-    metadata = opened.metadata
+    metadata, span = opened.metadata, "clip"
     if metadata.model is not None:
-        return opened, pretrained_settings(opened), opened.model()
-    if metadata.classifier is None:
+        sizes, weights = pretrained_settings(opened), opened.model()
+    elif metadata.classifier is not None:
+        with _whole(opened):
+            classifier = classifier_settings(metadata.classifier)
+        sizes, span = classifier.model, classifier.area_span
+        best = opened.best_weights()
+        weights = {name: t for name, t in best.items() if name.startswith("encoder.")}
+    else:
         raise CheckpointError(f"{opened.path}: is of {metadata.task!r}, which has no encoder")
-    with _whole(opened):
-        sizes = classifier_settings(metadata.classifier).model
-    weights = opened.best_weights()
-    return opened, sizes, {k: t for k, t in weights.items() if k.startswith("encoder.")}
+    return SavedEncoder(str(opened.path), sizes, weights, metadata.sampling, span)
 
 
 @contextlib.contextmanager

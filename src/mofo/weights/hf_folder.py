@@ -22,7 +22,7 @@ from mofo.weights.exporting import CLOSE, EXPORTS, Export, Exportable, silence
 from mofo.weights.hf_videomae import config_to_hf, to_hf
 from mofo.weights.loading import WeightsError
 from mofo.weights.model_card import model_card
-from mofo.weights.rules import give_back, make_rules
+from mofo.weights.rules import check_vit, give_back, make_rules
 from mofo.weights.videomae import RENAMING
 
 _CLIPS = 2
@@ -75,6 +75,7 @@ class VideoMAEFile(Export):
     def write(self, exportable: Exportable, out: Path) -> tuple[float | None, tuple[str, ...]]:
         """See ``Export``."""
         settings = exportable.model.settings
+        check_vit(settings)
         if isinstance(settings, ClassifierSettings) and (
             settings.fusion != "mean" or len(settings.classes) != 1
         ):

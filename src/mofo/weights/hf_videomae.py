@@ -20,7 +20,7 @@ from mofo.types import SettingsError, TokenGrid
 from mofo.weights.class_names import names_of_config
 from mofo.weights.layouts import LAYOUTS, Choices, Layout, Plan, with_fusion
 from mofo.weights.loading import WeightsError, load_strictly
-from mofo.weights.rules import Settings, give_back, made_for, make_rules
+from mofo.weights.rules import Settings, check_vit, give_back, made_for, make_rules
 from mofo.weights.tensor_files import Opened
 from mofo.weights.videomae import rows
 
@@ -194,6 +194,7 @@ def config_to_hf(settings: Settings) -> dict[str, Any]:
     Raises:
         SettingsError: a fusion that they do not have, or several heads.
     """
+    check_vit(settings)
     classifier: dict[str, Any] = {}
     if isinstance(settings, ClassifierSettings):
         if settings.fusion not in ("mean", "first_token"):

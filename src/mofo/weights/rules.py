@@ -19,7 +19,7 @@ from torch import Tensor
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import CHANNELS, ModelSettings
-from mofo.types import TokenGrid
+from mofo.types import SettingsError, TokenGrid
 
 Shape = tuple[int, ...]
 Renaming = Sequence[tuple[str, str]]
@@ -82,6 +82,16 @@ def make_rules(renaming: Renaming, settings: Settings) -> list[Rule]:
         parts = tuple(tuple(part.split(" | ")) for part in theirs.split(" + "))
         rules.append(Rule(name, shape, parts, _their_shape(name, shape, grid)))
     return rules
+
+
+def check_vit(settings: Settings) -> None:
+    """Raises a SettingsError if the encoder is not our ViT: the layouts know no other."""
+    model = settings.model if isinstance(settings, ClassifierSettings) else settings
+    if model.encoder != "vit":
+        raise SettingsError(
+            f"encoder {model.encoder!r} has no counterpart in VideoMAE: ONNX and torch.export take "
+            "classifiers with any encoder"
+        )
 
 
 def give_back(state: Mapping[str, Tensor], rules: Iterable[Rule]) -> dict[str, Tensor]:

@@ -1,0 +1,122 @@
+"""Families that see one frame at a time: tokens of a frame become tokens of a time slot."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from mofo.models.hf.family import FAMILIES, Family, Shape
+from mofo.models.model_settings import ModelSettings
+
+_FRAMES = 8  # of a clip, where nothing says otherwise
+
+
+def _side(value: Any) -> int:
+    return int(value if isinstance(value, int) else value[-1])
+
+
+class FrameFamily(Family):
+    """A model of single pictures.
+
+    Attributes:
+        usual: pixels a side where the configuration only says what positions were learned for.
+    """
+
+    by_frames = True
+    usual: ClassVar[int] = 0
+
+    def shape(self) -> Shape:
+        """See ``Family``."""
+        size = self.usual or _side(self.config["image_size"])
+        return Shape(_FRAMES, size, 1, _side(self.config["patch_size"]))
+
+
+@FAMILIES.register("dinov2")
+class Dinov2Family(FrameFamily):
+    """DINOv2 (Oquab et al., arXiv 2304.07193); positions are interpolated."""
+
+    model = "Dinov2Model"
+    licence = "Apache 2.0"
+    prefix = 1
+    usual = 224
+
+
+@FAMILIES.register("dinov3_vit")
+class Dinov3Family(FrameFamily):
+    """DINOv3 (Siméoni et al., arXiv 2508.10104): rotary positions."""
+
+    model = "DINOv3ViTModel"
+    licence = "DINOv3 License (Meta's own: read it before use)"
+
+    def arrange(self, hidden: Tensor, settings: ModelSettings, frames: int) -> Tensor:
+        """Behind the class token stand registers."""
+        registers = 1 + int(self.config.get("num_register_tokens", 0))
+        return super().arrange(hidden[:, registers:], settings, frames)
+
+    def groups(self, model: Any) -> list[nn.Module]:
+        """See ``Family``."""
+        return [model.embeddings, *model.model.layer]
+
+
+@FAMILIES.register("siglip_vision_model")
+class SiglipFamily(FrameFamily):
+    """SigLIP and SigLIP 2 of one resolution (Tschannen et al., arXiv 2502.14786)."""
+
+    model = "SiglipVisionModel"
+    licence = "Apache 2.0"
+    fixed = False
+
+    def build(self, config: Any) -> nn.Module:
+        """Without the pooling head."""
+        config.vision_use_head = False
+        return super().build(config)
+
+    def groups(self, model: Any) -> list[nn.Module]:
+        """See ``Family``."""
+        return [model.embeddings, *model.encoder.layers]
+
+    def tokens(self, model: Any, pixels: Tensor, keep_BV: Tensor | None) -> Tensor:
+        """See ``Family``; positions are interpolated for other sizes than its own."""
+        other = pixels.shape[-1] != model.config.image_size
+        return model(pixels, interpolate_pos_encoding=other).last_hidden_state
+
+
+@FAMILIES.register("hiera")
+class HieraFamily(FrameFamily):
+    """Hiera (Ryali et al., arXiv 2306.00989); its layers are its stages, only the last one's
+    tokens are of the grid's resolution.
+    """
+
+    model = "HieraModel"
+    licence = "CC-BY-NC 4.0 (not for commercial use)"
+    pyramid = True
+
+    def shape(self) -> Shape:
+        """A token of the last stage is larger by the strides of the queries between stages."""
+        config = self.config
+        stages = len(config["depths"]) - 1
+        patch = _side(config["patch_stride"]) * _side(config["query_stride"]) ** stages
+        return Shape(_FRAMES, _side(config["image_size"]), 1, patch)
+
+    def width(self) -> int:
+        """Of the last stage."""
+        stages = len(self.config["depths"]) - 1
+        return int(self.config["embed_dim"] * self.config["embed_dim_multiplier"] ** stages)
+
+    def depth(self) -> int:
+        """The stages before the last, together, and the last."""
+        return 1
+
+    def build(self, config: Any) -> nn.Module:
+        """Without the pooling layer."""
+        from transformers import HieraModel
+
+        return HieraModel(config, add_pooling_layer=False)
+
+    def groups(self, model: Any) -> list[nn.Module]:
+        """The embedding with all but the last stage, and the last stage."""
+        return [
+            nn.ModuleList([model.embeddings, *model.encoder.stages[:-1]]),
+            model.encoder.stages[-1],
+        ]

@@ -1,0 +1,85 @@
+"""Encoders of Hugging Face by the command line: features, probes, a classifier from end to end."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from helpers.hf_models import MODELS, save
+from helpers.probed import write_labelled
+from mofo import cli
+from mofo.models.hf.folder import open_hf_encoder
+from mofo.training.saved_models import open_classifier
+
+QUICK = ("--quiet", "--workers", "0")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_labelled(tmp_path_factory.mktemp("labelled") / "videos", "colour", 4, 2)
+
+
+def run(*words):
+    return cli.main([str(word) for word in words])
+
+
+@pytest.mark.parametrize("model_type", MODELS)
+def test_features_and_probes(model_type, table, tmp_path, capsys):
+    save(tmp_path / "model", model_type)
+    name = f"hf:{tmp_path / 'model'}"
+    out = tmp_path / "features.parquet"
+    assert run("embed", name, table, "--out", out, "--pool", "both", "--areas", "dis", *QUICK) == 0
+    width = open_hf_encoder(name).settings.width
+    assert len(pq.read_table(out)["feature"][0]) == 2 * width
+    assert run("probe", "knn", name, table, "--k", 2, *QUICK) == 0
+    assert "top1" in capsys.readouterr().out.replace("-", "")
+
+
+@pytest.mark.parametrize("freeze", ["encoder", "0"])
+@pytest.mark.parametrize("model_type", ["vjepa2", "dinov2", "videomae"])
+def test_fine_tuning_to_prediction(model_type, freeze, table, tmp_path, capsys):
+    save(tmp_path / "model", model_type)
+    name, out = f"hf:{tmp_path / 'model'}", tmp_path / "run"
+    grid = open_hf_encoder(name).settings.grid
+    words = {
+        "data.source": table, "data.frames": grid.frames, "data.size": grid.height,
+        "data.stride": 1, "data.sampling": "dense", "data.areas": "dis", "model.drop_path": 0,
+        "augment.randaugment": 0, "optim.batch": 2, "optim.epochs": 1, "optim.warmup_epochs": 0,
+        "run.micro_batch": 2, "run.workers": 0, "run.trackers": "[]", "run.out": out,
+    }  # fmt: skip
+    pairs = [word for key, value in words.items() for word in (f"--{key}", value)]
+    assert run("finetune", "--init", name, "--freeze", freeze, "--quiet", *pairs) == 0
+    printed = capsys.readouterr()
+    assert "licence" in printed.out + printed.err
+    before = open_hf_encoder(name).weights
+    after = open_classifier(out).model.state_dict()
+    same = [(after[key] == tensor).all() for key, tensor in before.items()]
+    assert all(same) == (freeze == "encoder")
+    # The checkpoint needs nothing beside it.
+    (tmp_path / "model").rename(tmp_path / "elsewhere")
+    assert run("evaluate", out, table, "--views", "1x1", *QUICK) == 0
+    seen = tmp_path / "seen.json"
+    assert run("predict", out, table.parent / "v4.mp4", "--views", "1x1", "--json", seen) == 0
+    [video] = json.loads(seen.read_text())["videos"]
+    assert len(video["predictions"][0]["heads"]["label"]) == 2
+    picture = tmp_path / "attention.png"
+    assert run("show", "attention", out, table.parent / "v4.mp4", "--out", picture) == 0
+    assert picture.stat().st_size > 1000
+
+
+def test_mistakes_are_one_line(table, tmp_path, capsys):
+    save(tmp_path / "model", "videomae")
+    cases = {
+        ("hf:/none",): "there is no such folder",
+        (f"hf:{tmp_path / 'model'}", "--layer", "9"): "layer 9",
+    }
+    for words, message in cases.items():
+        out = tmp_path / "x.parquet"
+        assert run("embed", words[0], table, "--out", out, *words[1:], *QUICK) == 2
+        printed = capsys.readouterr().err
+        assert message in printed
+        assert printed.count("\n") == 1
+    finetune = ("finetune", "--init", f"hf:{tmp_path / 'model'}", "--data.source", table,
+                "--run.out", tmp_path / "run")  # fmt: skip
+    assert run(*finetune, "--quiet") == 2
+    assert "clips of 4 frames of 32 pixels" in capsys.readouterr().err
