@@ -5,7 +5,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from helpers.hf_models import MODELS, save
+from helpers.hf_models import save
 from helpers.probed import write_labelled
 from mofo import cli
 from mofo.models.hf.folder import open_hf_encoder
@@ -23,7 +23,7 @@ def run(*words):
     return cli.main([str(word) for word in words])
 
 
-@pytest.mark.parametrize("model_type", MODELS)
+@pytest.mark.parametrize("model_type", ["videomae", "vjepa2", "siglip_vision_model", "hiera"])
 def test_features_and_probes(model_type, table, tmp_path, capsys):
     save(tmp_path / "model", model_type)
     name = f"hf:{tmp_path / 'model'}"
@@ -36,8 +36,8 @@ def test_features_and_probes(model_type, table, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("freeze", ["encoder", "0"])
-@pytest.mark.parametrize("model_type", ["vjepa2", "dinov2", "videomae"])
-def test_fine_tuning_to_prediction(model_type, freeze, table, tmp_path, capsys):
+@pytest.mark.parametrize("model_type", ["vjepa2", "dinov2"])
+def test_fine_tuning_to_prediction(model_type, freeze, table, tmp_path):
     save(tmp_path / "model", model_type)
     name, out = f"hf:{tmp_path / 'model'}", tmp_path / "run"
     grid = open_hf_encoder(name).settings.grid
@@ -49,8 +49,6 @@ def test_fine_tuning_to_prediction(model_type, freeze, table, tmp_path, capsys):
     }  # fmt: skip
     pairs = [word for key, value in words.items() for word in (f"--{key}", value)]
     assert run("finetune", "--init", name, "--freeze", freeze, "--quiet", *pairs) == 0
-    printed = capsys.readouterr()
-    assert "licence" in printed.out + printed.err
     before = open_hf_encoder(name).weights
     after = open_classifier(out).model.state_dict()
     same = [(after[key] == tensor).all() for key, tensor in before.items()]
@@ -80,6 +78,6 @@ def test_mistakes_are_one_line(table, tmp_path, capsys):
         assert message in printed
         assert printed.count("\n") == 1
     finetune = ("finetune", "--init", f"hf:{tmp_path / 'model'}", "--data.source", table,
-                "--run.out", tmp_path / "run")  # fmt: skip
+                "--run.out", tmp_path / "run", "--optim.batch", 2)  # fmt: skip
     assert run(*finetune, "--quiet") == 2
     assert "clips of 4 frames of 32 pixels" in capsys.readouterr().err

@@ -84,7 +84,7 @@ class Family(ABC):
         return model
 
     def groups(self, model: Any) -> list[nn.Module]:
-        """The embedding, then the layers; see ``Encoder.layer_groups``."""
+        """The embedding, then the layers."""
         return [model.embeddings, *model.encoder.layer]
 
     def tokens(self, model: Any, pixels: Tensor, keep_BV: Tensor | None) -> Tensor:
@@ -200,7 +200,7 @@ class HuggingFaceEncoder(Encoder):
         def note(number: int, output: Any) -> None:
             outputs[number] = output[0] if isinstance(output, tuple) else output
 
-        groups = self.layer_groups()
+        groups = self.family.groups(self.model)
         last_number = len(groups) - 1
         if self.family.pyramid and min(numbers) < last_number:
             raise SettingsError(
@@ -223,8 +223,15 @@ class HuggingFaceEncoder(Encoder):
         return [self.family.arrange(outputs[n], self._settings, frames) for n in numbers]
 
     def layer_groups(self) -> list[nn.Module]:
-        """See ``Encoder``."""
-        return self.family.groups(self.model)
+        """See ``Encoder``; what stands behind the layers (a norm) goes with the last one."""
+        groups = self.family.groups(self.model)
+        grouped = {id(p) for group in groups for p in group.parameters()}
+        behind = [
+            module
+            for module in self.model.children()
+            if any(id(p) not in grouped for p in module.parameters())
+        ]
+        return [*groups[:-1], nn.ModuleList([groups[-1], *behind])]
 
 
 def config_of(content: Mapping[str, Any]) -> Any:
