@@ -12,23 +12,30 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from mofo.commands.output import safe_output
 from mofo.commands.verb import GROUPS, VERBS
 from mofo.registry import unknown, use_plugins
 from mofo.types import MofoError, SettingsError
+
+# What is wrong with a place or with the machine, rather than with our code.
+_PLACES = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR,
+    errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE,
+    errno.EAGAIN, errno.ENOMEM,
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (without the program's name) and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
+    with safe_output() as out:
         code = _with_plugins(words)
-        sys.stdout.flush()  # a closed pipe is to show here, not at the interpreter's end
-        return code
-    except BrokenPipeError:
-        # The reader of our output (such as head) has had enough. Python would complain once more
-        # when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        out.flush()
+        if out.error is None:
+            return code
+        if not isinstance(out.error, BrokenPipeError):  # else the reader has had enough
+            _fail("", f"output: {out.error.strerror}", 1)
+        return code or 1
 
 
 def _with_plugins(words: list[str]) -> int:
@@ -93,10 +100,19 @@ def _run(name: str, verb: Callable[[list[str]], int], words: list[str]) -> int:
     except KeyboardInterrupt as error:
         return _fail(name, str(error) or "stopped", 130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise  # BrokenPipeError is for main; the rest are bugs, to be seen in full
-        where = f"{error.filename}: " if error.filename else ""
+        if error.errno not in _PLACES:
+            raise  # a bug, to be seen in full
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        if not where and _is_homeless():
+            where = "the working folder is gone: "
         return _fail(name, f"{where}{error.strerror}", 1)
+
+
+def _is_homeless() -> bool:
+    try:
+        return not os.getcwd()  # noqa: PTH109 - the path is not wanted
+    except OSError:
+        return True
 
 
 def _fail(name: str, text: str, code: int) -> int:

@@ -14,7 +14,7 @@ from mofo.motion.detect_worker import picture_files
 from mofo.motion.merge import Holdings
 from mofo.motion.parts import in_shard
 from mofo.motion.records import IMPORTED, changes, storable
-from mofo.system.files import replaced
+from mofo.system.files import csv_cell, csv_text, replaced
 from mofo.types import StoreError
 
 Shard = tuple[int, int]
@@ -156,7 +156,7 @@ def write_failures(file: Path, failures: Iterable[tuple[str, str]]) -> None:
     ):
         table = csv.writer(out, lineterminator="\n")
         table.writerow(("name", "reason"))
-        table.writerows((storable(name), storable(reason)) for name, reason in rows)
+        table.writerows([csv_cell(storable(text)) for text in row] for row in rows)
 
 
 def read_failures(folder: Path) -> dict[str, str]:
@@ -164,5 +164,6 @@ def read_failures(folder: Path) -> dict[str, str]:
     failures: dict[str, str] = {}
     for file in sorted(folder.glob("failures*.csv")):
         with file.open(newline="", encoding="utf-8") as lines:
-            failures.update((row["name"], row["reason"]) for row in csv.DictReader(lines))
+            for row in csv.DictReader(lines):
+                failures[csv_text(row["name"])] = csv_text(row["reason"])
     return failures

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 _TEMPORARY = re.compile(r"\..*-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp(\.\w+)?")
 
 
+_tidied: set[Path] = set()  # folders that this process has written to
+
+
 @contextlib.contextmanager
 def replaced(file: Path, *, flush: bool = False, suffix: str = "") -> Iterator[Path]:
     """A temporary path beside ``file``, renamed onto it when the block ends well.
@@ -36,6 +40,9 @@ def replaced(file: Path, *, flush: bool = False, suffix: str = "") -> Iterator[P
             a power failure. A killed process loses nothing without it.
         suffix: ending of the temporary, for a writer that chooses the format by it.
     """
+    if file.parent not in _tidied:  # what killed processes left goes when the next one comes
+        _tidied.add(file.parent)
+        remove_temporaries(file.parent)
     unique = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary = file.with_name(f".{file.name[:60]}-{unique}.tmp{suffix}")
     try:
@@ -63,7 +70,10 @@ def remove_temporaries(folder: Path, *, alone: bool = False) -> int:
             match = _TEMPORARY.fullmatch(entry.name) if entry.name.startswith(".") else None
             if match and (alone or _is_dead(match)):
                 with contextlib.suppress(OSError):
-                    Path(entry.path).unlink()
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path)
+                    else:
+                        Path(entry.path).unlink()
                     count += 1
     return count
 
@@ -77,7 +87,7 @@ def _is_dead(match: re.Match[str]) -> bool:
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):
-        return False
+        pass
     return False
 
 
@@ -108,12 +118,17 @@ def folder_lock(folder: Path, part: str = "") -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         if fcntl is not None:
-            whole = stack.enter_context((folder / ".lock").open("a"))
+            whole = stack.enter_context(_opened(folder / ".lock"))
             _lock(whole, folder, exclusive=not part)
             if part:
-                own = stack.enter_context((folder / f".lock-{part}").open("a"))
+                own = stack.enter_context(_opened(folder / f".lock-{part}"))
                 _lock(own, folder, exclusive=True)
         yield
+
+
+def _opened(file: Path) -> IO[str]:
+    """For a lock; a link planted in its place is not followed."""
+    return open(os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a")  # noqa: PTH123
 
 
 def _lock(file: IO[str], folder: Path, *, exclusive: bool) -> None:
@@ -125,3 +140,16 @@ def _lock(file: IO[str], folder: Path, *, exclusive: bool) -> None:
             raise MofoError(
                 f"{folder}: another mofo is writing to it: wait for it, or stop it first"
             ) from None
+
+
+def csv_cell(text: str) -> str:
+    """``text`` as a cell that no spreadsheet takes for a formula; ``csv_text`` brings it back."""
+    return f"'{text}" if text[:1] in _FORMULAS else text
+
+
+def csv_text(cell: str) -> str:
+    """The text of a cell that ``csv_cell`` made."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULAS else cell
+
+
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")

@@ -22,14 +22,14 @@ class Progress:
         self, total: int, *, show: bool = True, name: str = "detect", stream: TextIO | None = None
     ) -> None:
         self._stream = stream or sys.stderr
-        self._show = show
+        self._show = show and self._stream is not None
         self._name = name
         self._total = total
         self._done = 0
         self._frames = 0
         self._start = self._last = time.monotonic()
         self._bar = None
-        if show and total and self._stream.isatty():
+        if self._show and total and self._stream.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(

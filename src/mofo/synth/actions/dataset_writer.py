@@ -24,8 +24,9 @@ from mofo.synth.actions.classes import CLASSES
 from mofo.synth.actions.levels import level_named
 from mofo.synth.actions.materials import SPLITS, pictures
 from mofo.synth.actions.scene import FRAMES, ActionClip, ActionRecipe, make_action_clip
-from mofo.system.files import folder_lock, replaced
-from mofo.system.processes import one_thread, usable_cpus
+from mofo.system.files import folder_lock, remove_temporaries, replaced
+from mofo.system.pool import ENGINES, InProcess
+from mofo.system.processes import usable_cpus
 from mofo.types import MofoError, MotionArea, SettingsError, hull
 from mofo.video.writer import VideoWriter
 
@@ -207,6 +208,7 @@ def _claim(folder: Path, settings: ActionSetSettings) -> None:
     about = folder / "about.json"
     identity = settings.identity()
     if not about.is_file():
+        remove_temporaries(folder)  # killed in its first moment
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise MofoError(f"{folder}: holds something else: choose a new or an empty folder")
         folder.mkdir(parents=True, exist_ok=True)
@@ -234,33 +236,26 @@ def _made(
 ) -> Iterator[tuple[str, str]]:
     """Makes the clips; path and group of each, as they come."""
     count = min(usable_cpus() if workers is None else workers, len(todo))
-    if count <= 1:
-        for one in todo:
-            yield _make(folder, one, masks)
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from concurrent.futures.process import BrokenProcessPool
+    engine = (ENGINES["local"] if count > 1 else InProcess)(_make_task, count)
+    tasks = iter([(folder, entry, masks) for entry in todo])
+    with contextlib.closing(engine.run(tasks)) as results:
+        for result in results:
+            if result is not None and result.failure:
+                raise MofoError(
+                    f"{result.failure}: run the same command again (finished clips are kept)"
+                )
+            if result is not None:
+                if isinstance(result.value, MofoError):
+                    raise result.value
+                yield result.value
 
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), one_thread)
+
+def _make_task(task: tuple[Path, Entry, bool], progress: object) -> Any:
+    """What a worker does: the clip's path and group, or the error."""
     try:
-        futures = [
-            pool.submit(_make_some, folder, todo[at : at + 16], masks)
-            for at in range(0, len(todo), 16)
-        ]
-        for future in as_completed(futures):
-            yield from future.result()
-    except BrokenProcessPool:
-        raise MofoError(
-            "a worker process died: run the same command again (finished clips are kept); a script "
-            "that calls this needs `if __name__ == '__main__':`, or workers=0"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _make_some(folder: Path, several: list[Entry], masks: bool) -> list[tuple[str, str]]:
-    return [_make(folder, one, masks) for one in several]
+        return _make(*task)
+    except MofoError as error:
+        return error
 
 
 def _make(folder: Path, one: Entry, masks: bool) -> tuple[str, str]:
