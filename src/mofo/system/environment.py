@@ -73,11 +73,11 @@ def versions() -> dict[str, str]:
     """Returns the versions of packages and Python, and the name of the device."""
     import torch
 
-    found = {}
+    packages = {}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            packages[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
+            packages[name] = "not installed"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return {**found, "python": platform.python_version(), "device": device}
+    return {**packages, "python": platform.python_version(), "device": device}

@@ -41,7 +41,7 @@ _BEST = "best.json"
 
 
 class CheckpointError(MofoError):
-    """A checkpoint that cannot be written, read, or used for what was asked."""
+    """A checkpoint that cannot be written, read, or used for this purpose."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class CheckpointFolder:
     def steps(self) -> list[int]:
         """Steps of the checkpoints that are there, ascending."""
         with contextlib.suppress(OSError):  # what is wrong with the folder shows when it is made
-            found = (_NAME.fullmatch(entry.name) for entry in self.path.iterdir())
-            return sorted(int(match[1]) for match in found if match)
+            matches = (_NAME.fullmatch(entry.name) for entry in self.path.iterdir())
+            return sorted(int(match[1]) for match in matches if match)
         return []
 
     def last(self) -> Checkpoint | None:

@@ -29,20 +29,20 @@ class Targets:
 
     def __init__(self, labels: LabelTable) -> None:
         self.labels = labels
-        # Numbers of the classes, padded by the number that is one too many: (rows, most).
+        # Numbers of the classes, padded by the number that is one too many: (rows, largest count).
         self._table = {head: _padded(rows, len(labels.classes[head]))
                        for head, rows in labels.numbers.items()}  # fmt: skip
 
     def __call__(self, index_B: Tensor) -> dict[str, Tensor]:
         """Float (B, classes) by head: 1 for each class of a row."""
-        found = {}
+        targets = {}
         for head, table_RM in self._table.items():
             if table_RM.device != index_B.device:
                 table_RM = self._table[head] = table_RM.to(index_B.device)
             classes = len(self.labels.classes[head])
             blank_BC = torch.zeros(len(index_B), classes + 1, device=index_B.device)
-            found[head] = blank_BC.scatter(1, table_RM[index_B], 1.0)[:, :classes]
-        return found
+            targets[head] = blank_BC.scatter(1, table_RM[index_B], 1.0)[:, :classes]
+        return targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,5 +155,5 @@ def targets_of(case: Mapping[str, Any]) -> Targets:
 
 
 def _padded(rows: tuple[tuple[int, ...], ...], blank: int) -> Tensor:
-    most = max(map(len, rows), default=1) or 1
-    return torch.tensor([list(row) + [blank] * (most - len(row)) for row in rows])
+    length = max(map(len, rows), default=1) or 1
+    return torch.tensor([list(row) + [blank] * (length - len(row)) for row in rows])

@@ -1,4 +1,4 @@
-"""Recipes: YAML files and options become validated settings; all mistakes are told in one line."""
+"""Recipes: YAML files and options to validated settings; all mistakes in one line."""
 
 from __future__ import annotations
 
@@ -309,7 +309,7 @@ def _help(field: FieldInfo) -> str:
 
 def _described(kind: type) -> dict[str, str]:
     """By field, the texts below "Attributes:" in a dataclass's docstring."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     names: list[str] = []
     for line in (inspect.getdoc(kind) or "").partition("Attributes:\n")[2].splitlines():
         if not line.strip():
@@ -317,10 +317,10 @@ def _described(kind: type) -> dict[str, str]:
         head, colon, text = line.strip().partition(": ")
         if colon and not line.startswith(" " * 5):
             names = [name.strip() for name in head.split(",")]
-            found |= dict.fromkeys(names, text)
+            texts |= dict.fromkeys(names, text)
         else:
-            found |= {name: f"{found[name]} {line.strip()}" for name in names}
-    return found
+            texts |= {name: f"{texts[name]} {line.strip()}" for name in names}
+    return texts
 
 
 def _explain(

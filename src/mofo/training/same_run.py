@@ -1,4 +1,4 @@
-"""Whether a checkpoint is of the run that is asked for: to go on with another would be neither."""
+"""Whether a checkpoint belongs to a run: settings, videos and labels must be the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_same_run(checkpoint: Checkpoint, task: Task, out: str) -> None:
 
     Args:
         checkpoint: the newest one of the run.
-        task: what is asked for.
+        task: what is to be trained.
         out: the run's folder, for the error.
 
     Raises:

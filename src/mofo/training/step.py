@@ -101,12 +101,12 @@ class StepRunner:
         waited = 0.0
         outputs: list[StepOutput] = []
         for number in range(self.passes):
-            asked = time.perf_counter()
+            started = time.perf_counter()
             batch = next(batches)
             if number == 0:
                 on_batch(step, batch)
             batch = batch.to(self.accelerator.device, non_blocking=True)
-            waited += time.perf_counter() - asked
+            waited += time.perf_counter() - started
             outputs.append(self._pass(step, number, batch))
         loss, metrics = self._means(outputs)
         norm = self._norm()
