@@ -74,7 +74,7 @@ def knn(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None) -
     """Nearest neighbours by cosine.
 
     Args:
-        checkpoint: its folder, or that of a run; random: untrained, in the sizes of --config.
+        checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
         sources: videos with labels and splits.
         k: neighbours that vote.
         temperature: of their votes.
@@ -92,7 +92,7 @@ def linear(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None
     """Logistic regression on pooled features.
 
     Args:
-        checkpoint: its folder, or that of a run; random: untrained, in the sizes of --config.
+        checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
         sources: videos with labels and splits.
         pool: mean, inside or both.
         out: folder for results.json and pictures.
@@ -110,7 +110,7 @@ def attentive(call: Callable[..., Any], checkpoint: str, *, out: Path | None = N
     """A learned query, or another fusion, on tokens.
 
     Args:
-        checkpoint: its folder, or that of a run; random: untrained, in the sizes of --config.
+        checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
         sources: videos with labels and splits.
         fusion: {models.FUSIONS}.
         out: folder for results.json and pictures.
@@ -155,7 +155,7 @@ def embed(call: Callable[..., Any], checkpoint: str, sources: list[str], *, out:
     cut as in the model's training. Run the same command again to continue after a stop.
 
     Args:
-        checkpoint: folder of a pre-training's or fine-tuning's checkpoint, or of a run.
+        checkpoint: folder of a checkpoint or run, or hf:PATH, an encoder of Hugging Face.
         sources: videos, folders, globs, CSV lists or data sets.
         out: FILE.parquet, FILE.npz, or a folder.
         split: only train, validation or test (default: all).

@@ -79,7 +79,7 @@ def finetune(
 
     Args:
         config: recipe: a file, or a name such as tiny.
-        init: checkpoint or run to begin with (model.init).
+        init: checkpoint, run, or hf:PATH to begin with (model.init).
         freeze: encoder, or a number of blocks (model.freeze).
         keys: print all settings with their defaults.
         replay: run a captured batch whose loss was no number again.

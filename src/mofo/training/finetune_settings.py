@@ -49,7 +49,7 @@ class ClassifierChoice(Section):
     """Section ``model``."""
 
     init: str = ""
-    """Checkpoint (or run) whose encoder to begin with; empty: from scratch."""
+    """Checkpoint, run, or hf:PATH whose encoder to begin with; empty: from scratch."""
     encoder: Annotated[str, OneOf("encoder", ENCODERS, also="")] = ""
     """Kind of encoder; empty: as in ``init``, else "vit"."""
     size: Annotated[str, OneOf("model size", SIZES, also="")] = ""
