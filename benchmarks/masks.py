@@ -159,8 +159,8 @@ def picture(path: Path, seed: int = SEED) -> None:
 
     panels = [strip(video_THW3, "the clip, and its motion area", areas["clip"])]
     for strategy in MASKS:
-        inside_1thw = areas[MASKS[strategy].area_span]
         settings = MaskSettings(strategy=strategy, visible_inside_ratio=0.8)
+        inside_1thw = areas[settings.build(GRID).area_span]
         mask = make_mask(settings, GRID, inside_1thw, noise_1N, decode=0.5)
         shares = mask_shares(mask.hidden_BN, inside_1thw)
         name = "visible_share 0.8" if strategy == "visible_share" else strategy

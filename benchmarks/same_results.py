@@ -30,7 +30,6 @@ from mofo.masking import MaskSettings, make_mask
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
-from mofo.models.saved_settings import plain_classifier
 from mofo.training.checkpoint import CheckpointFolder
 from mofo.types import TokenGrid
 from mofo.video.writer import VideoWriter
@@ -152,7 +151,7 @@ def write_model(folder: Path) -> Path:
         model.head.linear["label"].weight.mul_(20)
     facts = {
         "task": "finetune",
-        "classifier": plain_classifier(settings),
+        "classifier": settings.to_dict(),
         "classes": {"label": [f"class {number}" for number in range(3)]},
         "sampling": {"sampling": "dense", "stride": 2, "areas": "dis"},
         "settings": {},

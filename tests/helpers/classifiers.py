@@ -8,7 +8,6 @@ import torch
 
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.model_settings import ModelSettings
-from mofo.models.saved_settings import plain_classifier
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.checkpoint import CheckpointFolder
 from mofo.types import TokenGrid
@@ -35,7 +34,7 @@ def write_classifier(folder, classes=None, *, sampling="dense", areas="dis", see
                 parameter.mul_(5)
     facts = {
         "task": "finetune",
-        "classifier": plain_classifier(chosen),
+        "classifier": chosen.to_dict(),
         "classes": {head: list(names) for head, names in classes.items()},
         "sampling": {"sampling": sampling, "stride": 2, "areas": areas},
         "settings": {},

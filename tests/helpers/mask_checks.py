@@ -72,6 +72,21 @@ def random_areas(rng: np.random.Generator, samples: int, grid: TokenGrid) -> Ten
     return inside_Bhw[:, None].expand(samples, grid.t, grid.h, grid.w).contiguous()
 
 
+def random_fields(rng: np.random.Generator, samples: int, grid: TokenGrid) -> Tensor:
+    """Motion of all kinds (B, t, h, w): areas with soft values, noise, few levels, none, all."""
+    area_Bthw = random_areas(rng, samples, grid).numpy()
+    value_Bthw = rng.random(area_Bthw.shape)
+    motion_Bthw = np.where(area_Bthw, 0.4 + 0.6 * value_Bthw, 0.6 * value_Bthw**3)
+    kind_B = rng.integers(0, 6, samples)
+    motion_Bthw[kind_B == 1] = value_Bthw[kind_B == 1] ** 2
+    motion_Bthw[kind_B == 2] = np.round(3 * value_Bthw[kind_B == 2]) / 3
+    fading_t = np.linspace(1, 0, grid.t)[:, None, None]
+    motion_Bthw[kind_B == 3] *= fading_t
+    motion_Bthw[rng.random(samples) < 0.03] = 0
+    motion_Bthw[rng.random(samples) < 0.03] = 1
+    return torch.from_numpy(motion_Bthw.astype(np.float32))
+
+
 def asked_inside(settings: MaskSettings, n: int, hidden: int, positions: int) -> int:
     """How many of ``n`` positions inside are to be hidden, found by trying all that are possible.
 
@@ -115,7 +130,7 @@ def check_counts(make: Make, settings: MaskSettings, grid: TokenGrid, inside_Bth
     assert (mask_BtP.sum(2) == hidden).all(), "not exactly K hidden in each time slot"
     if settings.strategy != "hide_motion":
         positions_of(mask_BN, grid)
-    if settings.strategy in ("tube", "block"):
+    if settings.strategy in ("tube", "block", "weighted"):
         return
     inside_BtP = inside_Bthw.flatten(2)
     if settings.strategy != "hide_motion":

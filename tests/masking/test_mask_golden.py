@@ -32,6 +32,10 @@ GOLDEN = {
         "33f9ff33f9ff33f9ff33f9ff fcf5e7fcf5e7fef5f8fef5f8",
         "22a8aa3009c011515503f03f 54554500d027aaa0a8fc05c0",
     ),
+    "weighted": (
+        "37d9ff37d9ff37d9ff37d9ff bed4ffbed4ffbed4ffbed4ff",
+        "2288aa3409c015515503d03f 14545502d03faa80aabc04c0",
+    ),
     "block": (
         "bef8efbef8efbef8efbef8ef 6ffde36ffde36ffde36ffde3",
         "aaa8aabc08c014504502f02f 45554103f0232aa8a26c0dc0",

@@ -68,7 +68,10 @@ def block_by_hand(chosen, grid, order, hidden):
     return found[:hidden]
 
 
-@pytest.mark.parametrize("strategy", MASKS)
+BY_ORDER = [name for name in MASKS if name != "weighted"]  # which draws, see test_fields
+
+
+@pytest.mark.parametrize("strategy", BY_ORDER)
 @pytest.mark.parametrize("block", [2, 3])
 def test_is_the_definition(strategy, block):
     chosen = MaskSettings(
@@ -218,7 +221,7 @@ def test_hide_motion_goes_along_with_the_motion():
     assert 0.05 < float((~mask_Bthw & been).sum() / been.sum()) < 0.2
 
 
-@pytest.mark.parametrize("strategy", MASKS)
+@pytest.mark.parametrize("strategy", BY_ORDER)
 def test_only_the_order_of_the_noise_matters(strategy):
     chosen, inside, noise = MaskSettings(strategy=strategy), area_of(60), noise_of(60)
     mask = hidden_tokens(chosen, GRID, inside, noise)

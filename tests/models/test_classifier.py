@@ -75,6 +75,19 @@ def test_area_of_the_clip_or_of_each_tubelet():
     assert counts == {"clip": 18, "tubelet": 2}
 
 
+@pytest.mark.parametrize("span", ["clip", "tubelet"])
+def test_motion_of_tokens_by_slot_or_joined(span):
+    built = classifier(area_span=span, motion_threshold=0.6)
+    motion_BN = torch.rand(2, GRID.tokens, generator=generator(3))
+    inside_BtP = (motion_BN >= 0.6).unflatten(1, (GRID.t, -1))
+    if span == "clip":
+        inside_BtP = inside_BtP.any(1, keepdim=True).expand_as(inside_BtP)
+    found, wanted = built(clip(), motion_BN), built(clip(), inside_BtP.flatten(1))
+    assert all(torch.equal(found[name], wanted[name]) for name in CLASSES)
+    with pytest.raises(SettingsError, match="motion_threshold 0"):
+        chosen(motion_threshold=0)
+
+
 def test_same_seed_same_weights_and_no_global_random_numbers():
     torch.manual_seed(3)
     before = torch.get_rng_state()
@@ -186,10 +199,12 @@ def test_mistakes_are_one_line_each():
     ):
         assert part in text
     built = classifier()
-    with pytest.raises(SettingsError, match=r"area is torch.bool \(2, 7\), .* bool \(2, 24\)"):
+    with pytest.raises(
+        SettingsError, match=r"area is torch.bool \(2, 7\), .* floats in .* \(2, 24\)"
+    ):
         built(clip(), area()[:, :7])
-    with pytest.raises(SettingsError, match=r"area is torch\.float32"):
-        built(clip(), area().float())
+    with pytest.raises(SettingsError, match=r"area is torch\.uint8"):
+        built(clip(), area().byte())
     with pytest.raises(SettingsError, match="the model takes"):
         built(clip(grid=TokenGrid(2, 64, 48)), area())
 

@@ -23,7 +23,6 @@ from mofo.evaluation.frozen import FrozenEncoder
 from mofo.evaluation.measures import EvaluationError
 from mofo.evaluation.pools import POOLS, Pool
 from mofo.models.inference import Engine, Step, in_batches, run_model
-from mofo.models.saved_settings import plain_model
 from mofo.system.environment import versions
 from mofo.types import SettingsError, TokenGrid
 
@@ -221,7 +220,7 @@ def _about(
     return {
         "format": _FORMAT,
         "weights": encoder.digest if encoder is not None else None,
-        "model": plain_model(encoder.settings) if encoder is not None else None,
+        "model": encoder.settings.to_dict() if encoder is not None else None,
         "layer": settings.layer,
         "pool": settings.pool,
         "clips": settings.clips,

@@ -1,9 +1,8 @@
 """The strategies of masks, and the function that makes one: exact counts in every sample.
 
-With P positions, K = floor(ratio * P) of them are hidden in each time slot. All strategies but
-``random`` and ``hide_motion`` hide *tubes*: the same positions in all time slots. n is the number
-of positions inside the motion area; tubes need one area for the clip, so a position counts as
-inside if it is inside in any slot. Rounding is half up.
+With P positions, K = floor(ratio * P) of them are hidden in each time slot. *Tubes* are the same
+positions in all time slots; strategies that use motion can also go slot by slot. n is the number of
+positions inside, in a slot or (tubes) in the clip. Rounding is half up.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from mofo.types import SettingsError, TokenGrid
 def make_mask(
     settings: MaskSettings,
     grid: TokenGrid,
-    inside_Bthw: Tensor,
+    motion_Bthw: Tensor,
     noise_BN: Tensor,
     decode: float = 1.0,
 ) -> Mask:
@@ -37,7 +36,8 @@ def make_mask(
     Args:
         settings: strategy and shares.
         grid: the clip's tokens.
-        inside_Bthw: bool, tokens inside the motion area.
+        motion_Bthw: of each token: float in [0, 1], how much of it moves by itself; or bool,
+            tokens inside the motion area.
         noise_BN: float in [0, 1), drawn uniformly by each sample's own generator. Strategies that
             decide on positions use the first P values.
         decode: share of the hidden tokens that the decoder predicts, see ``running_cell``.
@@ -48,12 +48,12 @@ def make_mask(
     """
     strategy = settings.build(grid)
     wanted = (noise_BN.shape[0], grid.t, grid.h, grid.w)
-    if noise_BN.shape[1:] != (grid.tokens,) or inside_Bthw.shape != wanted:
+    if noise_BN.shape[1:] != (grid.tokens,) or motion_Bthw.shape != wanted:
         raise ValueError(
-            f"make_mask: area {tuple(inside_Bthw.shape)} and noise {tuple(noise_BN.shape)} instead "
-            f"of (B, {grid.t}, {grid.h}, {grid.w}) and (B, {grid.tokens})"
+            f"make_mask: motion {tuple(motion_Bthw.shape)} and noise {tuple(noise_BN.shape)} "
+            f"instead of (B, {grid.t}, {grid.h}, {grid.w}) and (B, {grid.tokens})"
         )
-    hidden_BN, num_hidden = strategy.hidden(inside_Bthw, noise_BN), strategy.num_hidden
+    hidden_BN, num_hidden = strategy.hidden(motion_Bthw, noise_BN), strategy.num_hidden
     if decode == 1:
         return Mask.counted(hidden_BN, num_hidden)
     num_targets = decoded_count(num_hidden, decode)
@@ -62,15 +62,18 @@ def make_mask(
 
 
 class _Positions(MaskStrategy):
-    """Strategies that decide on positions, by the first P values of the noise."""
+    """Strategies that decide on positions, by the first P values of the noise.
 
-    def hidden(self, inside_Bthw: Tensor, noise_BN: Tensor) -> Tensor:
+    Slots share that noise: where motion stands still, what is hidden are tubes.
+    """
+
+    def hidden(self, motion_Bthw: Tensor, noise_BN: Tensor) -> Tensor:
         """See ``MaskStrategy``."""
         grid, batch = self.grid, noise_BN.shape[0]
-        hidden_BsP = self.positions(inside_Bthw, noise_BN[:, : grid.positions])
+        hidden_BsP = self.positions(motion_Bthw, noise_BN[:, : grid.positions])
         return hidden_BsP.expand(batch, grid.t, -1).reshape(batch, grid.tokens)
 
-    def positions(self, inside_Bthw: Tensor, noise_BP: Tensor) -> Tensor:
+    def positions(self, motion_Bthw: Tensor, noise_BP: Tensor) -> Tensor:
         """The hidden positions, (B, t, P), or (B, 1, P): the same in all time slots."""
         raise NotImplementedError
 
@@ -81,7 +84,7 @@ class Tube(_Positions):
 
     description = "the same random places in all frames (VideoMAE)"
 
-    def positions(self, inside_Bthw: Tensor, noise_BP: Tensor) -> Tensor:
+    def positions(self, motion_Bthw: Tensor, noise_BP: Tensor) -> Tensor:
         """See the class."""
         return _first(_order(noise_BP), self.hidden_per_slot)[:, None]
 
@@ -92,7 +95,7 @@ class Random(MaskStrategy):
 
     description = "random places, other ones from frame to frame"
 
-    def hidden(self, inside_Bthw: Tensor, noise_BN: Tensor) -> Tensor:
+    def hidden(self, motion_Bthw: Tensor, noise_BN: Tensor) -> Tensor:
         """See the class."""
         return smallest(noise_BN, self.num_hidden)
 
@@ -113,15 +116,11 @@ class _Regions(_Positions):
         """m as asked for, before the spill rule, for n positions inside; int64, of any shape."""
         raise NotImplementedError
 
-    def positions(self, inside_Bthw: Tensor, noise_BP: Tensor) -> Tensor:
+    def positions(self, motion_Bthw: Tensor, noise_BP: Tensor) -> Tensor:
         """See the class; in the order of the noise."""
-        inside_BsP, order_BP = self._inside(inside_Bthw), _order(noise_BP)
-        positions, num_hidden = order_BP.shape[1], self.hidden_per_slot
-        inside_Bs1 = inside_BsP.sum(2, keepdim=True)
-        least_Bs1 = (num_hidden - (positions - inside_Bs1)).clamp(min=0)
-        most_Bs1 = inside_Bs1.clamp(max=num_hidden)
-        m_Bs1 = torch.minimum(torch.maximum(self.wanted(inside_Bs1), least_Bs1), most_Bs1)
-
+        inside_BsP, order_BP = self._regions(motion_Bthw), _order(noise_BP)
+        _, m_Bs1 = self._counts(inside_BsP)
+        num_hidden = self.hidden_per_slot
         order_BsP = order_BP[:, None].expand_as(inside_BsP)
         # In the order of the noise: is it inside, and the how manieth of its region is it (from 1)?
         ordered_BsP = inside_BsP.gather(2, order_BsP)
@@ -132,9 +131,25 @@ class _Regions(_Positions):
         )
         return torch.zeros_like(inside_BsP).scatter(2, order_BsP, hide_BsP)
 
-    def _inside(self, inside_Bthw: Tensor) -> Tensor:
-        inside_BtP = inside_Bthw.flatten(2)
-        return inside_BtP if self.area_span == "tubelet" else inside_BtP.any(1, keepdim=True)
+    def spilled(self, motion_Bthw: Tensor) -> Tensor:
+        """See ``MaskStrategy``; of a sample without motion nothing was asked."""
+        inside_BsP = self._regions(motion_Bthw)
+        wanted_Bs1, m_Bs1 = self._counts(inside_BsP)
+        return ((wanted_Bs1 != m_Bs1) & inside_BsP.any(2, keepdim=True)).flatten(1).any(1)
+
+    def _regions(self, motion_Bthw: Tensor) -> Tensor:
+        """Positions inside, bool (B, t, P), or (B, 1, P) for tubes."""
+        slots = self.grid.t if self.per_slot else 1
+        return self.inside(motion_Bthw).flatten(2)[:, :slots]
+
+    def _counts(self, inside_BsP: Tensor) -> tuple[Tensor, Tensor]:
+        """m as asked for, and by the spill rule, (B, s, 1)."""
+        inside_Bs1 = inside_BsP.sum(2, keepdim=True)
+        wanted_Bs1 = self.wanted(inside_Bs1)
+        outside_Bs1 = inside_BsP.shape[2] - inside_Bs1
+        least_Bs1 = (self.hidden_per_slot - outside_Bs1).clamp(min=0)
+        most_Bs1 = inside_Bs1.clamp(max=self.hidden_per_slot)
+        return wanted_Bs1, torch.minimum(torch.maximum(wanted_Bs1, least_Bs1), most_Bs1)
 
 
 @MASKS.register("motion")
@@ -173,12 +188,34 @@ class HideMotion(_Regions):
     than K, K positions of it.
     """
 
-    area_span = "tubelet"
+    follows = True
     description = "all that moves, going along with it (after MGM)"
 
     def wanted(self, num_inside: Tensor) -> Tensor:
         """See the class."""
         return num_inside
+
+
+@MASKS.register("weighted")
+class Weighted(_Positions):
+    """Positions drawn without replacement, with weights ``exp(motion / temperature)``.
+
+    The K largest of ``motion / temperature + g`` are hidden, with g from Gumbel's law (Gumbel
+    top-k, arXiv 1903.06059): no threshold, and every position can be drawn. A temperature near 0
+    hides what moves most, a large one gives ``tube``, as does a clip without motion; below 0 it
+    shows what moves.
+    """
+
+    uses_motion = True
+    description = "drawn by weights: the more a place moves, the likelier it is hidden"
+
+    def positions(self, motion_Bthw: Tensor, noise_BP: Tensor) -> Tensor:
+        """See the class; in float64, so that equal noise is all that is equal."""
+        gumbel_BP = -torch.log(-torch.log1p(-noise_BP.double()))
+        motion_BsP = self._joined(motion_Bthw).double()
+        key_BsP = motion_BsP / self.settings.temperature + gumbel_BP[:, None]
+        order_BsP = (-key_BsP).argsort(dim=2, stable=True)[..., : self.hidden_per_slot]
+        return torch.zeros_like(key_BsP, dtype=torch.bool).scatter(2, order_BsP, True)
 
 
 @MASKS.register("block")
@@ -199,7 +236,7 @@ class Block(_Positions):
                 f"mask: block {settings.block} is larger than the grid of {grid.h}x{grid.w} tokens"
             )
 
-    def positions(self, inside_Bthw: Tensor, noise_BP: Tensor) -> Tensor:
+    def positions(self, motion_Bthw: Tensor, noise_BP: Tensor) -> Tensor:
         """See the class.
 
         Every position is the middle of one block, and blocks come in the order of their middles'

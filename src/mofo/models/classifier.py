@@ -7,7 +7,7 @@ MOFO (Ahmadian et al., arXiv 2308.12447); with fusion ``mean`` it is VideoMAE's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads, check_classes
 from mofo.models.hub import HubModel
 from mofo.models.layers import init_weights
-from mofo.models.model_settings import ModelSettings
+from mofo.models.model_settings import ModelSettings, settings_from
 from mofo.registry import unknown
 from mofo.types import SettingsError
 
@@ -40,6 +40,8 @@ class ClassifierSettings:
         fusion_heads: of its attention; None: 3, or 4 where the width is no multiple of 3.
         area_span: the motion area of a token: of the whole "clip", the same in all time slots, or
             of its own "tubelet". See ``token_area``.
+        motion_threshold: motion of a token, in (0, 1], from which on it is inside, where motion is
+            given as a field.
 
     Raises:
         SettingsError: one line with everything that is wrong.
@@ -51,6 +53,7 @@ class ClassifierSettings:
     fusion: str = "cross_attention"
     fusion_heads: int | None = None
     area_span: str = "clip"
+    motion_threshold: float = 0.5
 
     def __post_init__(self) -> None:
         problems = check_classes(self.classes, self.labels)
@@ -64,8 +67,23 @@ class ClassifierSettings:
                 problems.append(str(error))
         if self.area_span not in SPANS:
             problems.append(unknown("area_span", self.area_span, SPANS))
+        if not 0 < self.motion_threshold <= 1:
+            problems.append(f"motion_threshold {self.motion_threshold} is not in (0, 1]")
         if problems:
             raise SettingsError("classifier: " + "; ".join(problems))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and words only, for JSON; the encoder's settings are a part of their own."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> ClassifierSettings:
+        """What ``to_dict`` gave.
+
+        Raises:
+            SettingsError: it holds something else.
+        """
+        return settings_from(cls, content)
 
 
 class Classifier(nn.Module, HubModel):
@@ -108,8 +126,8 @@ class Classifier(nn.Module, HubModel):
 
         Args:
             frames_BTHWC: uint8, or float in [0, 1]; RGB.
-            inside_BN: bool, tokens inside the motion area (``area``). None: no motion area, in no
-                sample.
+            inside_BN: bool, tokens inside the motion area (``area``); or float in [0, 1], how much
+                each token moves by itself (``inside``). None: nothing moves, in no sample.
             return_attention: give a pair: the logits, and the fusion's weights (B, heads, Q, N),
                 see ``Fusion``. They take much memory: for pictures.
 
@@ -133,12 +151,22 @@ class Classifier(nn.Module, HubModel):
         shape = tokens_BND.shape[:2]
         if inside_BN is None:
             inside_BN = torch.zeros(shape, dtype=torch.bool, device=tokens_BND.device)
-        if inside_BN.shape != shape or inside_BN.dtype != torch.bool:
+        if inside_BN.shape != shape or inside_BN.dtype == torch.uint8:
             raise SettingsError(
                 f"the motion area is {inside_BN.dtype} {tuple(inside_BN.shape)}, but the model "
-                f"takes bool {tuple(shape)}"
+                f"takes bool or floats in [0, 1], {tuple(shape)}"
             )
+        if inside_BN.dtype != torch.bool:
+            inside_BN = self.inside(inside_BN)
         return self.fusion(tokens_BND, inside_BN, return_attention=return_attention)
+
+    def inside(self, motion_BN: Tensor) -> Tensor:
+        """Motion of tokens, in [0, 1], to the tokens inside, bool (B, N), as the settings say."""
+        inside_BN = motion_BN >= self.settings.motion_threshold
+        if self.settings.area_span == "tubelet":
+            return inside_BN
+        inside_BtP = inside_BN.unflatten(1, (self.settings.model.grid.t, -1))
+        return inside_BtP.any(1, keepdim=True).expand_as(inside_BtP).flatten(1)
 
     def area(self, box_BT4: Tensor, valid_BT: Tensor) -> Tensor:
         """Boxes of a clip (pixels) to the tokens inside, bool (B, N), as the settings say."""

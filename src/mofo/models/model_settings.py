@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
+from mofo.registry import choice
 from mofo.types import SettingsError, TokenGrid
 
 CHANNELS = 3
@@ -101,13 +101,21 @@ class ModelSettings:
         Raises:
             SettingsError: unknown size, or an option with an impossible value.
         """
-        if size not in _SIZES:
-            near = difflib.get_close_matches(size, SIZES, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
-            raise SettingsError(
-                f"model size {size!r} is unknown: choose from {', '.join(SIZES)}{hint}"
-            )
+        choice("model size", size, SIZES)
         return cls(**(dict(zip(_SIZE_FIELDS, _SIZES[size], strict=True)) | options))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and words only, for JSON; the grid is a part of its own."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> ModelSettings:
+        """What ``to_dict`` gave.
+
+        Raises:
+            SettingsError: it holds something else.
+        """
+        return settings_from(cls, content)
 
     @property
     def token_pixels(self) -> int:

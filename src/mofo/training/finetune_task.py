@@ -20,7 +20,6 @@ from mofo.datasets.label_faults import label_faults
 from mofo.datasets.video import Video
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 from mofo.models.model_settings import ModelSettings
-from mofo.models.saved_settings import classifier_settings
 from mofo.system.processes import usable_cpus
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.finetune_step import (
@@ -273,7 +272,7 @@ class FinetuneTask(Task):
         cls, settings: FinetuneSettings, case: dict[str, Any]
     ) -> tuple[nn.Module, ForwardStep]:
         """See ``Task``."""
-        sizes = classifier_settings(case["classifier"])
+        sizes = ClassifierSettings.from_dict(case["classifier"])
         step = FinetuneStep(sizes, settings.augment, settings.loss, targets_of(case))
         return Classifier(sizes), step
 

@@ -31,22 +31,26 @@ class PretrainStep:
     def __init__(self, settings: PretrainSettings) -> None:
         self._mask, self._loss, self._grid = settings.mask, settings.loss, settings.grid()
         # Wrong settings are to be found before any video is read.
-        strategy = self._mask.build(self._grid)
-        decoded_count(strategy.num_hidden, self._loss.decode)
-        self._per = strategy.area_span
-        self.num_hidden = strategy.num_hidden
+        self._strategy = self._mask.build(self._grid)
+        self.num_hidden = self._strategy.num_hidden
+        decoded_count(self.num_hidden, self._loss.decode)
 
     def area_and_mask(self, batch: ClipBatch, decode: float = 1.0) -> tuple[Tensor, Mask]:
         """Tokens inside the motion area (B, t, h, w), and the mask."""
-        inside_Bthw = token_area(batch.box_BT4, batch.valid_BT, self._grid, per=self._per)
-        mask = make_mask(self._mask, self._grid, inside_Bthw, batch.noise_BN, decode)
-        return inside_Bthw, mask
+        motion_Bthw = self._motion(batch)
+        mask = make_mask(self._mask, self._grid, motion_Bthw, batch.noise_BN, decode)
+        return self._strategy.inside(motion_Bthw), mask
+
+    def _motion(self, batch: ClipBatch) -> Tensor:
+        span = self._strategy.area_span
+        return token_area(batch.box_BT4, batch.valid_BT, self._grid, per=span)
 
     def __call__(self, model: nn.Module, batch: ClipBatch) -> StepOutput:
         """Returns the loss of a batch on the model's device.
 
         Metrics: "area", the share of the tokens inside the motion area, mean over the batch;
-        "visible_inside_ratio", the share of the visible tokens that are inside it.
+        "visible_inside_ratio", the share of the visible tokens that are inside it; "spill", the
+        share of the samples in which the asked share inside was impossible.
         """
         inside_Bthw, mask = self.area_and_mask(batch, self._loss.decode)
         weight_BN = None
@@ -54,7 +58,11 @@ class PretrainStep:
             weight_BN = area_weight(inside_Bthw.flatten(1), self._loss.outside)
         output = model(batch.frames_BTHWC, mask, weight_BN=weight_BN)
         shares = mask_shares(mask.hidden_BN, inside_Bthw)
-        metrics = {"area": shares.area, "visible_inside_ratio": shares.visible_inside}
+        metrics = {
+            "area": shares.area,
+            "visible_inside_ratio": shares.visible_inside,
+            "spill": self._strategy.spilled(self._motion(batch)).float().mean(),
+        }
         return StepOutput(output.loss, metrics)
 
 

@@ -14,7 +14,6 @@ from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.hf.folder import PREFIX, open_hf_encoder
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
-from mofo.models.saved_settings import classifier_settings, model_settings
 from mofo.training.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -65,7 +64,7 @@ def open_classifier(path: str | Path) -> SavedClassifier:
             "`mofo finetune`"
         )
     with _whole(opened):
-        model = Classifier(classifier_settings(metadata.classifier))
+        model = Classifier(ClassifierSettings.from_dict(metadata.classifier))
     fit_weights(model, opened.best_weights(), str(opened.path))
     return SavedClassifier(
         model=model.eval(),
@@ -98,7 +97,7 @@ def pretrained_settings(opened: Checkpoint) -> ModelSettings:
             f"{opened.path}: is no checkpoint of a pre-training, but of {opened.metadata.task!r}"
         )
     with _whole(opened):
-        return model_settings(opened.metadata.model)
+        return ModelSettings.from_dict(opened.metadata.model)
 
 
 class SavedEncoder(NamedTuple):
@@ -137,7 +136,7 @@ def encoder_weights(path: str | Path) -> SavedEncoder:
         sizes, weights = pretrained_settings(opened), opened.model()
     elif metadata.classifier is not None:
         with _whole(opened):
-            classifier = classifier_settings(metadata.classifier)
+            classifier = ClassifierSettings.from_dict(metadata.classifier)
         sizes, span = classifier.model, classifier.area_span
         best = opened.best_weights()
         weights = {name: t for name, t in best.items() if name.startswith("encoder.")}

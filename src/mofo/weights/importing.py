@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mofo.masking import MaskSettings
+from mofo.models.classifier import ClassifierSettings
 from mofo.models.model_settings import SIZES, ModelSettings
-from mofo.models.saved_settings import classifier_settings, plain_classifier, plain_model
 from mofo.system.environment import versions
 from mofo.training.checkpoint import CheckpointError, open_checkpoint, write_checkpoint
 from mofo.training.pretrain_settings import (
@@ -181,13 +181,13 @@ def import_weights(
         metadata |= {
             "task": PRETRAIN,
             "settings": settings.to_dict(),
-            "model": plain_model(model),
+            "model": model.to_dict(),
             "sampling": {"stride": settings.data.stride, "areas": settings.data.areas},
         }
     else:
         metadata |= {
             "task": FINETUNE,
-            "classifier": plain_classifier(classifier),
+            "classifier": classifier.to_dict(),
             "classes": names,
             "sampling": {
                 "sampling": sampling or _sampling(plan),
@@ -223,7 +223,7 @@ def _inspect_own(path: Path) -> WeightsContent:
     if opened.metadata.classifier is None:
         return WeightsContent(PRETRAIN, OWN, pretrained_settings(opened))
     try:
-        settings = classifier_settings(opened.metadata.classifier)
+        settings = ClassifierSettings.from_dict(opened.metadata.classifier)
     except SettingsError as error:
         raise CheckpointError(f"{opened.path}: is not a whole checkpoint: {error}") from None
     names = opened.metadata.classes
