@@ -8,6 +8,7 @@ import pytest
 from helpers.hf_models import save
 from helpers.probed import write_labelled
 from mofo import cli
+from mofo.evaluation.results import read_results
 from mofo.models.hf.folder import open_hf_encoder
 from mofo.training.saved_models import open_classifier
 
@@ -31,7 +32,8 @@ def test_features_and_probes(model_type, table, tmp_path, capsys):
     assert run("embed", name, table, "--out", out, "--pool", "both", "--areas", "dis", *QUICK) == 0
     width = open_hf_encoder(name).settings.width
     assert len(pq.read_table(out)["feature"][0]) == 2 * width
-    assert run("probe", "knn", name, table, "--k", 2, *QUICK) == 0
+    assert run("probe", "knn", name, table, "--k", 2, "--out", tmp_path, *QUICK) == 0
+    assert "licence" in read_results(tmp_path / "results.json").about["encoder"]
     assert "top1" in capsys.readouterr().out.replace("-", "")
 
 

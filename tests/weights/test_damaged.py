@@ -99,6 +99,8 @@ def test_other_files(tmp_path):
         assert "no tensors" in said(path)
     torch.save({"videomae.embeddings.patch_embeddings.projection.weight": torch.zeros(1)}, path)
     assert "give their folder" in said(path)
+    torch.save({"encoder.embeddings.patch_embeddings.proj.weight": torch.zeros(1)}, path)
+    assert "hf:PATH" in said(path)
 
 
 def test_shapes_and_numbers_that_make_no_sense(tmp_path):

@@ -113,7 +113,7 @@ def open_encoder(path: str | Path) -> FrozenEncoder:
     return FrozenEncoder(
         saved.settings,
         saved.weights,
-        name=saved.name,
+        name=saved.note or saved.name,
         sampling=saved.sampling,
         area_span=saved.area_span,
     )

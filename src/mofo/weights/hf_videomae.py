@@ -88,7 +88,10 @@ class HuggingFaceLayout(Layout):
                 "holds Hugging Face's names: give their folder, whose config.json says the sizes"
             )
         if config.get("model_type", "videomae") != "videomae":
-            raise WeightsError(f"is of a model {config['model_type']!r}, not 'videomae'")
+            raise WeightsError(
+                f"is of a model {config['model_type']!r}, not 'videomae': encoders of other "
+                "families are used as they are: hf:PATH"
+            )
         originals = {
             f"videomae.{name}" if name.startswith(_BARE) else name: name for name in opened.tensors
         }

@@ -132,6 +132,11 @@ def make_plan(opened: Opened, choices: Choices) -> Plan:
     """
     names = list(opened.tensors)
     kinds = [kind for kind in LAYOUTS.values() if kind().matches(names)]
+    if not kinds:
+        raise WeightsError(
+            f"names such as {names[0]} are of no layout that can be imported "
+            f"({', '.join(LAYOUTS)}); encoders of Hugging Face are used as they are: hf:PATH"
+        )
     try:
         return max(kinds, key=lambda kind: len(kind.__mro__))().plan(opened, choices)
     except SettingsError as error:
