@@ -170,8 +170,8 @@ def make_page(views: Views, runs: Runs) -> Any:
             with gradio.Column(scale=2), gradio.Tabs():
                 with gradio.Tab("Motion area"):
                     gradio.Markdown(
-                        "Where things move, whatever the camera does: the orange box; thin blue "
-                        "boxes are single movers. No training is needed."
+                        "Where things move, whatever the camera does: orange, with a box around "
+                        "all of it; thin blue boxes are single movers. No training is needed."
                     )
                     with gradio.Row():
                         flow = gradio.Dropdown(
@@ -221,8 +221,12 @@ def _show(gradio: Any, view: Any, video: Any, options: list[Any], *kinds: str) -
     """What the view makes of the video, drawn at once when the video or an option changes."""
     text = gradio.Markdown()
     made = {
-        "clip": lambda: gradio.Video(label="Clip", autoplay=True, height=_HEIGHT, visible=False),
-        "picture": lambda: gradio.Image(show_label=False, type="filepath", visible=False),
+        "clip": lambda: gradio.Video(
+            label="Clip", autoplay=True, height=_HEIGHT, visible=False, buttons=["download"]
+        ),
+        "picture": lambda: gradio.Image(
+            show_label=False, type="filepath", visible=False, buttons=["download", "fullscreen"]
+        ),
         "file": lambda: gradio.File(label="Boxes, as JSON", visible=False),
     }
     parts = [made[kind]() for kind in kinds]
@@ -287,6 +291,7 @@ def serve(folder: Path, runs: Runs, *, port: int, open_browser: bool = False) ->
             mcp_server=False,
             enable_monitoring=False,
             ssr_mode=False,
+            footer_links=[],
             prevent_thread_lock=True,
             app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)]},
             theme=theme,

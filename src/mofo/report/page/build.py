@@ -22,7 +22,7 @@ from mofo.report.page.media import ClipMaker
 from mofo.report.page.motion_section import motion_section
 from mofo.report.page.results_section import results_section, shade
 from mofo.report.page.training_section import guess_sentences, training_section
-from mofo.report.page.wording import Paths, counted, percent
+from mofo.report.page.wording import Paths, counted, listed, percent
 from mofo.system.files import replaced
 from mofo.types import SettingsError
 
@@ -126,7 +126,7 @@ def _render(
         lstrip_blocks=True,
         finalize=shortened,
     )
-    environment.filters |= {"percent": percent, "counted": counted}
+    environment.filters |= {"percent": percent, "counted": counted, "listed": listed}
     source: Any = environment.loader
     style, script = (
         Markup(source.get_source(environment, name)[0]) for name in ("style.css", "script.js")

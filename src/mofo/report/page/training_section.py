@@ -75,11 +75,20 @@ def training_section(contents: Contents, maker: ClipMaker, clips: int) -> dict[s
             main = [each for each in charts if each.title not in _FOLDED]
             folded = [each for each in charts if each.title in _FOLDED]
             groups.append({"title": title, "charts": main, "more": folded})
-    looked_into = contents.of_kind(PRETRAIN)[:_MAX_RUNS] if clips else []
-    count = max(2, clips // (2 * max(1, len(looked_into))))
-    seen = [_seen(run, maker, count) for run in looked_into]
+    pretrained = contents.of_kind(PRETRAIN)[:_MAX_RUNS] if clips else []
+    count = max(1, clips // (2 * max(1, len(pretrained))))
+    seen = [_seen(run, maker, count) for run in pretrained]
     seen = [each for each in seen if each.clips or each.picture is not None]
-    return {"groups": groups, "seen": seen, "tables": _differing(contents)}
+    notes: dict[str, list[str]] = {}
+    for each in seen:
+        if each.note:
+            notes.setdefault(each.note, []).append(each.run)
+    return {
+        "groups": groups,
+        "seen": seen,
+        "notes": list(notes.items()),
+        "tables": _differing(contents),
+    }
 
 
 def guess_sentences(seen: Sequence[Seen]) -> Iterator[Sentence]:
