@@ -26,7 +26,7 @@ from mofo.system.files import replaced
 from mofo.types import SettingsError
 
 _ABOUT = "_about.json"  # by the underscore readers of Parquet folders pass over it
-_META = b"mofo"
+META = b"mofo"
 _OWN = ("path", "key", "start", "end", "split", "group", "feature", "inside")
 
 
@@ -285,7 +285,7 @@ def _schema(features: Features) -> pa.Schema:
         *([("inside", pa.list_(pa.bool_(), features.shape[0]))] if whole else []),
     ]  # fmt: skip
     about = {**features.about, "shape": list(features.shape)}
-    return pa.schema(fields, metadata={_META: json.dumps(about)})
+    return pa.schema(fields, metadata={META: json.dumps(about)})
 
 
 def _heads(videos: Sequence[Video]) -> dict[str, tuple[str, bool]]:

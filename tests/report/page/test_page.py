@@ -9,6 +9,8 @@ import pytest
 
 from helpers.made import NASTY, make_pretraining, read_page, write_lines
 from mofo.cli import main
+from mofo.datasets.check import check
+from mofo.evaluation.embed import write_embedding
 from mofo.evaluation.measures import Sample
 from mofo.evaluation.recognition import recognise
 from mofo.evaluation.results import Results, write_results
@@ -285,3 +287,17 @@ def test_the_package_is_the_function(tree, tmp_path):
     made = mofo.report(tree / "evaluation", tmp_path / "page.html", clips=0)
     assert made.sections == ("results", "again")
     assert mofo.report.figures.overlays.draw_area
+
+
+def test_every_folder_that_mofo_makes_is_taken(tree, tmp_path):
+    check([tree / "videos"], tmp_path / "check", workers=0, progress=False)
+    write_embedding(
+        tree / "pretrain", [tree / "videos" / "list.csv"], tmp_path / "one.parquet", workers=0
+    )
+    write_embedding(
+        tree / "pretrain", [tree / "videos" / "list.csv"], tmp_path / "features", workers=0
+    )
+    text = read_page(report(tmp_path, tmp_path / "page.html", clips=0).path).text
+    assert "check of a data set" in text
+    assert "broken.mp4" in text
+    assert text.count("holds: 3 rows, layer") == 2

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from mofo.evaluation.embed import META
 from mofo.evaluation.results import Results, read_results
 from mofo.motion.detect_plan import read_failures
 from mofo.motion.store import AreaStore
@@ -247,18 +249,31 @@ def _others(folder: Path) -> Iterator[OtherFolder]:
     """A check of a data set, features, weights."""
     check = _json(folder / _CHECK)
     if check:
-        problems = [row for row in check.get("problems", ()) if isinstance(row, dict)]
-        reasons = tuple((str(row.get("what")), str(row.get("reason"))) for row in problems)
-        yield OtherFolder(folder, "check of a data set", f"{len(reasons):,} problems", reasons)
-    about = _json(folder / "_about.json")
-    if about:
-        rows = 0
-        for file in folder.glob("*.parquet"):
-            rows += pq.read_metadata(file).num_rows
-        yield OtherFolder(folder, "features", f"of {rows:,} clips, by {about.get('encoder', '?')}")
+        rows = [row for row in check.get("list", ()) if isinstance(row, dict)]
+        reasons = tuple((str(row.get("what")), str(row.get("reason"))) for row in rows)
+        text = f"{check.get('rows', 0):,} rows of {check.get('files', 0):,} files, "
+        yield OtherFolder(folder, "check of a data set", f"{text}{len(rows):,} problems", reasons)
+    if (folder / "_about.json").is_file():
+        yield from _features(folder, sorted(folder.glob("*.parquet")))
+    elif not (folder / "videos").is_dir():
+        for file in sorted(folder.glob("*.parquet")):
+            yield from _features(file, [file])
     weights = _json(folder / "checkpoint.json")
     if weights:
         yield OtherFolder(folder, "weights", str(weights.get("imported") or weights.get("task")))
+
+
+def _features(path: Path, files: Sequence[Path]) -> Iterator[OtherFolder]:
+    """What ``mofo embed`` has written; nothing if these are other tables."""
+    try:
+        tables = [pq.read_metadata(file) for file in files]
+    except (OSError, pa.ArrowException):
+        return
+    if tables and META in (tables[0].metadata or {}):
+        about = json.loads(tables[0].metadata[META])
+        rows = sum(table.num_rows for table in tables)
+        text = f"{rows:,} rows, layer {about.get('layer')}, {about.get('pool')}"
+        yield OtherFolder(path, "features", text)
 
 
 def _run(folder: Path, problems: list[str]) -> TrainingRun:
