@@ -23,6 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import mofo
+from mofo.datasets.sample_videos import real_clips
 from mofo.evaluation.embed import embed
 from mofo.evaluation.evaluate import evaluate
 from mofo.evaluation.predict import load
@@ -30,6 +32,7 @@ from mofo.masking import MaskSettings, make_mask
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
+from mofo.motion.presets import FLOWS, PRESETS
 from mofo.training.checkpoint import CheckpointFolder
 from mofo.types import TokenGrid
 from mofo.video.writer import VideoWriter
@@ -206,8 +209,30 @@ def logits() -> Any:
         return results
 
 
+def boxes() -> Any:
+    """Motion areas by each flow and preset of generated and real clips, to the bit."""
+    results = {}
+    with tempfile.TemporaryDirectory() as name:
+        write_videos(Path(name), videos=2)
+        clips = [(path, 48) for path in sorted(Path(name).glob("*.mp4"))]
+        clips += [(path, 96) for path in real_clips().values()]
+        for path, short_side in clips:
+            for preset in PRESETS:
+                for flow, backend in FLOWS.items():
+                    if backend.speed > 100 and short_side > 48:
+                        continue  # minutes
+                    area = mofo.detect(path, flow=flow, preset=preset, short_side=short_side)
+                    arrays = (area.frame_T, area.time_T, area.box_T4, area.valid_T, *area.movers)
+                    content = hashlib.sha256(repr((area.cuts, area.flow, area.warnings)).encode())
+                    for array in arrays:
+                        content.update(np.ascontiguousarray(array).tobytes())
+                    results[f"{path.name}, {preset}, {flow}"] = content.hexdigest()
+    return results
+
+
 SUBJECTS: dict[str, Callable[[], Any]] = {
     "masks": masks,
+    "boxes": boxes,
     "pretraining": pretraining,
     "classifiers": classifiers,
     "features": features,
