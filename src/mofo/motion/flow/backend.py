@@ -233,4 +233,4 @@ def field_cells(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _cell(short_side: float) -> int:
-    return 8 if short_side >= 160 else 4
+    return 8 if short_side >= 120 else 4
