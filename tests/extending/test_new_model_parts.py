@@ -26,7 +26,7 @@ class LeftFirst(MaskStrategy):
 
     description = "the left of the frame, always"
 
-    def hidden(self, inside_Bthw, noise_BN):
+    def hidden(self, motion_Bthw, noise_BN):
         grid = self.grid
         place_hw = torch.arange(grid.w)[None] * grid.h + torch.arange(grid.h)[:, None]
         left_P = (place_hw.flatten() < self.hidden_per_slot).to(noise_BN.device)
