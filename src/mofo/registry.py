@@ -211,9 +211,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"did you mean {near!r}?" if near else ""
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The nearest of ``names``; empty if none is near."""
-    return next(iter(difflib.get_close_matches(name, list(names), n=1)), "")
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.6) -> str:
+    """The nearest of ``names``; empty if none is nearer than ``cutoff``, from 0 to 1 (equal)."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)), "")
 
 
 def _home(kind: object) -> tuple[object, object]:

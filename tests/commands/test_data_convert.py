@@ -108,6 +108,22 @@ def test_missing_videos_are_told_and_counted(tmp_path, tiny, capsys):
     assert len(read_catalog([tmp_path / "c.parquet"])) == 8
 
 
+def test_many_missing_videos_are_one_line(tmp_path, tiny, capsys):
+    root = trees.ssv2(tmp_path / "ssv2", tiny)
+    videos = sorted((root / "20bn-something-something-v2").iterdir())
+    for path in videos[:7]:
+        path.unlink()
+    assert convert(root, "--to", tmp_path / "c.parquet") == 1
+    lines = [line for line in capsys.readouterr().err.splitlines() if " below " in line]
+    assert len(lines) <= 3  # one for each list
+    assert any(" videos not below " in line for line in lines)
+    table = trees.write(tmp_path / "t.csv", "path\n" + "".join(f"v/{n}.mp4\n" for n in range(99)))
+    tiny(tmp_path / "v" / "5.mp4")
+    assert main(["data", "check", str(table), "--out", str(tmp_path / "out"), "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/v: 98 videos do not exist: 0.mp4, 1.mp4, 2.mp4 and 95 more" in said
+
+
 @pytest.mark.parametrize(
     ("words", "code", "expected"),
     [

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -43,7 +44,8 @@ def test_relative_sources(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_file_of_any_name(tree: Path) -> None:
-    assert keys(tree / "notes.txt") == ["notes.txt"]
+    (tree / "clip.dat").write_bytes(b"v")
+    assert keys(tree / "clip.dat") == ["clip.dat"]
     assert keys(tree / ".hidden.mp4") == [".hidden.mp4"]
 
 
@@ -204,16 +206,99 @@ def test_bad_rows_are_problems(tree: Path) -> None:
 def test_bad_tables(tmp_path: Path) -> None:
     table = tmp_path / "list.csv"
     for content, expected in [
-        (b"", "no column"),
-        (b"file,label\na,b\n", r'no column "path" .*file, label'),
+        (b"file,label\na,b\n", r"table with the columns file, label and without path"),
         (b"path\n", "no rows"),
         (b"path,label,Label\na,b,c\n", 'column "label" twice'),
         (b"path\n\xff\xfe\n", "UTF-8"),
+        (b'path,label\na.mp4,"open\nb.mp4,shut\nc.mp4,shut\n', "line 2: has a quote that does not"),
+        (b'path,label\na.mp4,"open\nb.mp4,"shut"\nc.mp4,x\n', "line 2: has a quote that does not"),
+        (b'path,label\na.mp4,x\n"b.mp4,shut\n', "line 3: has a quote that does not"),
+        (b'path\n"b.mp4\n' + b"c.mp4\n" * 100, "line 2: has a quote that does not"),
     ]:
         table.write_bytes(content)
         with pytest.raises(MofoError, match=expected) as caught:
             read_catalog([table])
         assert "\n" not in str(caught.value)
+
+
+def test_quotes_that_are_closed(tree: Path) -> None:
+    table = tree / "list.csv"
+    table.write_text(
+        'path,label,note\n"b.mp4","say ""hi""",x\na.MKV,"open" door,x\n'
+        'x/c.webm,last,"two\nlines, of it"\n'
+    )
+    catalog = read_catalog([table])
+    assert catalog.problems == ()
+    assert [video.label for video in catalog] == ['say "hi"', "open door", "last"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "meant"),
+    [
+        ("start_time,end_time", "start, end, in seconds"),
+        ("start_frame,end_frame", "start, end, in seconds"),
+        ("begin,stop", "start, end, in seconds"),
+        ("Class,lable", "label"),
+        ("subset,subject", "split, group"),
+        ("splitt,grup", "split, group"),
+    ],
+)
+def test_columns_that_are_nearly_known_are_named(tree: Path, columns: str, meant: str) -> None:
+    table = tree / "list.csv"
+    table.write_text(f"path,{columns}\nb.mp4,1,2\n")
+    catalog = read_catalog([table])
+    assert len(catalog) == 1
+    ((name, reason),) = catalog.problems
+    assert name == str(table)
+    assert all(column.lower() in reason for column in columns.split(","))
+    assert meant.split(",")[0] in reason
+    # Columns of other uses, and those beside the right ones, are nobody's mistake.
+    table.write_text("path,start,end,start_frame,note,fps,quality\nb.mp4,1,2,3,x,25,y\n")
+    assert read_catalog([table]).problems == ()
+
+
+def test_names_in_another_unicode_form(tmp_path: Path) -> None:
+    typed, on_disk = (normalize(form, "\u00dcbung.mp4") for form in ("NFC", "NFD"))
+    (tmp_path / on_disk).write_bytes(b"v")
+    table = tmp_path / "list.csv"
+    table.write_text(f"path\n{typed}\n", encoding="utf-8")
+    ((_, reason),) = read_catalog([table]).problems
+    assert "another Unicode form" in reason
+    # Lists that give names without their places are matched, whichever form they are in.
+    (tmp_path / "k.csv").write_text(
+        f"label,youtube_id,time_start,time_end\nx,{typed[:-4]},0,10\n", encoding="utf-8"
+    )
+    (video,) = read_catalog([tmp_path / "k.csv"])
+    assert video.path.endswith(on_disk)
+
+
+def test_endings_that_are_less_common(tmp_path: Path) -> None:
+    names = [f"{n}{ending}" for n, ending in enumerate((".VOB", ".asf", ".m2v", ".mxf", ".dv"))]
+    names += ["a.f4v", "b.qt", "c.divx", "d.rm", "e.ogm"]
+    for name in [*names, "notes.txt", "cover.jpg", "sound.mp3"]:
+        (tmp_path / name).write_bytes(b"v")
+    assert keys(tmp_path) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.json", '{"v1": {"subset": "train", "times": [1, 2]}}', "'v1'"),
+        ("a.json", '[{"video": "a.mp4", "caption": "x"}]', "'video', 'caption'"),
+        ("a.csv", "video,xmin,ymin,xmax,ymax,action\nx,1,2,3,4,5\n", "columns video, xmin, ymin"),
+        ("a.csv", "-5KQ66BBWC4,0902,0.077,0.151,0.283,0.811,80,1\n", "'-5KQ66BBWC4,0902"),
+        ("a.txt", "frames/182040\nframes/182041\n", "list of folders"),
+        ("a.xml", "<annotation/>", "<annotation/>"),
+        ("a.txt", "nothing to see\n", "nothing to see"),
+    ],
+)
+def test_lists_of_other_kinds_are_refused(tmp_path: Path, name, text, expected) -> None:
+    (tmp_path / "frames" / "182040").mkdir(parents=True)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(MofoError) as caught:
+        read_catalog([tmp_path / name])
+    assert str(tmp_path / name) in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_special_files_and_dangling_links(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -287,6 +287,98 @@ def plain_list(root: Path, make: Make) -> Path:
     return root
 
 
+def activitynet(root: Path, make: Make) -> Path:
+    """Two videos for training, one for validation, one for testing; two segments in one."""
+
+    def entry(subset: str, *segments: tuple[float, float, str]) -> dict:
+        rows = [{"segment": [start, end], "label": label} for start, end, label in segments]
+        return {"duration": 0.5, "subset": subset, "resolution": "64x48", "annotations": rows}
+
+    database = {
+        "---9CpRcKoU": entry("training", (0.0, 0.2, "Drinking beer"), (0.2, 0.4, "Washing dishes")),
+        "--0edUL8zmA": entry("training", (0.1, 0.4, "Drinking beer")),
+        "--1DO2V4K74": entry("validation", (0.0, 0.44, "Washing dishes")),
+        "--7XkUcXGGs": entry("testing"),
+    }
+    for name in database:
+        make(root / "videos" / f"v_{name}.mp4")
+    document = {"version": "VERSION 1.3", "taxonomy": [], "database": database}
+    write(root / "activity_net.v1-3.min.json", json.dumps(document))
+    return root
+
+
+def charades(root: Path, make: Make) -> Path:
+    """Two videos for training, one of them with two actions at once; one for testing."""
+    lists = root
+    write(lists / "Charades_v1_classes.txt", "c000 Holding some clothes\nc001 Sitting in a chair\n")
+    header = (
+        "id,subject,scene,quality,relevance,verified,script,objects,descriptions,actions,length\n"
+    )
+    row = '{},HR43,Kitchen,6,7,Yes,"A person cooks, and sits.",food;chair,A person cooks.,{},0.48\n'
+    both = "c000 0.00 0.30;c001 0.10 0.44"
+    train = row.format("46GP8", both) + row.format("N11GT", "c001 0.20 0.40")
+    write(lists / "Charades_v1_train.csv", header + train)
+    write(lists / "Charades_v1_test.csv", header + row.format("YSKX3", "c000 0.00 0.40"))
+    for name in ("46GP8", "N11GT", "YSKX3"):
+        make(root / "Charades_v1_480" / f"{name}.mp4")
+    return root
+
+
+def moments(root: Path, make: Make) -> Path:
+    """Two training videos of each of two classes, one each for validation."""
+    classes = ("adult+female+singing", "clawing")
+    write(root / "moments_categories.txt", "adult+female+singing,0\nclawing,1\n")
+    for split, count in (("training", 2), ("validation", 1)):
+        rows = []
+        for label in classes:
+            for number in range(count):
+                name = f"{label}/flickr-0-{number}-{len(label)}-{split}_1.mp4"
+                make(root / split / name)
+                rows.append(f"{name},{label},4,1\n")
+        write(root / f"{split}Set.csv", "".join(rows))
+    return root
+
+
+def finegym(root: Path, make: Make) -> Path:
+    """Three elements for training, one for validation, of three videos."""
+    lists = root / "annotations"
+    write(
+        lists / "gym99_categories.txt",
+        "Clabel: 0; set: 1; Glabel: 1; (VT) round-off, flic-flac on\n"
+        "Clabel: 1; set: 21; Glabel: 18; (FX) switch leap with 0.5 turn\n",
+    )
+    train = "{0}_E_000000_000001_A_0000_0001 0\n{0}_E_000000_000001_A_0000_0002 1\n"
+    other = "bcdefghijkl_E_000000_000001_A_0000_0001 1\n"
+    write(lists / "gym99_train_element_v1.0.txt", train.format("A0xAXXysHUo") + other)
+    write(lists / "gym99_val_element.txt", "mnopqrstuvw_E_000000_000001_A_0000_0002 0\n")
+    segments = {"A_0000_0001": {"timestamps": [[0.1, 0.3]]}}
+    events = {"E_000000_000001": {"timestamps": [[0.05, 0.5]], "segments": segments}}
+    write(lists / "finegym_annotation_info_v1.0.json", json.dumps({"A0xAXXysHUo": events}))
+    for name in ("A0xAXXysHUo", "bcdefghijkl", "mnopqrstuvw"):
+        make(root / "videos" / f"{name}.mp4")
+    return root
+
+
+def hf(root: Path, make: Make) -> Path:
+    """As Hugging Face's ``videofolder``: a table in each split's folder."""
+    for split, count in (("train", 4), ("test", 2)):
+        rows = ["file_name,label"]
+        for number in range(count):
+            make(root / split / "clips" / f"{split}{number}.mp4")
+            rows.append(f"clips/{split}{number}.mp4,{('jump', 'run')[number % 2]}")
+        write(root / split / "metadata.csv", "\n".join(rows))
+    return root
+
+
+def multilabel(root: Path, make: Make) -> Path:
+    """One list; one to three classes a video."""
+    rows = [(0,), (0, 2), (1, 2, 3), (1,), (3,), (2, 3)]
+    for number in range(len(rows)):
+        make(root / "videos" / f"{number}.mp4")
+    lines = [f"videos/{n}.mp4 {' '.join(map(str, row))}\n" for n, row in enumerate(rows)]
+    return write(root / "train_list.txt", "".join(lines))
+
+
 TREES = {
     "ssv2": ssv2,
     "epic": epic,
@@ -297,5 +389,11 @@ TREES = {
     "jester": jester,
     "list": plain_list,
     "folder": classes,
+    "activitynet": activitynet,
+    "charades": charades,
+    "moments": moments,
+    "finegym": finegym,
+    "hf": hf,
+    "multilabel": multilabel,
 }
 """By the name of the format."""

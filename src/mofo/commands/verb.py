@@ -143,9 +143,12 @@ def _help_of(run: Run) -> tuple[str, str]:
 
 def print_rows(title: str, rows: Sequence[tuple[str, str]], shown: int = 1000) -> None:
     """Prints names with their reasons to stderr, below a title with their number."""
+    from mofo.datasets.listing import problem_lines
+
     if rows:
         print(f"{title} ({len(rows):,}):", file=sys.stderr)
-    for name, reason in rows[:shown]:
-        print(f"  {name}: {reason}", file=sys.stderr)
-    if len(rows) > shown:
-        print(f"  and {len(rows) - shown:,} more", file=sys.stderr)
+    lines = problem_lines(rows)
+    for line in lines[:shown]:
+        print(f"  {line}", file=sys.stderr)
+    if len(lines) > shown:
+        print(f"  and {len(lines) - shown:,} more", file=sys.stderr)

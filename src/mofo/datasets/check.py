@@ -69,7 +69,11 @@ class CheckReport:
     def problems(self) -> list[dict[str, Any]]:
         """Everything that is wrong, as rows with kind, what and reason."""
         rows = [
-            {"kind": "not there", "what": name, "reason": reason}
+            {
+                "kind": "unused column" if reason.startswith("column") else "not there",
+                "what": name,
+                "reason": reason,
+            }
             for name, reason in self.catalog.problems
         ]
         for path, fault in self.faults:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+from unicodedata import category, normalize
 
 from mofo.datasets.catalog import Catalog
 from mofo.datasets.video import Video
@@ -32,7 +33,8 @@ def label_faults(catalog: Catalog) -> list[LabelFault]:
 
     * a class with one video only, among those for training (or all, where there are no splits);
     * a class that is tested but never trained;
-    * classes whose names differ in case or blanks only;
+    * classes whose names look alike: they differ in case, blanks, invisible characters or the
+      Unicode form of accents only, or are the same number ("1", "1.0", "01");
     * a video with two labels of one kind in different rows;
     * a video in two splits;
     * a video without a label, where others of its split have one.
@@ -67,12 +69,31 @@ def _class_faults(head: str, counts: Mapping[str, Mapping[str, int]]) -> Iterato
             yield LabelFault("class not trained", f"{head} {name!r}", f"none in train, {others}")
         elif trained == 1:
             yield LabelFault("class of one", f"{head} {name!r}", "only one video to train it by")
-        plain = " ".join(name.split()).casefold()
-        before = alike.setdefault(plain, name)
+        before = alike.setdefault(_plain(name), name)
         if before != name:
             yield LabelFault(
-                "classes alike", f"{head} {name!r}", f"and {before!r}: differ in case or blanks"
+                "classes alike", f"{head} {name!r}", f"and {before!r}: {_difference(name, before)}"
             )
+
+
+def _plain(name: str) -> str:
+    """What is left of a name if nothing counts that one hardly sees."""
+    shown = (c for c in normalize("NFKC", name) if category(c) not in ("Cf", "Cc") or c.isspace())
+    plain = " ".join("".join(shown).split()).casefold()
+    try:
+        return f"{float(plain):g}" if plain.replace(".", "", 1).isdecimal() else plain
+    except ValueError:
+        return plain
+
+
+def _difference(one: str, other: str) -> str:
+    if normalize("NFKC", one) == normalize("NFKC", other):
+        return "the same in another Unicode form"
+    if " ".join(one.split()).casefold() == " ".join(other.split()).casefold():
+        return "differ in case or blanks"
+    if one.replace(".", "").isdecimal():
+        return "the same number"
+    return f"differ in characters that are not seen ({one!a}, {other!a})"
 
 
 def _two_labels(catalog: Catalog) -> Iterator[LabelFault]:

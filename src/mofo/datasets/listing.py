@@ -1,12 +1,13 @@
 """What one source of a catalog holds, and the video files below a folder."""
 
 # os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH116, PTH120, PTH122
+# ruff: noqa: PTH116, PTH119, PTH120, PTH122
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,14 @@ from mofo.datasets.video import LABEL, Usable, Video, why_unusable
 
 EXTENSIONS = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts"}
-    | {".wmv", ".flv", ".3gp", ".ogv", ".y4m", ".gif"}
+    | {".wmv", ".flv", ".3gp", ".ogv", ".y4m", ".gif", ".vob", ".asf", ".m2v", ".m1v", ".mxf"}
+    | {".dv", ".f4v", ".qt", ".divx", ".ogm", ".rm", ".rmvb", ".mpe", ".mpv", ".3g2", ".wtv"}
+    | {".nut", ".ivf"}
 )
 """What counts as a video in a folder or a pattern; upper and lower case are the same."""
+
+_MISSING = re.compile(r"no video called (.+) below (.+)")
+_SHOWN = 3  # names in a line
 
 Problems = list[tuple[str, str]]
 """``(name, reason)`` of files, folders and rows that cannot be used."""
@@ -99,6 +105,27 @@ def keyed_rows(base: str, rows: Rows) -> tuple[Listing, Rows]:
             yield replace(video, key=listing.key(video.path))
 
     return listing, with_keys
+
+
+def problem_lines(problems: Iterable[tuple[str, str]]) -> list[str]:
+    """Problems as lines; files that a list or a folder lacks are counted in one line for all."""
+    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name, reason in problems:
+        missing = _MISSING.fullmatch(reason)
+        if missing:
+            key, item = (name.partition(", ")[0], f"not below {missing[2]}"), missing[1]
+        elif reason == "does not exist":
+            key, item = (os.path.dirname(name), "do not exist"), os.path.basename(name)
+        else:
+            key, item = (name, reason), name
+        groups.setdefault(key, []).append((item, f"{name}: {reason}"))
+    lines = []
+    for (where, reason), group in groups.items():
+        names = ", ".join(item for item, _ in group[:_SHOWN])
+        more = f" and {len(group) - _SHOWN:,} more" if len(group) > _SHOWN else ""
+        text = f"{where}: {len(group):,} videos {reason}: {names}{more}"
+        lines.append(text if len(group) > 1 else group[0][1])
+    return lines
 
 
 def is_video(name: str) -> bool:

@@ -14,12 +14,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, overload
+from typing import Any, Literal, overload
+from unicodedata import normalize
 
 import numpy as np
 
 LABEL = "label"
 """Name of the only head, where a video has one kind of label."""
+FORMS: tuple[Literal["NFC"], Literal["NFD"]] = ("NFC", "NFD")
+"""Unicode forms in which file systems write names: Linux as they are typed, older Macs NFD."""
 _REMEMBERED = 20_000  # files whose state is remembered: rows of one file follow each other
 
 
@@ -69,7 +72,11 @@ def why_unusable(path: str) -> str | None:
     except FileNotFoundError:
         if os.path.islink(path):
             return "link to a file that does not exist"
-        return "does not exist" + ("; write / instead of \\" if "\\" in path else "")
+        if "\\" in path:
+            return "does not exist; write / instead of \\"
+        if not path.isascii() and any(os.path.lexists(normalize(form, path)) for form in FORMS):
+            return "is there with its accents in another Unicode form: rename it, or list it anew"
+        return "does not exist"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from helpers import trees
 from mofo.datasets.catalog import Catalog, read_catalog
 from mofo.datasets.formats.format import FORMATS
+from mofo.types import MofoError
 
 
 def read(*sources: str | Path, **more) -> Catalog:
@@ -304,10 +306,118 @@ def test_plain_list_with_videos_elsewhere(tmp_path, tiny):
     assert (video.key, video.label, video.split) == ("k400/a.mp4", "7", "validation")
 
 
-def test_a_text_file_that_is_no_list_is_a_video_by_its_name(tmp_path):
-    path = trees.write(tmp_path / "notes.txt", "nothing to see\n")
-    (video,) = read(path)
-    assert video.path == str(path)
+@pytest.mark.parametrize("ending", [".txt", ".csv"])
+def test_comments_and_quotes_in_plain_lists(tmp_path, tiny, ending):
+    for name in ("a b.mp4", "c.mp4", "#d.mp4"):
+        tiny(tmp_path / name)
+    text = '# my list\n"a b.mp4", "b, c"\n\n# more\nc.mp4 1\n#d.mp4 2\n'
+    lists = trees.write(tmp_path / f"train{ending}", text)
+    assert [(v.key, v.label) for v in read(lists)] == [
+        ("a b.mp4", "b, c"), ("c.mp4", "1"), ("#d.mp4", "2"),
+    ]  # fmt: skip
+
+
+def test_a_stray_video_takes_no_labels_away(tmp_path, tiny):
+    root = trees.classes(tmp_path / "mine", tiny)
+    for stray in ("junk/old/x.mp4", "x.mp4"):
+        tiny(root / stray)
+        labels = {video.key: video.label for video in read(root)}
+        assert labels.pop(stray) is None
+        assert set(labels.values()) == {"jump", "run"}
+        (root / stray).unlink()
+    split = trees.classes(tmp_path / "split", tiny, splits=("train", "val"))
+    tiny(split / "train" / "x.mp4")
+    catalog = read(split)
+    assert of(catalog, "train/x.mp4").label is None
+    assert splits(catalog) == {"train": 5, "validation": 4}
+    assert sum(video.label is not None for video in catalog) == 8
+
+
+def test_activitynet(tmp_path, tiny):
+    root = trees.activitynet(tmp_path / "a", tiny)
+    catalog = read(root)
+    assert splits(catalog) == {"train": 3, "validation": 1, "test": 1}
+    assert catalog.classes == {"label": ("Drinking beer", "Washing dishes")}
+    assert [(v.start, v.end, v.label) for v in catalog if v.name == "---9CpRcKoU"] == [
+        (0.0, 0.2, "Drinking beer"), (0.2, 0.4, "Washing dishes"),
+    ]  # fmt: skip
+    one = (root / "activity_net.v1-3.min.json").rename(root / "hacs.json")
+    assert read(one).videos == catalog.videos
+    document = json.loads(one.read_text())
+    rows = document["database"]["---9CpRcKoU"]["annotations"]
+    rows[0]["segment"], rows[1]["segment"] = [0.3, 0.1], "soon"
+    one.write_text(json.dumps(document))
+    after = read_catalog([one])
+    assert len(after) == len(catalog) - 2
+    assert [reason.partition(" ")[0] for _, reason in after.problems] == ["segment", "annotation"]
+
+
+def test_charades(tmp_path, tiny):
+    root = trees.charades(tmp_path / "c", tiny)
+    catalog = read(root)
+    assert splits(catalog) == {"train": 3, "test": 1}
+    assert catalog.classes == {"label": ("Holding some clothes", "Sitting in a chair")}
+    rows = [(v.label, v.start, v.end, v.group) for v in catalog if v.name == "46GP8"]
+    assert rows == [
+        ("Holding some clothes", 0.0, 0.3, "HR43"), ("Sitting in a chair", 0.1, 0.44, "HR43"),
+    ]  # fmt: skip
+    lists = root / "Charades_v1_test.csv"
+    lists.write_text(lists.read_text().replace("c000 0.00 0.40", "c999 0.00 0.40;c000 2 1"))
+    assert [text[:13] for _, text in read_catalog([root]).problems] == [
+        "action 'c999 ",
+        "action 'c000 ",
+    ]
+
+
+def test_moments_in_time(tmp_path, tiny):
+    root = trees.moments(tmp_path / "m", tiny)
+    catalog = read(root)
+    assert splits(catalog) == {"train": 4, "validation": 2}
+    assert catalog.classes == {"label": ("adult+female+singing", "clawing")}
+    assert {video.label for video in catalog} == {"adult+female+singing", "clawing"}
+    assert splits(read(root / "validationSet.csv")) == {"validation": 2}
+
+
+def test_finegym(tmp_path, tiny):
+    root = trees.finegym(tmp_path / "g", tiny)
+    catalog = read(root)
+    assert splits(catalog) == {"train": 3, "validation": 1}
+    first = of(catalog, "A0xAXXysHUo_E_000000_000001_A_0000_0001")
+    assert (first.start, first.end) == pytest.approx((0.15, 0.35))  # by the annotations
+    assert first.label == "(VT) round-off, flic-flac on"
+    second = of(catalog, "A0xAXXysHUo_E_000000_000001_A_0000_0002")
+    assert (second.start, second.end) == (0.0, 2.0)  # by its name
+    cut = tiny(root / "cut" / f"{first.name}.mp4")
+    again = of(read(root), first.name)
+    assert (again.path, again.start, again.end) == (str(cut), None, None)
+
+
+def test_hugging_face_folder(tmp_path, tiny):
+    root = trees.hf(tmp_path / "h", tiny)
+    catalog = read(root)
+    assert splits(catalog) == {"train": 4, "test": 2}
+    assert of(catalog, "train/clips/train1.mp4").label == "run"
+    assert len(read(root / "train" / "metadata.csv")) == 4
+    rows = ['{"file_name": "clips/test0.mp4", "labels": ["a", "b"], "start": 0.1}', "[]", "{"]
+    (root / "test" / "metadata.csv").unlink()
+    trees.write(root / "test" / "metadata.jsonl", "\n".join(rows))
+    after = read_catalog([root])
+    assert of(after, "test/clips/test0.mp4").labels == (("label", "a"), ("label", "b"))
+    assert len(after.problems) == 2
+
+
+def test_lists_of_several_classes(tmp_path, tiny):
+    path = trees.multilabel(tmp_path / "m", tiny)
+    catalog = read(path)
+    labels = [[name for _, name in video.labels] for video in catalog]
+    assert labels == [["0"], ["0", "2"], ["1", "2", "3"], ["1"], ["3"], ["2", "3"]]
+    assert catalog.classes == {"label": ("0", "1", "2", "3")}
+    assert {video.split for video in catalog} == {"train"}
+    # As many numbers in each line may mean something else: nonsense is not made up.
+    path.write_text("".join(f"videos/{n}.mp4 0 {n} {n + 1}\n" for n in range(6)))
+    with pytest.raises(MofoError, match="multilabel:"):
+        read_catalog([path])
+    assert len(read(f"multilabel:{path}")) == 6
 
 
 def test_quarantine(tmp_path, tiny):

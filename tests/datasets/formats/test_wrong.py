@@ -62,7 +62,7 @@ def test_a_video_that_is_not_there_is_named_and_the_others_are_used(tmp_path, ti
     assert list(after) == [video for video in before if video not in lost]
     assert len(set(after.problems)) == len(after.problems) >= 1
     stem = Path(gone.path).stem
-    assert all(stem in "".join(problem) for problem in after.problems)
+    assert all(stem.removeprefix("v_") in "".join(problem) for problem in after.problems)
 
 
 def test_no_video_at_all_says_where_it_looked(tmp_path, tiny):
@@ -238,10 +238,11 @@ def test_any_damage_gives_one_line(tmp_path, tiny, name):
     """Label files with bytes put in, left out and changed: an error of one line, or a catalog."""
     root = trees.TREES[name](tmp_path / "data", tiny)
     files = [path for path in root.rglob("*") if path.suffix in (".json", ".csv", ".txt")]
+    files = files or [root]
     wrong = [*b'" , \n \x00 \xff [ } inf nan -1 .. '.split(b" "), b"9" * 5000]
     rng = np.random.default_rng(0)
     refused: list[str] = []
-    for _ in range(40):
+    for _ in range(20):
         path = files[rng.integers(len(files))]
         before = path.read_bytes()
         place = int(rng.integers(len(before)))

@@ -14,6 +14,8 @@ in any mixture of upper and lower case.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
 from mofo.datasets.formats.documents import SPLITS
@@ -38,27 +40,33 @@ class ClassFolders(Format):
     def read(self, source: Source) -> Listing:
         """All videos below the folder, with the classes and splits that their folders are named by.
 
-        A tree whose folders are no classes, since videos lie at other depths than one (below the
-        folders of the splits), in one folder only, or in one each, gives no classes, unless the
-        user has named this format.
+        A tree whose folders are no classes, since more than a tenth of the videos lie at other
+        depths than one (below the folders of the splits), or all in one folder, or in one each,
+        gives no classes, unless the user has named this format. Videos that lie astray have none.
         """
         listing = Listing(str(source.path))
         for path in video_files(source.path, source.problems):
             listing.add(path, source.problems)
         folders = [video.key.split("/")[:-1] for video in listing.videos]
-        first = {names[0].lower() if names else "" for names in folders}
-        in_splits = bool(first) and first <= set(SPLITS)
+        strays = max(1, len(folders) // 10)  # videos that may lie elsewhere
+        in_splits = _few(strays, (not f or f[0].lower() not in SPLITS for f in folders))
+        in_splits &= len(folders) > strays or all(f[:1] for f in folders)
         depth = 1 if in_splits else 0
-        classes = {names[depth] for names in folders if len(names) > depth}
-        is_even = all(len(names) == depth + 1 for names in folders)
-        is_likely = is_even and 1 < len(classes) <= len(folders) / 2
-        is_labelled = bool(classes) and (is_likely or source.is_named)
+        counts = Counter(names[depth] for names in folders if len(names) == depth + 1)
+        is_even = _few(strays, (len(names) != depth + 1 for names in folders))
+        is_likely = is_even and 1 < len(counts) <= counts.total() / 2
+        is_labelled = is_likely or source.is_named
         if is_labelled or in_splits:
             for row, (video, names) in enumerate(zip(listing.videos, folders, strict=True)):
-                has_label = is_labelled and len(names) > depth
+                is_stray = len(names) != depth + 1 and not source.is_named
+                has_label = is_labelled and len(names) > depth and not is_stray
                 listing.videos[row] = replace(
                     video,
                     labels=((LABEL, names[depth]),) if has_label else (),
-                    split=SPLITS[names[0].lower()] if in_splits else None,
+                    split=SPLITS.get(names[0].lower()) if in_splits and names else None,
                 )
         return listing
+
+
+def _few(limit: int, faults: Iterable[bool]) -> bool:
+    return sum(faults) <= limit

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ SPLITS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """Names of splits as they are found, and what they are called here."""
+_CELL_LINES = 50  # of a quoted cell at most
 TOO_MUCH = "\n"
 """Key of the cells of a row that the header has no name for."""
 
@@ -119,14 +121,14 @@ def read_rows(
     Raises:
         MofoError: not readable, or a column is missing.
     """
-    reader = None
+    line = 1
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
             mark = separator(first, columns[0])
-            reader = csv.reader(itertools.chain([first], file), delimiter=mark)
-            header = [name.strip() for name in next(reader, [])]
-            header = [name.lower() for name in header] if lower else header
+            rows = _csv_rows(itertools.chain([first], file), mark)
+            _, cells = next(rows, (1, []))
+            header = [name.lower() if lower else name for name in cells]
             missing = [name for name in columns if name not in header]
             if missing:
                 raise MofoError(
@@ -135,21 +137,55 @@ def read_rows(
                 )
             if repeated := [name for name in once if header.count(name) > 1]:
                 raise MofoError(f'{path}: has the column "{repeated[0]}" twice; take one out')
-            for row in reader:
-                if row:
-                    cells = [cell.strip() for cell in row]
-                    named: dict[str, str] = dict(zip(header, cells, strict=False))
-                    if any(cells[len(header) :]):
-                        named[TOO_MUCH] = ",".join(cells[len(header) :])
-                    yield f"{path}, line {reader.line_num}", named
+            for line, cells in rows:
+                if cells is None:
+                    raise MofoError(f"{path}, line {line}: has a quote that does not end: close it")
+                named: dict[str, str] = dict(zip(header, cells, strict=False))
+                if any(cells[len(header) :]):
+                    named[TOO_MUCH] = ",".join(cells[len(header) :])
+                yield f"{path}, line {line}", named
     except OSError as error:
         raise MofoError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         read_text(path)  # names the line
         raise
     except csv.Error as error:
-        line = reader.line_num if reader else 1
         raise MofoError(f"{path}, line {line}: is no CSV ({error})") from None
+
+
+def _csv_rows(lines: Iterable[str], mark: str) -> Iterator[tuple[int, list[str] | None]]:
+    """The number of the first line of each row, and its cells; None where a quote does not end.
+
+    A quoted cell may go over a few lines. One that does not end would swallow all rows below.
+    """
+    opened: list[str] = []  # lines of a row with an open quote
+    first = columns = 0
+    for number, line in enumerate(lines, 1):
+        if not opened and '"' not in line:
+            row_line, cells = number, line.split(mark)
+        else:
+            first = first if opened else number
+            opened.append(line)
+            try:
+                (cells,) = csv.reader(opened, delimiter=mark, strict=True)
+            except csv.Error:
+                if len(opened) == 1 and line.count('"') % 2 == 0:
+                    (cells,) = csv.reader(opened, delimiter=mark)  # as in: "open" door
+                elif len(opened) < _CELL_LINES:
+                    continue
+                else:
+                    yield first, None
+                    return
+            if len(opened) > 1 and len(cells) != columns:
+                yield first, None
+                return
+            row_line, opened = first, []
+        cells = [cell.strip() for cell in cells]
+        columns = columns or len(cells)
+        if len(cells) > 1 or cells[0]:
+            yield row_line, cells
+    if opened:
+        yield first, None
 
 
 def numbered(pairs: Sequence[tuple[object, object]], path: Path) -> tuple[str, ...]:
@@ -190,3 +226,30 @@ def split_of(path: Path) -> str | None:
     """The split that the name of a list tells, such as "validation" for ``k400_val_list.txt``."""
     words = re.split(r"[^a-z]+", path.stem.lower())
     return next((SPLITS[word] for word in words if word in SPLITS), None)
+
+
+def describe_text(path: Path) -> str:
+    """What a text file looks like, in a few words."""
+    if path.suffix.lower() == ".json":
+        document = read_json(path, object)
+        sample = document[0] if isinstance(document, list) and document else document
+        nested = next((v for v in sample.values() if v), None) if isinstance(sample, dict) else None
+        nested = nested[0] if isinstance(nested, list) else nested
+        parts = ["a list of" if isinstance(document, list) else "", _keys_of(sample)]
+        parts += [f"(of {_keys_of(nested)})"] if isinstance(nested, dict) else []
+        return f"is JSON, {' '.join(part for part in parts if part)}"
+    lines = list(itertools.islice((line for _, line in each_line(path)), 2))
+    mark = max(_SEPARATORS, key=lines[0].count)
+    cells = [cell.strip(' "') for cell in lines[0].split(mark)]
+    if len(cells) > 1 and all(re.fullmatch(r"[A-Za-z_][\w ]*", cell) for cell in cells):
+        return f"is a table with the columns {', '.join(cells)[:200]} and without path"
+    first = re.split(r"[\s,;]+", lines[0].strip('"'), maxsplit=1)[0]
+    if os.path.isdir(path.parent / first[:255]):  # noqa: PTH112 (never raises)
+        return f"is a list of folders ({first}), perhaps of pictures: mofo reads videos"
+    return f"is text that begins with {lines[0][:60]!r}"
+
+
+def _keys_of(value: object) -> str:
+    if isinstance(value, dict):
+        return f"objects with {', '.join(map(repr, list(value)[:5]))}"
+    return type(value).__name__

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import mofo.datasets.formats as package
+from mofo.datasets.formats.documents import describe_text
 from mofo.datasets.formats.source import Source
-from mofo.datasets.listing import Listing, Problems, Rows
+from mofo.datasets.listing import Listing, Problems, Rows, is_video
 from mofo.datasets.video import RowTable, Usable, Video
 from mofo.registry import Registry
 from mofo.types import MofoError
@@ -96,6 +97,15 @@ class RowFormat(Format):
         return None
 
 
+_TEXTS = frozenset(
+    {".csv", ".tsv", ".txt", ".list", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".html", ".md"}
+)
+_HINT = (
+    "no list of videos that mofo knows; write a CSV with the columns path and label, see "
+    "docs/data.md, or name its format as in list:PATH"
+)
+
+
 def _load() -> None:
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
@@ -128,10 +138,10 @@ def find_format(
         split_number: which of several official splits.
 
     Returns:
-        No format if it is just a video.
+        No format if it is just a video, whatever it is called.
 
     Raises:
-        MofoError: it does not exist, or may have two formats.
+        MofoError: it does not exist, may have two formats, or is a text of none.
     """
     kind, path = split_name(name)
     if not os.path.lexists(path):
@@ -141,6 +151,8 @@ def find_format(
     )
     if kind is not None:
         return source, FORMATS[kind]()
+    if is_video(path) or not (source.is_folder or source.path.is_file()):
+        return source, None
     fitting: list[str] = []
     for kind in sorted(FORMATS, key=lambda kind: FORMATS[kind].rank):
         if fitting and FORMATS[kind].rank > FORMATS[fitting[0]].rank:
@@ -152,6 +164,8 @@ def find_format(
             f"{source.path}: may be {' or '.join(fitting)}: say which, as in "
             f"{fitting[0]}:{source.path}"
         )
+    if not fitting and source.path.suffix.lower() in _TEXTS and source.first_line:
+        raise MofoError(f"{path}: {describe_text(source.path)}: {_HINT}")
     return source, FORMATS[fitting[0]]() if fitting else None
 
 

@@ -7,6 +7,8 @@ A line is a path and what follows it, with blanks, tabs or commas between::
     videos/c.mp4 250 3          path, number of frames, class
     videos/d.mp4 0 -1           for pre-training: from frame 0 to the end, no class
     videos/e.mp4 brush hair     path, name of the class
+    "videos/my f.mp4", "a, b"   in quotes
+    # text                      no video
 
 Paths are relative to the list, or to the folder that is given for the videos. A folder that holds
 ``train.csv`` and ``val.csv`` of this kind is read as a whole. Numbers of frames are not needed and
@@ -30,13 +32,16 @@ from mofo.datasets.listing import EXTENSIONS, Listing, Problems, Rows, keyed_row
 from mofo.datasets.video import LABEL, Video
 from mofo.types import MofoError
 
+ENDINGS = (".txt", ".csv", ".list")
+"""Of names of plain lists."""
 _ENDINGS = "|".join(sorted(ending[1:] for ending in EXTENSIONS))
 # As long a path as possible, so that "a.mp4/b.mp4 3" is whole; it may have blanks in it.
 _LINE = re.compile(rf"(.+\.(?:{_ENDINGS}))(?:[\s,;]+(.*))?", re.IGNORECASE)
+_QUOTED = re.compile(rf"\"([^\"]+\.(?:{_ENDINGS}))\"(?:[\s,;]+(.*))?", re.IGNORECASE)
 _BARE = re.compile(r"(\S+?)[\s,;]+(-?\d+(?:[\s,;]+-?\d+)*)")
 # The row of a table that has lost its first line: "a.mp4,left,train".
 _ROW = re.compile(rf"[^,]+,.*,[\s\"]*(?:{'|'.join(SPLITS)})[\s\"]*", re.IGNORECASE)
-_NUMBER = re.compile(r"[0-9]{1,5}")  # of a class; longer ones are ids of something else
+NUMBER = re.compile(r"[0-9]{1,5}")  # of a class; longer ones are ids of something else
 
 
 @FORMATS.register("list")
@@ -50,8 +55,8 @@ class PlainList(RowFormat):
         """A text file whose first line is such a line, or a folder with a list for each split."""
         if source.is_folder:
             return any("train" in path.stem.lower() for path in _lists(source))
-        is_text = source.path.suffix.lower() in (".txt", ".csv", ".list")
-        return is_text and _is_list(source.first_line)
+        is_text = source.path.suffix.lower() in ENDINGS
+        return is_text and _is_list(first_line(source.path, skip="#"))
 
     def rows(self, source: Source) -> tuple[Listing, Rows]:
         """The lines of a list, or of the lists of a folder; see ``RowFormat``."""
@@ -65,7 +70,7 @@ class PlainList(RowFormat):
                 yield video
 
         listing, rows = keyed_rows(base, collected)
-        numbers = {int(label) for label in labels if _NUMBER.fullmatch(label)}
+        numbers = {int(label) for label in labels if NUMBER.fullmatch(label)}
         # Names in the order of their numbers, those included that have no video in this list.
         if numbers and len(numbers) == len(labels):
             listing.classes = {LABEL: tuple(map(str, range(max(numbers) + 1)))}
@@ -83,23 +88,34 @@ def _rows(lists: Sequence[Path], base: str, problems: Problems) -> Iterator[Vide
                     f"{path}: line {number} seems to be path, label and split ({line[:60]!r}): "
                     "put a line above it that names the columns, path,label,split"
                 )
-            match = _LINE.fullmatch(line) or _BARE.fullmatch(line)
+            match = match_line(line)
+            if match is None and line.startswith("#"):  # some names of videos do, too
+                continue
             if match is None:
                 where = f"{path}, line {number}"
                 problems.append((where, f"expected a path and a class: {line[:60]!r}"))
                 continue
-            file = os.path.normpath(os.path.join(base, os.path.expanduser(match[1].strip())))
-            label = _label(match[2] or "")
+            file = list_path(base, match)
+            try:
+                label = _label(match[2] or "")
+            except ValueError as error:
+                problems.append((f"{path}, line {number}", str(error)))
+                continue
             if label not in labels:
                 labels[label] = ((LABEL, str(label)),)
             yield Video(file, "", labels[label], split=split)
 
 
 def _label(text: str) -> str | None:
-    """What follows the path: the class, if there is one."""
+    """What follows the path: the class, if there is one; ValueError for too many numbers."""
     parts = re.split(r"[\s,;]+", text.strip())
     if not all(re.fullmatch(r"-?\d+", part) for part in parts):
         return text.strip(" \t,;\"'") or None
+    if len(parts) > 2:
+        raise ValueError(
+            f"{len(parts)} numbers after the path: expected a class, or frames and a class; "
+            "multilabel:LIST reads several classes"
+        )
     if parts[-1] == "-1":  # VideoMAE V2's "0 -1": first frame, and "all" for their number
         return None
     return parts[-1].lstrip("0") or "0"
@@ -108,11 +124,20 @@ def _label(text: str) -> str | None:
 def _lists(source: Source) -> list[Path]:
     """The lists of a folder that have a split in their names."""
     paths = [path for path in source.files if path.suffix.lower() in (".csv", ".txt")]
-    return [path for path in paths if split_of(path) and _is_list(first_line(path))]
+    return [path for path in paths if split_of(path) and _is_list(first_line(path, skip="#"))]
+
+
+def match_line(line: str) -> re.Match[str] | None:
+    """A line of a list: group 1 is the path, group 2 what follows it; None for other lines."""
+    return _QUOTED.fullmatch(line) or _LINE.fullmatch(line) or _BARE.fullmatch(line)
+
+
+def list_path(base: str, match: re.Match[str]) -> str:
+    """The path of a line."""
+    return os.path.normpath(os.path.join(base, os.path.expanduser(match[1].strip())))
 
 
 def _is_list(line: str) -> bool:
-    match = _LINE.fullmatch(line)
-    if match:
+    if _QUOTED.fullmatch(line) or _LINE.fullmatch(line):
         return True
     return bool(_BARE.fullmatch(line)) and "/" in line

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from mofo.datasets.listing import Listing, Problems, video_files
 from mofo.types import MofoError
@@ -128,7 +129,7 @@ class Lookup:
         self._problems = problems
         self._paths: dict[str, str | list[str]] = {}
         for path in video_files(self.root, problems):
-            stem = os.path.splitext(os.path.basename(path))[0]
+            stem = _composed(os.path.splitext(os.path.basename(path))[0])
             before = self._paths.setdefault(stem, path)
             if isinstance(before, list):
                 before.append(path)
@@ -166,7 +167,7 @@ class Lookup:
         """
         stems = list(stems)
         for stem in stems:
-            folder, _, name = stem.rpartition("/")
+            folder, _, name = _composed(stem).rpartition("/")
             paths = self._paths.get(name)
             if isinstance(paths, list):
                 near = [path for path in paths if _folder(path) == _plain(folder)]
@@ -183,8 +184,13 @@ class Lookup:
         self._problems.append((where, f"no video called {name} below {self.root}"))
 
 
-def first_line(path: Path) -> str:
-    """The first line with anything in it; empty if the file is no text."""
+def first_line(path: Path, skip: str = "") -> str:
+    """The first line with anything in it; empty if the file is no text.
+
+    Lines that begin with ``skip`` are left out if they are not all.
+    """
+    if not path.is_file():  # opening a pipe would wait for ever
+        return ""
     try:
         with path.open("rb") as file:
             start = file.read(_HEAD)
@@ -194,7 +200,9 @@ def first_line(path: Path) -> str:
         return ""
     # Wrong bytes are for the reader to complain about: here they would hide the file.
     text = start.decode("utf-8-sig", "replace")
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    shown = [line for line in lines if not (skip and line.startswith(skip))] or lines
+    return shown[0] if shown else ""
 
 
 def _folder(path: str) -> str:
@@ -203,4 +211,9 @@ def _folder(path: str) -> str:
 
 def _plain(name: str) -> str:
     """Downloads write "air drumming" and "air_drumming"."""
-    return name.replace("_", " ").lower()
+    return _composed(name.replace("_", " ").lower())
+
+
+def _composed(name: str) -> str:
+    """Accents as one character, whichever way the file system and the list have them."""
+    return name if name.isascii() else normalize("NFC", name)

@@ -12,6 +12,7 @@ left alone. Cells are separated by ",", or all by ";" or tabs.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -19,9 +20,10 @@ from pathlib import Path
 
 from mofo.datasets.formats.documents import SPLITS, TOO_MUCH, read_rows, seconds, separator
 from mofo.datasets.formats.format import FORMATS, RowFormat
-from mofo.datasets.formats.source import Source
+from mofo.datasets.formats.source import Source, first_line
 from mofo.datasets.listing import Listing, Problems, Rows, keyed_rows
 from mofo.datasets.video import LABEL, Video
+from mofo.registry import nearest
 from mofo.types import MofoError
 
 HEADS = (LABEL, "verb", "noun", "action")
@@ -29,6 +31,13 @@ HEADS = (LABEL, "verb", "noun", "action")
 SEVERAL = "labels"
 """A column that holds any number of classes, ";" between them; for head "label"."""
 _KNOWN = ("path", *HEADS, SEVERAL, "start", "end", "split", "group")
+_SYNONYMS = {
+    "begin": "start", "from": "start", "onset": "start", "stop": "end", "to": "end",
+    "offset": "end", "class": "label", "category": "label", "target": "label", "subset": "split",
+    "partition": "split", "fold": "split", "subject": "group", "person": "group",
+    "session": "group", "classes": "labels", "tags": "labels",
+}  # fmt: skip
+_OTHERS = ("width", "height", "fps", "frames", "name", "key", "reason")  # of other tables of ours
 _SHARED = 20_000  # paths that are remembered
 Labels = tuple[tuple[str, str], ...]
 
@@ -61,25 +70,57 @@ def _rows(table: Path, base: str, problems: Problems) -> Iterator[Video]:
     paths: dict[str, str] = {}
     labels: dict[Labels, Labels] = {}
     is_empty = True
+    if unused := _unused(first_line(table)):
+        problems.append((str(table), unused))
     for where, row in read_rows(table, ["path"], lower=True, once=_KNOWN):
         is_empty = False
         if len(paths) > _SHARED:
             paths.clear()
         try:
-            yield _video(row, base, paths, labels)
+            yield video_of_row(row, base, paths, labels)
         except ValueError as error:
             problems.append((where, str(error)))
     if is_empty:
         raise MofoError(f"{table}: has no rows; add one line for each video")
 
 
-def _video(
-    row: Mapping[str, str], base: str, paths: dict[str, str], labels_: dict[Labels, Labels]
-) -> Video:
-    """A row; ValueError says what is wrong with it.
+def _unused(header: str) -> str | None:
+    """What to say of columns that are not used, but nearly called like those that are."""
+    names = [name.strip(' "').lower() for name in header.split(separator(header, "path"))]
+    meant = {}
+    for name in names:
+        words = re.split(r"[^a-z]+", name)
+        known = [_SYNONYMS.get(word, word) for word in words if _SYNONYMS.get(word, word) in _KNOWN]
+        column = known[0] if known else nearest(name, _KNOWN, cutoff=0.8)
+        if name not in (*_KNOWN, *_OTHERS) and column and column not in names:
+            meant[name] = column
+    if not meant:
+        return None
+    several = "columns" if len(meant) > 1 else "column"
+    times = ", in seconds" if {"start", "end"} & {*meant.values()} else ""
+    return (
+        f"{several} {', '.join(meant)} not used: did you mean {', '.join(meant.values())}{times}?"
+    )
 
-    ``paths`` and ``labels_`` keep what earlier rows had.
+
+def video_of_row(
+    row: Mapping[str, str],
+    base: str,
+    paths: dict[str, str] | None = None,
+    known_labels: dict[Labels, Labels] | None = None,
+) -> Video:
+    """A row as a video without key.
+
+    Args:
+        row: cells by column.
+        base: what its path is relative to.
+        paths, known_labels: keep what earlier rows had.
+
+    Raises:
+        ValueError: what is wrong with it.
     """
+    paths = {} if paths is None else paths
+    known_labels = {} if known_labels is None else known_labels
     if TOO_MUCH in row:
         raise ValueError(
             "more cells than the first line has: text with a comma in it goes in quotes"
@@ -106,7 +147,7 @@ def _video(
     return Video(
         path=paths[name],
         key="",
-        labels=labels_.setdefault(distinct, distinct),
+        labels=known_labels.setdefault(distinct, distinct),
         start=start,
         end=end,
         split=SPLITS.get(split),
