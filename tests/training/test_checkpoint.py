@@ -39,7 +39,7 @@ def test_the_last_few_and_the_best_are_kept(tmp_path):
         save(folder, step, loss)
     assert folder.steps() == [2, 4, 5]
     assert folder.best() == 2
-    assert folder.last().step == 5
+    assert folder.last_whole()[0].step == 5
 
 
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
@@ -58,7 +58,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
     assert folder.steps() == [1]
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.endswith(".part")] == []
-    assert torch.equal(folder.last().model()["a"], WEIGHTS["a"])
+    assert torch.equal(folder.last_whole()[0].model()["a"], WEIGHTS["a"])
 
 
 def test_half_a_checkpoint_is_none(tmp_path):
@@ -141,7 +141,7 @@ def test_a_checkpoint_under_the_name_of_another_step(tmp_path):
     path = save(CheckpointFolder(tmp_path, 3), 1)
     path.rename(tmp_path / "step_00000007")
     with pytest.raises(CheckpointError, match="holds step 1, not what its name says"):
-        open_checkpoint(tmp_path)
+        open_checkpoint(tmp_path / "step_00000007")
 
 
 def test_the_newest_that_is_whole_is_taken_and_the_others_set_aside(tmp_path):
@@ -157,9 +157,24 @@ def test_the_newest_that_is_whole_is_taken_and_the_others_set_aside(tmp_path):
     folder.tidy(1)
     assert folder.steps() == [1]
     assert (tmp_path / "step_00000003.damaged").is_dir()
+    assert open_checkpoint(tmp_path).step == 1
     flip(tmp_path / "step_00000001" / "model.safetensors")
     with pytest.raises(CheckpointError, match="no checkpoint of this run is whole"):
         folder.last_whole()
+
+
+def test_whoever_opens_a_run_gets_what_is_whole_and_is_told(tmp_path, capsys):
+    for step, error in ((1, 0.5), (2, 0.1), (3, 0.3)):
+        metadata = {"task": "finetune", "error": error, "history": {"best": 0.1}}
+        CheckpointFolder(tmp_path, 9).save(step, WEIGHTS, {}, metadata)
+    assert [open_checkpoint(tmp_path, best=best).step for best in (False, True)] == [3, 2]
+    assert capsys.readouterr().err == ""
+    flip(tmp_path / "step_00000002" / "model.safetensors")
+    assert open_checkpoint(tmp_path, best=True).step == 3
+    assert "instead of the best" in capsys.readouterr().err
+    flip(tmp_path / "step_00000003" / "model.safetensors")
+    assert open_checkpoint(tmp_path).step == 1
+    assert "taking the checkpoint of step 1 instead" in capsys.readouterr().err
 
 
 def test_weights_of_another_size_are_refused_by_name():

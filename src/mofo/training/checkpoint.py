@@ -19,6 +19,7 @@ import math
 import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,10 +79,14 @@ class Checkpoint:
         """Returns the weights to use: the average if there is one."""
         return self.average() or self.model()
 
-    def check(self) -> None:
-        """Raises a CheckpointError if a file is missing or not as it was written."""
+    def check(self, *, weights: bool = False) -> None:
+        """Raises a CheckpointError if a file is missing or not as it was written.
+
+        Args:
+            weights: look only at these, not at the optimiser's moments.
+        """
         for name in self.metadata.digests:
-            if name != _METADATA:
+            if name != _METADATA and not (weights and name == _OPTIMISER):
                 self._check(name)
 
     def _check(self, name: str) -> None:
@@ -169,13 +174,11 @@ class CheckpointFolder:
             return sorted(int(match[1]) for match in matches if match)
         return []
 
-    def last(self) -> Checkpoint | None:
-        """Returns the newest checkpoint; None if there is none."""
-        steps = self.steps()
-        return _open(self.place(steps[-1])) if steps else None
-
-    def last_whole(self) -> tuple[Checkpoint | None, list[str]]:
+    def last_whole(self, *, weights: bool = False) -> tuple[Checkpoint | None, list[str]]:
         """Returns the newest checkpoint that is not damaged, and a line about each newer one.
+
+        Args:
+            weights: only these are needed, not the optimiser's moments.
 
         Raises:
             CheckpointError: there are checkpoints, and all of them are damaged.
@@ -184,7 +187,7 @@ class CheckpointFolder:
         for step in reversed(self.steps()):
             try:
                 checkpoint = _open(self.place(step))
-                checkpoint.check()
+                checkpoint.check(weights=weights)
             except CheckpointError as error:
                 problems.append(str(error))
                 continue
@@ -233,6 +236,8 @@ class CheckpointFolder:
 def open_checkpoint(path: str | Path, *, best: bool = False) -> Checkpoint:
     """Returns a checkpoint: of its own folder, or of the folder of a run: then its newest one.
 
+    Of a run a damaged checkpoint is passed over, with a line on stderr.
+
     Args:
         path: folder of a checkpoint or of a run.
         best: of a run that validates take the best checkpoint, not the newest. (The best loss of a
@@ -246,13 +251,20 @@ def open_checkpoint(path: str | Path, *, best: bool = False) -> Checkpoint:
         return _open(path)
     for folder in (path / "checkpoints", path):
         there = CheckpointFolder(folder, 1)
-        newest = there.last()
-        if newest is None:
+        checkpoint, problems = there.last_whole(weights=True)
+        if checkpoint is None:
             continue
         wanted = there.best()
-        if best and wanted is not None and newest.metadata.history.best is not None:
-            return _open(there.place(wanted))
-        return newest
+        if best and wanted is not None and checkpoint.metadata.history.best is not None:
+            try:
+                chosen = _open(there.place(wanted))
+                chosen.check(weights=True)
+                return chosen
+            except CheckpointError as error:
+                problems = [f"{error}; taking the newest checkpoint instead of the best"]
+        for line in problems:
+            print(line, file=sys.stderr)
+        return checkpoint
     raise CheckpointError(
         f"{path}: is no checkpoint: it has no {_METADATA}"
         + (" (weights of others: `mofo weights import`)" if path.is_file() else "")
