@@ -61,7 +61,7 @@ def costs(batch: ClipBatch, size: str, repeat: int) -> dict[str, float]:
         ClassifierSettings(classes={"label": CLASSES}, model=ModelSettings.named(size, grid=GRID))
     )
     targets = {"label": F.one_hot(batch.index_B, CLASSES).float()}
-    inside_BN = model.area(batch.box_BT4, batch.valid_BT)
+    inside_BN = model.motion(batch)
     off = AugmentSettings(randaugment=0, erasing=0.0, mixing=0.0)
     parts = {
         "augmentation": AugmentSettings(),

@@ -258,6 +258,9 @@ class ClipSample:
         path: the file.
         start: number of the clip's first frame in the file.
         failures: ``(path, reason)`` of each video that was drawn first but could not be used.
+        motion_tyx: uint8, how much of each cell of the frames moves, 0 (nothing) to 255 (all of
+            it), mean over the frames of each time slot and those left out between them; several
+            cells a token, see ``clips.motion_map``. None: only boxes are known.
     """
 
     frames_THWC: np.ndarray
@@ -268,3 +271,4 @@ class ClipSample:
     path: str
     start: int
     failures: tuple[tuple[str, str], ...] = ()
+    motion_tyx: np.ndarray | None = None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from mofo.clips.batch import ClipBatch
+from mofo.clips.motion_map import box_map
+from mofo.clips.transforms import Geometry
 from mofo.types import TokenGrid
 
 # Patches of one pixel: the tokens inside are the motion area pixel by pixel.
@@ -26,6 +30,17 @@ def batch_of(frames_BTHWC, box_BT4, valid_BT, noise_BN) -> ClipBatch:
         path=tuple(f"{clip}.mp4" for clip in range(count)),
         failures=(),
     )
+
+
+def with_field(batch: ClipBatch, grid: TokenGrid) -> ClipBatch:
+    """The same with a motion field that is what the boxes cover."""
+    size = (grid.width, grid.height)
+    crop = Geometry((0, 0, *size), size)
+    maps = [
+        box_map(box_T4.numpy(), valid_T.numpy(), crop, np.arange(grid.frames), grid)
+        for box_T4, valid_T in zip(batch.box_BT4, batch.valid_BT, strict=True)
+    ]
+    return replace(batch, motion_Btyx=torch.from_numpy(np.stack(maps)))
 
 
 def rows(batch: ClipBatch, chosen) -> ClipBatch:

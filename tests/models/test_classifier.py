@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from helpers.inputs import GRID, clip, generator, gradients, model, randomise, settings
+from mofo.clips.batch import ClipBatch
 from mofo.clips.token_area import token_area
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 from mofo.models.fusion import FUSIONS
@@ -68,7 +69,8 @@ def test_area_of_the_clip_or_of_each_tubelet():
     valid_BT = torch.ones(1, 4, dtype=torch.bool)
     counts = {}
     for per in ("clip", "tubelet"):
-        inside_BN = Classifier(chosen(area_span=per)).area(box_BT4, valid_BT)
+        clips = ClipBatch(clip(), box_BT4, valid_BT, None, None, None, ("a",), ())
+        inside_BN = Classifier(chosen(area_span=per)).motion(clips)
         wanted = token_area(box_BT4, valid_BT, GRID, per=per).flatten(1)
         assert torch.equal(inside_BN, wanted)
         counts[per] = int(inside_BN.sum())

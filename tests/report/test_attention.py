@@ -20,7 +20,7 @@ def test_attention_is_what_the_tokens_inside_look_at(tmp_path):
     model, clips = saved(tmp_path), batch()
     found = attention_of(model, clips)
     with torch.no_grad():
-        inside_BN = model.model.area(clips.box_BT4, clips.valid_BT)
+        inside_BN = model.model.motion(clips)
         logits, weight = model.model(clips.frames_BTHWC, inside_BN, return_attention=True)
     inside_N = inside_BN[0].numpy()
     assert 0 < inside_N.sum() < inside_N.size
@@ -39,7 +39,7 @@ def test_relevance_tells_what_the_logit_hangs_on(tmp_path, fusion):
     model, clips = saved(tmp_path, fusion=fusion), batch()
     found = attention_of(model, clips, "drop")
     number = model.classes["label"].index("drop")
-    inside_BN = model.model.area(clips.box_BT4[:1], clips.valid_BT[:1])
+    inside_BN = model.model.motion(clips)[:1]
     with torch.no_grad():
         tokens_BND = model.model.encoder(clips.frames_BTHWC[:1]).double()
     double = model.model.double()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
+from mofo.clips.motion_map import map_shape
 from mofo.types import ClipSample, TokenGrid
 
 
@@ -27,6 +28,7 @@ class ClipBatch:
         index_B, start_B: int64, row of the catalog and number of the first frame.
         path: the files, B of them.
         failures: ``(path, reason)`` of all videos that had to be replaced.
+        motion_Btyx: uint8, how much of each cell moves; None: only boxes are known.
     """
 
     frames_BTHWC: Tensor
@@ -37,6 +39,7 @@ class ClipBatch:
     start_B: Tensor
     path: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
+    motion_Btyx: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.path)
@@ -85,7 +88,8 @@ def blank_clip(grid: TokenGrid) -> ClipBatch:
     frames_THWC = np.zeros((grid.frames, grid.height, grid.width, 3), np.uint8)
     nothing = np.zeros((grid.frames, 4), np.float32), np.zeros(grid.frames, bool)
     noise_N = np.zeros(grid.tokens, np.float32)
-    return collate([ClipSample(frames_THWC, *nothing, noise_N, -1, "", 0)])
+    motion_tyx = np.zeros(map_shape(grid), np.uint8)
+    return collate([ClipSample(frames_THWC, *nothing, noise_N, -1, "", 0, (), motion_tyx)])
 
 
 def collate(samples: Sequence[ClipSample]) -> ClipBatch:
@@ -108,4 +112,5 @@ def collate(samples: Sequence[ClipSample]) -> ClipBatch:
         start_B=torch.tensor([sample.start for sample in samples]),
         path=tuple(sample.path for sample in samples),
         failures=tuple(failure for sample in samples for failure in sample.failures),
+        motion_Btyx=None if samples[0].motion_tyx is None else stack("motion_tyx"),
     )

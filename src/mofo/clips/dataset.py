@@ -146,7 +146,12 @@ class ClipDataset(Dataset[ClipSample]):
         for number, clip in enumerate(clips):
             noise_N = planner.noise(number)
             start = int(plan.frame_T[0])
-            samples.append(ClipSample(*clip, noise_N, row, video.path, start, failures))
+            samples.append(
+                ClipSample(
+                    clip.frames_THWC, clip.box_T4, clip.valid_T, noise_N, row, video.path, start,
+                    failures, clip.motion_tyx,
+                )
+            )  # fmt: skip
             failures = ()  # told once
         return tuple(samples)
 
@@ -174,7 +179,7 @@ class _RandomPlan:
             else centre_geometry(frame_size, size)
             for number in range(settings.repeats)
         )
-        return ClipPlan(frame_T, tuple(crops))
+        return ClipPlan(frame_T, tuple(crops), grid, frame_size)
 
     def noise(self, number: int) -> np.ndarray:
         """Of the clip ``number``, float32 ``(N,)`` in [0, 1)."""

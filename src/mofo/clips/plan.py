@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mofo.clips.motion_map import box_map, field_map
 from mofo.clips.transforms import Geometry
 from mofo.datasets.video import Video
-from mofo.types import VideoError
+from mofo.types import TokenGrid, VideoError
 from mofo.video.index import FrameIndex
 
 
@@ -20,10 +21,13 @@ class FrameMotion(NamedTuple):
     Attributes:
         box_F4: float32, pixels of the upright frame: the box around what moves.
         valid_F: bool, whether anything moves in the frame.
+        field_Fyx: uint8, how much of each cell of a grid over the upright frame moves, 0 to 255;
+            None: what the boxes cover.
     """
 
     box_F4: np.ndarray
     valid_F: np.ndarray
+    field_Fyx: np.ndarray | None = None
 
     @classmethod
     def nowhere(cls, span: range) -> FrameMotion:
@@ -42,6 +46,7 @@ class ClipMotion(NamedTuple):
 
     box_T4: np.ndarray
     valid_T: np.ndarray
+    motion_tyx: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +56,14 @@ class ClipPlan:
     Attributes:
         frame_T: int64 frame numbers in the file, never falling.
         crops: where the pixels come from, one for each clip.
+        grid: how a clip is cut into tokens.
+        frame_size: ``(width, height)`` of the upright frames, pixels.
     """
 
     frame_T: np.ndarray
     crops: tuple[Geometry, ...]
+    grid: TokenGrid
+    frame_size: tuple[int, int]
 
     @property
     def span(self) -> range:
@@ -67,8 +76,14 @@ class ClipPlan:
         Each frame has the motion from it up to the next one of the clip, so that the frames left
         out between them count, too.
         """
+        start_T = self.frame_T - self.frame_T[0]
+        boxes = motion.box_F4, motion.valid_F
+        if motion.field_Fyx is not None:
+            map_tyx = field_map(motion.field_Fyx, self.frame_size, crop, start_T, self.grid)
+        else:
+            map_tyx = box_map(*boxes, crop, start_T, self.grid)
         # Cut to the crop first, frame by frame: the hull of what is seen, not what is seen of it.
-        return ClipMotion(*hulls(*crop.boxes(*motion), self.frame_T - self.frame_T[0]))
+        return ClipMotion(*hulls(*crop.boxes(*boxes), start_T), map_tyx)
 
 
 Planner = Callable[[Video, FrameIndex], ClipPlan]

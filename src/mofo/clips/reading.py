@@ -26,6 +26,7 @@ class Clip(NamedTuple):
     frames_THWC: np.ndarray
     box_T4: np.ndarray
     valid_T: np.ndarray
+    motion_tyx: np.ndarray
 
 
 class ClipReader:

@@ -199,7 +199,7 @@ class FoundMotion(MotionSource):
         self._warned = False
 
     def frame_motion(self, request: ClipRequest) -> FrameMotion:
-        """Boxes as the detection finds them in this part of the file alone."""
+        """As the detection finds it in this part of the file alone."""
         path, span = request.video.path, request.plan.span
         reader = partial(
             Segment,
@@ -216,7 +216,7 @@ class FoundMotion(MotionSource):
                 f"such videos by {area.flow} instead of {self.flow}, which takes longer",
                 stacklevel=2,
             )
-        return FrameMotion(area.box_T4, area.valid_T)
+        return FrameMotion(area.box_T4, area.valid_T, area.field_Tyx)
 
     @classmethod
     def describe(cls, choice: MotionChoice) -> str:

@@ -1,8 +1,12 @@
-"""Motion from a store that `mofo detect` made: boxes of all videos of a data set, in memory."""
+"""Motion from a store that `mofo detect` made, of all videos of a data set."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+import weakref
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +39,7 @@ class StoredMotion(MotionSource):
             self._table = AreaTable(store, videos)
 
     def frame_motion(self, request: ClipRequest) -> FrameMotion:
-        """Boxes of these frames, scaled where they were found at another size."""
+        """What is known of these frames; boxes scaled where they were found at another size."""
         stored, index, span = self._table[request.row], request.index, request.plan.span
         if len(stored.valid_T) != len(index):
             if index.source is not Source.FRAMES:
@@ -47,7 +51,12 @@ class StoredMotion(MotionSource):
             )
         scale_2 = np.array([index.width / stored.width, index.height / stored.height])
         frames = slice(span.start, span.stop)
-        return FrameMotion(stored.box_T4[frames] * np.tile(scale_2, 2), stored.valid_T[frames])
+        field_Tyx = stored.field_Tyx
+        return FrameMotion(
+            stored.box_T4[frames] * np.tile(scale_2, 2),
+            stored.valid_T[frames],
+            None if field_Tyx is None else field_Tyx[frames],
+        )
 
     @classmethod
     def describe(cls, choice: MotionChoice) -> str:
@@ -55,24 +64,26 @@ class StoredMotion(MotionSource):
         return f"store {choice.store}"
 
 
-class StoredBoxes(NamedTuple):
-    """Boxes of one video.
+class StoredArea(NamedTuple):
+    """What a store knows of one video.
 
-    ``box_T4`` float32, ``valid_T`` bool: as in ``MotionArea``. ``width``, ``height``: of the frames
-    they refer to, pixels.
+    ``box_T4``, ``valid_T``, ``field_Tyx``: as in ``MotionArea``. ``width``, ``height``: of the
+    frames that boxes refer to, pixels.
     """
 
     box_T4: np.ndarray
     valid_T: np.ndarray
+    field_Tyx: np.ndarray | None
     width: int
     height: int
 
 
 class AreaTable:
-    """The boxes of ``videos``, row by row: 17 bytes a frame, shared by forked workers.
+    """Boxes and fields of ``videos``, row by row.
 
     Reading one video from the store costs as much as decoding half a clip, and reading all of it a
-    few seconds for ten million frames; so it is read once.
+    few seconds for ten million frames; so it is read once. Boxes take 17 bytes a frame of memory,
+    fields, which take ten times as much, lie in a file that all processes share.
 
     Args:
         store: holds the videos under their keys, or else under the end of their paths.
@@ -106,13 +117,15 @@ class AreaTable:
         self._read(store, row_of)
 
     def _read(self, store: AreaStore, row_of: dict[str, int]) -> None:
-        about = store.videos().select(["video", "frames", "width", "height"]).to_pydict()
+        names = ["video", "frames", "width", "height", "field_rows", "field_columns"]
+        about = store.videos().select(names).to_pydict()
         frames = np.zeros(len(row_of), np.int64)
         self._size = np.zeros((len(row_of), 2), np.int32)
-        for key, *numbers in zip(*about.values(), strict=True):
+        self._shape = np.zeros((len(row_of), 2), np.int32)
+        for key, count, width, height, *shape in zip(*about.values(), strict=True):
             place = row_of.get(key)
             if place is not None:
-                frames[place], *self._size[place] = numbers
+                frames[place], self._size[place], self._shape[place] = count, (width, height), shape
         self._end = np.cumsum(frames)
         self._begin = self._end - frames
         self._box_F4 = np.zeros((int(frames.sum()), 4), np.float32)
@@ -122,9 +135,16 @@ class AreaTable:
             if place is not None:
                 span = slice(self._begin[place], self._end[place])
                 self._box_F4[span], self._valid_F[span] = box_T4, valid_T
+        sizes = frames * self._shape.prod(1)
+        self._field_begin = np.cumsum(sizes) - sizes
+        self._fields = SharedBytes(int(sizes.sum()))
+        for key, field_Tyx in store.fields() if sizes.any() else ():
+            place = row_of.get(key)
+            if place is not None:
+                self._fields.write(int(self._field_begin[place]), field_Tyx)
 
-    def __getitem__(self, row: int) -> StoredBoxes:
-        """Boxes of the video in a row of the catalog.
+    def __getitem__(self, row: int) -> StoredArea:
+        """Boxes and field of the video in a row of the catalog.
 
         Raises:
             VideoError: the detection could not read this video.
@@ -134,7 +154,47 @@ class AreaTable:
         place = self._place[row]
         span = slice(self._begin[place], self._end[place])
         width, height = (int(side) for side in self._size[place])
-        return StoredBoxes(self._box_F4[span], self._valid_F[span], width, height)
+        shape = (span.stop - span.start, *self._shape[place])
+        field_Tyx = None
+        if shape[1]:
+            start = int(self._field_begin[place])
+            field_Tyx = self._fields.read(start, int(np.prod(shape))).reshape(shape)
+        return StoredArea(self._box_F4[span], self._valid_F[span], field_Tyx, width, height)
+
+
+class SharedBytes:
+    """Bytes in a temporary file that processes share; it goes with the process that made it."""
+
+    def __init__(self, size: int) -> None:
+        self._path: str | None = None
+        self._bytes = np.zeros(0, np.uint8)
+        if size:
+            with tempfile.NamedTemporaryFile(prefix="mofo-fields-", delete=False) as file:
+                file.truncate(size)
+                self._path = file.name
+            self._bytes = np.memmap(self._path, np.uint8, "r+")
+            weakref.finalize(self, _remove, self._path, os.getpid())
+
+    def write(self, start: int, values: np.ndarray) -> None:
+        """Writes uint8 values from a place on."""
+        self._bytes[start : start + values.size] = values.ravel()
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        """``count`` values from a place on."""
+        return self._bytes[start : start + count]
+
+    def __getstate__(self) -> tuple[str | None]:
+        return (self._path,)
+
+    def __setstate__(self, state: tuple[str | None]) -> None:
+        [path] = state
+        self._path = path
+        self._bytes = np.memmap(path, np.uint8, "r") if path else np.zeros(0, np.uint8)
+
+
+def _remove(path: str, process: int) -> None:
+    if os.getpid() == process:  # not in a fork
+        Path(path).unlink(missing_ok=True)
 
 
 def _key_in(store: AreaStore, video: Video) -> str | None:

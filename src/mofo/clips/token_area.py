@@ -1,13 +1,85 @@
-"""From boxes in pixels to tokens: which tokens of a clip lie in its motion area."""
+"""From motion to tokens: how much of each token of a clip moves, and which count as inside."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from mofo.clips.batch import ClipBatch
+from mofo.registry import choice
 from mofo.types import SettingsError, TokenGrid
 
 SPANS = ("clip", "tubelet")
+SHAPES = ("box", "field")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionSettings:
+    """How the motion of a clip becomes that of its tokens. Section ``motion`` of recipes.
+
+    Attributes:
+        shape: "box": the box around everything that moves, as in the paper: all tokens that it
+            touches are inside. "field": what moves, cell by cell.
+
+    Raises:
+        SettingsError: an unknown shape.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # in recipes
+
+    shape: str = "box"
+
+    def __post_init__(self) -> None:
+        choice("motion shape", self.shape, SHAPES)
+
+    def tokens(self, clips: ClipBatch, grid: TokenGrid, span: str = "clip") -> Tensor:
+        """How much of each token moves, ``motion_Bthw``: bool of boxes, float in [0, 1] of fields.
+
+        Args:
+            clips: on any device; nothing waits for it.
+            grid: how they are cut into tokens.
+            span: of boxes: one area for the "clip" or one for each "tubelet". Fields are always
+                given slot by slot; masks and classifiers join them as they need it.
+
+        Raises:
+            ValueError: clips of another size, or without a field where it is needed.
+        """
+        if self.shape == "box":
+            return token_area(clips.box_BT4, clips.valid_BT, grid, per=span)
+        if clips.motion_Btyx is None:
+            raise ValueError("motion: these clips have boxes only, no field")
+        return pooled_motion(clips.motion_Btyx.float() / 255, grid)
+
+
+def pooled_motion(motion_Btyx: Tensor, grid: TokenGrid) -> Tensor:
+    """The mean of a map of cells or pixels over each token, ``motion_Bthw``.
+
+    Args:
+        motion_Btyx: float in [0, 1]; a multiple of the grid's rows and columns.
+        grid: the clip's tokens.
+    """
+    rows, columns = motion_Btyx.shape[2] // grid.h, motion_Btyx.shape[3] // grid.w
+    return F.avg_pool2d(motion_Btyx, (rows, columns))
+
+
+def inside_tokens(motion_Bthw: Tensor, threshold: float = 0.5, span: str = "tubelet") -> Tensor:
+    """Tokens that count as inside the motion area, bool (B, t, h, w).
+
+    Args:
+        motion_Bthw: of ``MotionSettings.tokens``; bool stays as it is.
+        threshold: motion from which on a token is inside.
+        span: "clip": a position that is inside in any slot is so in all.
+    """
+    if motion_Bthw.dtype == torch.bool:
+        return motion_Bthw
+    inside_Bthw = motion_Bthw >= threshold
+    return (
+        inside_Bthw.any(1, keepdim=True).expand_as(inside_Bthw) if span == "clip" else inside_Bthw
+    )
 
 
 def token_area(

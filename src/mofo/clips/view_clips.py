@@ -162,7 +162,20 @@ class ViewDataset(Dataset[View]):
         noise_N = np.zeros(self.settings.grid.tokens, np.float32)  # nothing is masked in a test
         start = int(plan.frame_T[0])
         return [
-            View(row, first + place, ClipSample(*clip, noise_N, row, path, start))
+            View(
+                row,
+                first + place,
+                ClipSample(
+                    clip.frames_THWC,
+                    clip.box_T4,
+                    clip.valid_T,
+                    noise_N,
+                    row,
+                    path,
+                    start,
+                    motion_tyx=clip.motion_tyx,
+                ),
+            )
             for place, clip in zip(places, clips, strict=True)
         ]
 
@@ -185,7 +198,8 @@ class _ViewPlan:
             clips = dense_views(grid.frames, settings.stride, start, stop, settings.temporal)
         frame_size, size = (index.width, index.height), (grid.width, grid.height)
         crops = view_geometries(frame_size, size, settings.spatial)
-        return ClipPlan(clips[self.time], tuple(crops[place] for place in self.places))
+        chosen = tuple(crops[place] for place in self.places)
+        return ClipPlan(clips[self.time], chosen, grid, frame_size)
 
 
 def collate_views(views: Sequence[View]) -> ViewBatch:

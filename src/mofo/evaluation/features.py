@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mofo.clips.batch import ClipBatch
-from mofo.clips.token_area import token_area
+from mofo.clips.token_area import MotionSettings, inside_tokens
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.video import Video
 from mofo.evaluation.feature_cache import FeatureCache, Part, store_digest, videos_digest
@@ -162,8 +162,9 @@ class _Extractor:
 
     def __call__(self, clips: ClipBatch) -> tuple[np.ndarray, np.ndarray]:
         """Features, and bool (B, N) where tokens stay apart, else (B, 0)."""
+        motion = self._encoder.motion if self._encoder is not None else MotionSettings()
         span = self._encoder.area_span if self._encoder is not None else "clip"
-        inside_BN = token_area(clips.box_BT4, clips.valid_BT, self._grid, per=span).flatten(1)
+        inside_BN = inside_tokens(motion.tokens(clips, self._grid, span), span=span).flatten(1)
         tokens_BND: Tensor = torch.zeros(len(clips), self._grid.tokens, 0)
         if self._encoder is not None:
             tokens_BND = self._encoder(clips.frames_BTHWC, self._layer).float()
@@ -217,6 +218,7 @@ def _about(
     engine: Engine,
 ) -> dict[str, Any]:
     motion, used = settings.motion, versions()
+    uses_motion = encoder is not None and motion.source != "none"
     return {
         "format": _FORMAT,
         "weights": encoder.digest if encoder is not None else None,
@@ -229,7 +231,8 @@ def _about(
         "stride": settings.stride if settings.sampling == "dense" else None,
         "areas": motion.source,
         "store": store_digest(motion.store) if motion.store is not None else None,
-        "area_span": encoder.area_span if encoder is not None and motion.source != "none" else None,
+        "area_span": encoder.area_span if encoder is not None and uses_motion else None,
+        "motion": asdict(encoder.motion) if encoder is not None and uses_motion else None,
         "videos": videos_digest(videos),
         "precision": engine.precision,
         "versions": {name: used[name] for name in _PACKAGES},

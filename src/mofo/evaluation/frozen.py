@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mofo.clips.token_area import MotionSettings
 from mofo.models.encoder import make_encoder
 from mofo.models.model_settings import ModelSettings
 from mofo.training.checkpoint import fit_weights
@@ -36,11 +37,11 @@ class FrozenEncoder(nn.Module):
         weights: of the encoder, by name ("encoder.blocks. ..."); None: drawn at random.
         name: where it comes from.
         sampling: of the clips that it was trained on.
-        area_span: motion area of a token, see ``token_area``.
+        area_span, motion: motion area of a token, see ``MotionSettings``.
         seed: of random weights.
 
     Attributes:
-        settings, name, sampling, area_span: as given.
+        settings, name, sampling, area_span, motion: as given.
         digest: of the weights, in hexadecimal; the same for the same numbers.
 
     Raises:
@@ -55,10 +56,12 @@ class FrozenEncoder(nn.Module):
         name: str,
         sampling: Sampling | None = None,
         area_span: str = "clip",
+        motion: MotionSettings | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.settings, self.name, self.area_span = settings, name, area_span
+        self.motion = motion or MotionSettings()
         self.sampling = sampling or Sampling()
         self.encoder = make_encoder(settings, generator=torch.Generator().manual_seed(seed))
         if weights is not None:
@@ -116,6 +119,7 @@ def open_encoder(path: str | Path) -> FrozenEncoder:
         name=saved.note or saved.name,
         sampling=saved.sampling,
         area_span=saved.area_span,
+        motion=saved.motion,
     )
 
 
@@ -133,7 +137,12 @@ def random_encoder(config: str | Path, seed: int = 0) -> FrozenEncoder:
     if Path(config).is_dir():
         like = open_encoder(config)
         return FrozenEncoder(
-            like.settings, name=name, sampling=like.sampling, area_span=like.area_span, seed=seed
+            like.settings,
+            name=name,
+            sampling=like.sampling,
+            area_span=like.area_span,
+            motion=like.motion,
+            seed=seed,
         )
     settings, sampling = _recipe(config)
     return FrozenEncoder(settings, name=name, sampling=sampling, seed=seed)

@@ -114,9 +114,7 @@ def classify(model: Classifier) -> Callable[[ClipBatch], dict[str, Tensor]]:
     """Clips to logits by head; tokens inside the motion area as the model's settings say."""
 
     def forward(clips: ClipBatch) -> dict[str, Tensor]:
-        logits: dict[str, Tensor] = model(
-            clips.frames_BTHWC, model.area(clips.box_BT4, clips.valid_BT)
-        )
+        logits: dict[str, Tensor] = model(clips.frames_BTHWC, model.motion(clips))
         return logits
 
     return forward

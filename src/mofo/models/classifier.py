@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mofo.clips.token_area import SPANS, token_area
+from mofo.clips.batch import ClipBatch
+from mofo.clips.token_area import SPANS, MotionSettings, inside_tokens
 from mofo.models.encoder import make_encoder
 from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads, check_classes
@@ -39,9 +40,10 @@ class ClassifierSettings:
         fusion: one of ``FUSIONS``: "cross_attention" is MOFO's, "mean" VideoMAE's.
         fusion_heads: of its attention; None: 3, or 4 where the width is no multiple of 3.
         area_span: the motion area of a token: of the whole "clip", the same in all time slots, or
-            of its own "tubelet". See ``token_area``.
+            of its own "tubelet". See ``MotionSettings``.
         motion_threshold: motion of a token, in (0, 1], from which on it is inside, where motion is
             given as a field.
+        motion: how motion becomes that of tokens.
 
     Raises:
         SettingsError: one line with everything that is wrong.
@@ -54,6 +56,7 @@ class ClassifierSettings:
     fusion_heads: int | None = None
     area_span: str = "clip"
     motion_threshold: float = 0.5
+    motion: MotionSettings = field(default_factory=MotionSettings)
 
     def __post_init__(self) -> None:
         problems = check_classes(self.classes, self.labels)
@@ -162,16 +165,11 @@ class Classifier(nn.Module, HubModel):
 
     def inside(self, motion_BN: Tensor) -> Tensor:
         """Motion of tokens, in [0, 1], to the tokens inside, bool (B, N), as the settings say."""
-        inside_BN = motion_BN >= self.settings.motion_threshold
-        if self.settings.area_span == "tubelet":
-            return inside_BN
-        inside_BtP = inside_BN.unflatten(1, (self.settings.model.grid.t, -1))
-        return inside_BtP.any(1, keepdim=True).expand_as(inside_BtP).flatten(1)
+        return inside_of(self.settings, motion_BN)
 
-    def area(self, box_BT4: Tensor, valid_BT: Tensor) -> Tensor:
-        """Boxes of a clip (pixels) to the tokens inside, bool (B, N), as the settings say."""
-        grid = self.settings.model.grid
-        return token_area(box_BT4, valid_BT, grid, per=self.settings.area_span).flatten(1)
+    def motion(self, clips: ClipBatch) -> Tensor:
+        """Motion of the tokens of clips (B, N), as ``forward`` takes it: bool or in [0, 1]."""
+        return motion_of(self.settings, clips)
 
     def layer_names(self) -> list[set[str]]:
         """Names of the parameters of each of the encoder's layers, from the pixels up."""
@@ -200,6 +198,17 @@ class Classifier(nn.Module, HubModel):
         if not self.frozen_blocks:
             return []
         return self.encoder.layer_groups()[: self.frozen_blocks + 1]
+
+
+def motion_of(settings: ClassifierSettings, clips: ClipBatch) -> Tensor:
+    """Motion of the tokens of clips (B, N): bool of boxes, float in [0, 1] of fields."""
+    return settings.motion.tokens(clips, settings.model.grid, settings.area_span).flatten(1)
+
+
+def inside_of(settings: ClassifierSettings, motion_BN: Tensor) -> Tensor:
+    """Tokens that count as inside, bool (B, N), by what ``motion_of`` gives."""
+    motion_BtP1 = motion_BN.unflatten(1, (settings.model.grid.t, -1, 1))
+    return inside_tokens(motion_BtP1, settings.motion_threshold, settings.area_span).flatten(1)
 
 
 class LoadReport(NamedTuple):

@@ -147,6 +147,30 @@ class AreaStore:
                     raise file.missing(key)
                 yield key, box_F4[first : first + frames], valid_F[first : first + frames]
 
+    def fields(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Key and ``field_Tyx`` of every video that has one, as ``boxes`` reads them.
+
+        Raises:
+            StoreError: the files are damaged or do not belong together.
+        """
+        about = self._videos.select(
+            ["video", "first_row", "frames", "field_rows", "field_columns", "_part"]
+        ).filter(pc.greater(self._videos["field_rows"], 0))
+        for number in range(len(self._parts)):
+            videos = about.filter(pc.equal(about["_part"], number)).drop_columns(["_part"])
+            if not len(videos):
+                continue
+            file = self._areas(number)
+            column = file.read(["field"])["field"]
+            for key, first, frames, *shape in zip(*videos.to_pydict().values(), strict=True):
+                grids = column.slice(first, frames).to_pylist()
+                if len(grids) < frames or any(
+                    grid is None or len(grid) != shape[0] * shape[1] for grid in grids
+                ):
+                    raise file.missing(key)
+                field_F = np.frombuffer(b"".join(grids), np.uint8)
+                yield key, field_F.reshape(frames, *shape)
+
     def find(self, path: str | Path) -> str:
         """The key of the video whose stored path shares the longest end with ``path``.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from mofo.clips.dataset import SAMPLINGS
-from mofo.clips.token_area import SPANS
+from mofo.clips.token_area import SPANS, MotionSettings
 from mofo.datasets.video import LABEL
 from mofo.models.encoder import ENCODERS
 from mofo.models.fusion import FUSIONS
@@ -62,6 +62,8 @@ class ClassifierChoice(Section):
     """How the tokens of a clip become one vector; "cross_attention" is MOFO, "mean" VideoMAE."""
     fusion_heads: int = Field(0, ge=0)
     """Of the fusion's attention; 0: 3, or 4 where the width is no multiple of 3."""
+    motion_threshold: float = Field(0.5, gt=0, le=1)
+    """With a motion field: motion from which on a token is inside."""
     area_span: Annotated[str, OneOf("area_span", SPANS)] = "clip"
     """The motion area of a token is that of the whole clip, or of its own tubelet."""
     drop_path: float = Field(0.1, ge=0, lt=1)
@@ -148,6 +150,7 @@ class FinetuneSettings(TrainingSettings):
     data: LabelledDataSettings
     run: RunSettings
     model: ClassifierChoice = ClassifierChoice()
+    motion: MotionSettings = Field(default_factory=MotionSettings)
     augment: AugmentSettings = AugmentSettings()
     loss: LabelLossSettings = LabelLossSettings()
     optim: FinetuneOptimSettings = FinetuneOptimSettings()

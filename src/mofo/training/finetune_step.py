@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.labels import LabelTable
-from mofo.clips.token_area import token_area
-from mofo.models.classifier import ClassifierSettings
+from mofo.models.classifier import ClassifierSettings, inside_of, motion_of
 from mofo.models.heads import label_loss
 from mofo.training.augment.augmentation import Augmentation, Augmented, Plan
 from mofo.training.finetune_settings import AugmentSettings, LabelLossSettings
@@ -87,7 +86,9 @@ class FinetuneStep:
         targets: Targets,
     ) -> None:
         self._loss, self.targets = loss, targets
-        self.augmentation = Augmentation(augment, model.model.grid, model.area_span)
+        self.augmentation = Augmentation(
+            augment, model.model.grid, model.area_span, model.motion, model.motion_threshold
+        )
 
     def augmented(self, batch: ClipBatch) -> Augmented:
         """What the model gets of a batch."""
@@ -113,9 +114,7 @@ def score(
     model: nn.Module, settings: ClassifierSettings, batch: ClipBatch
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Logits by head of clips as they are, and the tokens inside their areas (B, N)."""
-    grid = settings.model.grid
-    area_Bthw = token_area(batch.box_BT4, batch.valid_BT, grid, per=settings.area_span)
-    inside_BN = area_Bthw.flatten(1)
+    inside_BN = inside_of(settings, motion_of(settings, batch))
     return model(batch.frames_BTHWC, inside_BN), inside_BN
 
 

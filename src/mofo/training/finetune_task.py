@@ -182,6 +182,8 @@ class FinetuneTask(Task):
             fusion=choice.fusion,
             fusion_heads=choice.fusion_heads or None,
             area_span=choice.area_span,
+            motion=self.settings.motion,
+            motion_threshold=choice.motion_threshold,
         )
 
     def _views(self, videos: tuple[Video, ...]) -> ViewDataset:

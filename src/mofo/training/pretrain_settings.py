@@ -9,6 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from mofo.clips.token_area import MotionSettings
 from mofo.masking import MaskSettings
 from mofo.models.encoder import ENCODERS
 from mofo.models.model_settings import SIZES, ModelSettings
@@ -161,6 +162,7 @@ class PretrainSettings(TrainingSettings):
     data: DataSettings
     run: RunSettings
     model: ModelChoice = ModelChoice()
+    motion: MotionSettings = Field(default_factory=MotionSettings)
     mask: MaskSettings = Field(default_factory=MaskSettings)
     loss: LossSettings = LossSettings()
     optim: OptimSettings = OptimSettings()

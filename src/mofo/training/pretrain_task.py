@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from mofo.clips.batch import ClipBatch
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.sources import MotionChoice
-from mofo.clips.token_area import token_area
 from mofo.clips.transforms import CropSettings
 from mofo.datasets.catalog import read_catalog
 from mofo.datasets.video import where
@@ -30,6 +29,7 @@ class PretrainStep:
 
     def __init__(self, settings: PretrainSettings) -> None:
         self._mask, self._loss, self._grid = settings.mask, settings.loss, settings.grid()
+        self._motion = settings.motion
         # Wrong settings are to be found before any video is read.
         self._strategy = self._mask.build(self._grid)
         self.num_hidden = self._strategy.num_hidden
@@ -37,13 +37,12 @@ class PretrainStep:
 
     def area_and_mask(self, batch: ClipBatch, decode: float = 1.0) -> tuple[Tensor, Mask]:
         """Tokens inside the motion area (B, t, h, w), and the mask."""
-        motion_Bthw = self._motion(batch)
+        motion_Bthw = self._tokens(batch)
         mask = make_mask(self._mask, self._grid, motion_Bthw, batch.noise_BN, decode)
         return self._strategy.inside(motion_Bthw), mask
 
-    def _motion(self, batch: ClipBatch) -> Tensor:
-        span = self._strategy.area_span
-        return token_area(batch.box_BT4, batch.valid_BT, self._grid, per=span)
+    def _tokens(self, batch: ClipBatch) -> Tensor:
+        return self._motion.tokens(batch, self._grid, self._strategy.area_span)
 
     def __call__(self, model: nn.Module, batch: ClipBatch) -> StepOutput:
         """Returns the loss of a batch on the model's device.
@@ -61,7 +60,7 @@ class PretrainStep:
         metrics = {
             "area": shares.area,
             "visible_inside_ratio": shares.visible_inside,
-            "spill": self._strategy.spilled(self._motion(batch)).float().mean(),
+            "spill": self._strategy.spilled(self._tokens(batch)).float().mean(),
         }
         return StepOutput(output.loss, metrics)
 

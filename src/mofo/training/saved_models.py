@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from mofo.clips.token_area import MotionSettings
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.hf.folder import PREFIX, open_hf_encoder
 from mofo.models.mae import MaskedAutoencoder
@@ -108,7 +109,7 @@ class SavedEncoder(NamedTuple):
         settings: sizes.
         weights: by name ("encoder. ..."); of a pre-training with those of its decoder.
         sampling: of the clips it was trained on.
-        area_span: motion area of a token, see ``token_area``.
+        area_span, motion: motion area of a token, see ``MotionSettings``.
         note: a line about it; empty: there is nothing to say.
     """
 
@@ -117,6 +118,7 @@ class SavedEncoder(NamedTuple):
     weights: Mapping[str, Tensor]
     sampling: Sampling
     area_span: str = "clip"
+    motion: MotionSettings = MotionSettings()
     note: str = ""
 
 
@@ -132,17 +134,18 @@ def encoder_weights(path: str | Path) -> SavedEncoder:
         return SavedEncoder(str(path), found.settings, found.weights, Sampling(), note=found.note)
     opened = open_checkpoint(path, best=True)
     metadata, span = opened.metadata, "clip"
+    motion = MotionSettings(**metadata.settings.get("motion", {}))
     if metadata.model is not None:
         sizes, weights = pretrained_settings(opened), opened.model()
     elif metadata.classifier is not None:
         with _whole(opened):
             classifier = ClassifierSettings.from_dict(metadata.classifier)
-        sizes, span = classifier.model, classifier.area_span
+        sizes, span, motion = classifier.model, classifier.area_span, classifier.motion
         best = opened.best_weights()
         weights = {name: t for name, t in best.items() if name.startswith("encoder.")}
     else:
         raise CheckpointError(f"{opened.path}: is of {metadata.task!r}, which has no encoder")
-    return SavedEncoder(str(opened.path), sizes, weights, metadata.sampling, span)
+    return SavedEncoder(str(opened.path), sizes, weights, metadata.sampling, span, motion)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,17 @@
 import pytest
 import torch
 
-from helpers.batches import OFF, PIXELS, flickering, grown, moving, one_hot, textured
-from mofo.clips.token_area import token_area
+from helpers.batches import (
+    OFF,
+    PIXELS,
+    flickering,
+    grown,
+    moving,
+    one_hot,
+    textured,
+    with_field,
+)
+from mofo.clips.token_area import MotionSettings, token_area
 from mofo.training.augment import Augmentation, AugmentSettings, mixing, randaugment
 from mofo.training.augment.mixing import LEAST_WEIGHT
 from mofo.types import TokenGrid
@@ -17,11 +26,12 @@ def strength_of(frames_BTHWC):
     return moving(frames_BTHWC).flatten(1).quantile(0.99, dim=1)
 
 
-def far_off(settings: dict, seed: int, per: str = "clip", count: int = 16) -> int:
+def far_off(settings: dict, seed: int, per: str = "clip", count: int = 16, shape="box") -> int:
     """How many pixels of a batch are area and more than 2 px from any motion, or the opposite."""
-    batch = flickering(PIXELS, count, seed)
+    batch = with_field(flickering(PIXELS, count, seed), PIXELS)
     targets = {"label": one_hot(count, 5)}
-    augmentation = Augmentation(AugmentSettings(**settings), PIXELS, per)
+    motion = MotionSettings(shape=shape)
+    augmentation = Augmentation(AugmentSettings(**settings), PIXELS, per, motion)
     plan = augmentation.plan(batch.noise_BN)
     found = augmentation(batch, targets, plan)
     slots_BtHW = found.inside_BN.unflatten(1, (PIXELS.t, PIXELS.height, PIXELS.width))
@@ -68,11 +78,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("per", ["clip", "tubelet"])
+@pytest.mark.parametrize(("shape", "per"), [("box", "clip"), ("box", "tubelet"), ("field", "clip")])
 @pytest.mark.parametrize("case", list(CASES))
-def test_the_area_is_where_the_painted_object_is(case, per):
+def test_the_area_is_where_the_painted_object_is(case, shape, per):
     """Within 2 px, in 640 draws."""
-    assert sum(far_off(CASES[case], seed, per) for seed in range(4)) == 0
+    assert sum(far_off(CASES[case], seed, per, shape=shape) for seed in range(4)) == 0
 
 
 def test_area_of_each_tubelet_follows_an_object_that_moves():
@@ -155,8 +165,8 @@ def test_no_area_stays_none(per):
 
 
 def test_an_area_moved_out_of_the_frame_is_gone():
-    area = torch.zeros(1, 1, 20, 20, dtype=torch.bool)
-    area[..., :5] = True
+    area = torch.zeros(1, 1, 20, 20)
+    area[..., :5] = 1
     frames = torch.zeros(1, 2, 20, 20, 3, dtype=torch.uint8)
     out = randaugment.Operation("translate_x", -0.4)
     _, found = randaugment.randaugment(frames, area, [(out,)])

@@ -25,7 +25,7 @@ def areas(*places: tuple[slice, slice]) -> torch.Tensor:
     area = torch.zeros(len(places), 1, HEIGHT, WIDTH, dtype=torch.bool)
     for clip, (rows, columns) in enumerate(places):
         area[clip, :, rows, columns] = True
-    return area
+    return area.float()
 
 
 LEFT = (slice(0, 24), slice(0, 10))
@@ -66,7 +66,7 @@ def test_the_area_of_cutmix_comes_from_where_the_pixels_come_from():
     how = Mix(1 - 20 * 24 / (40 * 24), (20, 0, 40, 24))
     frames, area = mix(plain_clips(10, 200), areas(LEFT, RIGHT), [how, None])
     expected = areas((slice(0, 24), slice(0, 10)), RIGHT)
-    expected[0] |= areas(RIGHT)[0]
+    expected[0] += areas(RIGHT)[0]
     assert torch.equal(area, expected)
     assert (frames[0, :, :, :20] == 10).all()
     assert (frames[0, :, :, 20:] == 200).all()
@@ -81,8 +81,8 @@ def test_the_area_of_cutmix_comes_from_where_the_pixels_come_from():
 )
 def test_the_area_of_mixup_is_the_union_of_what_can_be_seen(weight, left, right):
     frames, area = mix(plain_clips(10, 200), areas(LEFT, RIGHT), [Mix(weight), None])
-    assert area[0][(0, *LEFT)].all().item() is left
-    assert area[0][(0, *RIGHT)].all().item() is right
+    assert area[0][(0, *LEFT)].bool().all().item() is left
+    assert area[0][(0, *RIGHT)].bool().all().item() is right
     assert not area[0, :, :, 10:30].any()
     assert (frames[0] == round(10 * weight + 200 * (1 - weight))).all()
 

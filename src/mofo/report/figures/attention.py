@@ -69,7 +69,7 @@ def attention_of(saved: SavedClassifier, batch: ClipBatch, wanted: str | None = 
     """
     model, grid = saved.model, saved.settings.model.grid
     device = next(model.parameters()).device
-    inside_BN = model.area(batch.box_BT4[:1], batch.valid_BT[:1])
+    inside_BN = model.inside(model.motion(batch))[:1]
     with torch.no_grad():
         tokens_BND = model.encoder(batch.frames_BTHWC[:1].to(device))
     tokens_BND = tokens_BND.detach().requires_grad_()

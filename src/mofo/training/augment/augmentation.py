@@ -7,10 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mofo.clips.batch import ClipBatch
-from mofo.clips.token_area import SPANS, token_area
+from mofo.clips.token_area import (
+    SPANS,
+    MotionSettings,
+    inside_tokens,
+    pooled_motion,
+    token_area,
+)
 from mofo.registry import choice
 from mofo.training.augment.erasing import Patch, draw_patch, erase
 from mofo.training.augment.mixing import Mix, draw_mix, mix, mix_targets
@@ -76,10 +83,11 @@ class Augmented(NamedTuple):
 class Augmentation:
     """Augments a batch on the device that it is on.
 
-    The motion area is painted as pixels, goes the same way as the frames, and becomes tokens at the
-    end: a token is inside if any pixel of its patch is. Where nothing moves the frames, that is
-    exactly ``token_area``. What is erased from the frames stays in the area: the motion goes on
-    behind it, and the model is to learn to do without the part that it cannot see.
+    Motion is painted as pixels, goes the same way as the frames, and becomes tokens at the end.
+    With boxes a token is inside if any pixel of its patch is, with the field if enough of them are;
+    where nothing moves the frames, that is exactly what ``MotionSettings`` says. What is erased
+    from the frames stays: the motion goes on behind it, and the model is to learn to do without the
+    part that it cannot see.
 
     Every random number comes from a sample's own noise (``SampleNoise``), so a sample is the same
     in any batch and process; only the partner it is mixed with is a matter of the batch.
@@ -87,15 +95,25 @@ class Augmentation:
     Args:
         settings: what is done, and how much of it.
         grid: the clips' tokens.
-        area_span: one area for the "clip", or one for each "tubelet"; see ``token_area``.
+        area_span: one area for the "clip", or one for each "tubelet"; see ``MotionSettings``.
+        motion: how motion becomes that of tokens.
+        motion_threshold: of fields, from which on a token is inside.
 
     Raises:
         SettingsError: ``area_span`` is unknown.
     """
 
-    def __init__(self, settings: AugmentSettings, grid: TokenGrid, area_span: str = "clip") -> None:
+    def __init__(
+        self,
+        settings: AugmentSettings,
+        grid: TokenGrid,
+        area_span: str = "clip",
+        motion: MotionSettings | None = None,
+        motion_threshold: float = 0.5,
+    ) -> None:
         self.settings, self.grid = settings, grid
         self.area_span = choice("area_span", area_span, SPANS)
+        self.motion, self.motion_threshold = motion or MotionSettings(), motion_threshold
         self._pixels = replace(grid, patch=1)
 
     def plan(self, noise_BN: Tensor) -> Plan:
@@ -136,19 +154,34 @@ class Augmentation:
             return self._augmented(batch, targets, plan)
 
     def _augmented(self, batch: ClipBatch, targets: dict[str, Tensor], plan: Plan) -> Augmented:
-        grid = self.grid
-        area_BsHW = token_area(batch.box_BT4, batch.valid_BT, self._pixels, per=self.area_span)
-        if self.area_span == "clip":
-            area_BsHW = area_BsHW[:, :1]  # the same in all time slots
-        frames_BTHWC, area_BsHW = randaugment(batch.frames_BTHWC, area_BsHW, plan.operations)
+        grid, is_box = self.grid, self.motion.shape == "box"
+        cover_BsHW = self._painted(batch)
+        frames_BTHWC, cover_BsHW = randaugment(batch.frames_BTHWC, cover_BsHW, plan.operations)
+        if is_box:
+            cover_BsHW = (cover_BsHW >= 0.5).float()  # a pixel is in a box or is not
         frames_BTHWC = erase(frames_BTHWC, plan.patches)
         if any(how is not None for how in plan.mixes):
-            frames_BTHWC, area_BsHW = mix(frames_BTHWC, area_BsHW, plan.mixes)
+            frames_BTHWC, cover_BsHW = mix(frames_BTHWC, cover_BsHW, plan.mixes)
             targets = mix_targets(targets, plan.mixes)
-        area_Bshpwp = area_BsHW.unflatten(3, (grid.w, -1)).unflatten(2, (grid.h, -1))
-        inside_Bshw = area_Bshpwp.any(5).any(3)
-        inside_BN = inside_Bshw.expand(-1, grid.t, -1, -1).flatten(1)
-        return Augmented(frames_BTHWC, inside_BN, targets)
+        if is_box:
+            inside_Bshw = F.max_pool2d(cover_BsHW, grid.patch) > 0
+            inside_Bthw = inside_Bshw.expand(-1, grid.t, -1, -1)
+        else:
+            motion_Bthw = pooled_motion(cover_BsHW, grid)
+            inside_Bthw = inside_tokens(motion_Bthw, self.motion_threshold, self.area_span)
+        return Augmented(frames_BTHWC, inside_Bthw.flatten(1), targets)
+
+    def _painted(self, batch: ClipBatch) -> Tensor:
+        """How much of each pixel moves, float32 (B, s, H, W); s is 1 with boxes of the clip."""
+        grid = self.grid
+        if self.motion.shape == "box":
+            span = self.area_span
+            cover_BtHW = token_area(batch.box_BT4, batch.valid_BT, self._pixels, per=span)
+            return (cover_BtHW[:, :1] if span == "clip" else cover_BtHW).float()
+        if batch.motion_Btyx is None:
+            raise ValueError("augmentation: these clips have boxes only, no field")
+        motion_Btyx = batch.motion_Btyx.float() / 255
+        return F.interpolate(motion_Btyx, (grid.height, grid.width), mode="nearest")
 
     def _check(self, batch: ClipBatch, targets: dict[str, Tensor]) -> None:
         grid, frames = self.grid, batch.frames_BTHWC

@@ -63,25 +63,25 @@ def _span(middle: float, side: float, size: int) -> tuple[int, int]:
 
 
 def mix(
-    frames_BTHWC: Tensor, area_BsHW: Tensor, mixes: Sequence[Mix | None]
+    frames_BTHWC: Tensor, cover_BsHW: Tensor, mixes: Sequence[Mix | None]
 ) -> tuple[Tensor, Tensor]:
     """Each clip with its partner: the clip as far from the batch's end as it is from its start.
 
-    **Cutmix**: the rectangle's area is the partner's, the rest its own; pixel for pixel as the
-    frames. **Mixup**: the union of both areas, for both motions are to be seen; but a clip that
-    weighs less than ``LEAST_WEIGHT`` hardly is, nor does the target speak of it much: its area does
-    not count. One of the two always weighs half or more.
+    **Cutmix**: the rectangle's motion is the partner's, the rest its own; pixel for pixel as the
+    frames. **Mixup**: the larger of both, for both motions are to be seen; but a clip that weighs
+    less than ``LEAST_WEIGHT`` hardly is, nor does the target speak of it much: its motion does not
+    count. One of the two always weighs half or more.
 
     Args:
         frames_BTHWC: uint8 RGB; not changed.
-        area_BsHW: bool, pixels of the motion area; not changed.
+        cover_BsHW: float in [0, 1], how much of each pixel moves; not changed.
         mixes: one for each clip; None: it stays as it is.
 
     Returns:
-        Frames (uint8, rounded) and areas after it.
+        Frames (uint8, rounded) and maps after it.
     """
     blended = [clip for clip, how in enumerate(mixes) if how is not None and how.cut is None]
-    mixed_BTHWC, mixed_BsHW = frames_BTHWC.clone(), area_BsHW.clone()
+    mixed_BTHWC, mixed_BsHW = frames_BTHWC.clone(), cover_BsHW.clone()
     last, device = len(mixes) - 1, frames_BTHWC.device
     if blended:
         own_G = torch.tensor(blended).to(device, non_blocking=True)
@@ -92,15 +92,16 @@ def mix(
         sum_GTHWC += frames_BTHWC[other_G] * (1 - weight_G1111)
         mixed_BTHWC[own_G] = sum_GTHWC.round_().to(torch.uint8)
         weight_G111 = weight_G1111[..., 0]
-        mixed_BsHW[own_G] = (area_BsHW[own_G] & (weight_G111 >= LEAST_WEIGHT)) | (
-            area_BsHW[other_G] & (1 - weight_G111 >= LEAST_WEIGHT)
+        mixed_BsHW[own_G] = torch.maximum(
+            cover_BsHW[own_G] * (weight_G111 >= LEAST_WEIGHT),
+            cover_BsHW[other_G] * (1 - weight_G111 >= LEAST_WEIGHT),
         )
     for clip, how in enumerate(mixes):
         if how is not None and how.cut is not None:
             x1, y1, x2, y2 = how.cut
             rows, columns = slice(y1, y2), slice(x1, x2)
             mixed_BTHWC[clip, :, rows, columns] = frames_BTHWC[last - clip, :, rows, columns]
-            mixed_BsHW[clip, :, rows, columns] = area_BsHW[last - clip, :, rows, columns]
+            mixed_BsHW[clip, :, rows, columns] = cover_BsHW[last - clip, :, rows, columns]
     return mixed_BTHWC, mixed_BsHW
 
 

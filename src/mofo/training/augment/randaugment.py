@@ -51,23 +51,24 @@ def draw_operations(
 
 
 def randaugment(
-    frames_BTHWC: Tensor, area_BsHW: Tensor, operations: Sequence[Sequence[Operation | None]]
+    frames_BTHWC: Tensor, cover_BsHW: Tensor, operations: Sequence[Sequence[Operation | None]]
 ) -> tuple[Tensor, Tensor]:
     """Each clip by its operations, one after the other; clips of the same one go together.
 
     Args:
         frames_BTHWC: uint8 RGB; not changed.
-        area_BsHW: bool, pixels of the motion area, one for the clip (s = 1) or more; not changed.
+        cover_BsHW: float in [0, 1], how much of each pixel moves, one map for the clip (s = 1) or
+            more; not changed.
         operations: of each of the B clips.
 
     Returns:
-        Frames and areas after it. A pixel is in the area where half of it or more is covered.
+        Frames and maps after it.
     """
     if not any(operation for clip in operations for operation in clip):
-        return frames_BTHWC, area_BsHW
+        return frames_BTHWC, cover_BsHW
     height, width = frames_BTHWC.shape[2:4]
     frames_BTHWC = frames_BTHWC.clone()
-    cover_BsHW = area_BsHW.float()
+    cover_BsHW = cover_BsHW.clone()
     for layer in zip(*operations, strict=True):
         groups: dict[str, list[int]] = {}
         for clip, operation in enumerate(layer):
@@ -90,7 +91,7 @@ def randaugment(
                 argument_G = _on(argument_G, frames_BTHWC)
                 changed = change_colours(name, frames_BTHWC[index_G], argument_G)
             frames_BTHWC[index_G] = changed
-    return frames_BTHWC, cover_BsHW >= 0.5
+    return frames_BTHWC, cover_BsHW
 
 
 def _on(small: Tensor, like: Tensor) -> Tensor:
