@@ -52,7 +52,7 @@ class PlannedBatch(ClipBatch):
         plan: see ``Augmentation.plan``.
     """
 
-    plan: Plan
+    plan: Plan | None = None
 
 
 class PlannedCollate:
