@@ -177,12 +177,6 @@ class Classifier(nn.Module, HubModel):
         groups = self.encoder.layer_groups()
         return [{name_of[id(p)] for p in group.parameters()} for group in groups]
 
-    def layer_names(self) -> list[set[str]]:
-        """Names of the parameters of each of the encoder's layers, from the pixels up."""
-        name_of = {id(parameter): name for name, parameter in self.named_parameters()}
-        groups = self.encoder.layer_groups()
-        return [{name_of[id(p)] for p in group.parameters()} for group in groups]
-
     def freeze(self, blocks: int) -> None:
         """Stops the training of the encoder's embedding and of its first ``blocks`` layers.
 
