@@ -99,6 +99,23 @@ def test_a_store_gives_back_every_area(tmp_path):
     assert len(parts(tmp_path)) == 1
 
 
+def test_the_field_of_some_frames(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts_module, "GROUP_ROWS", 8)
+    for number in range(5):
+        one = area(20, field_Tyx=field(20, number))
+        write_part(tmp_path, f"{number}.mp4", "/x", 1, one, DIS)
+    write_part(tmp_path, "none.mp4", "/x", 1, area(20), DIS)
+    bring_in(tmp_path)
+    with AreaStore.open(tmp_path) as store:
+        for number in range(5):
+            for span in ((0, None), (3, 9), (19, 20), (15, 40), (7, 7), (30, 40)):
+                part = store.field(f"{number}.mp4", *span)
+                np.testing.assert_array_equal(part, field(20, number)[slice(*span)])
+        assert store.field("none.mp4") is None
+        with pytest.raises(KeyError):
+            store.field("x.mp4")
+
+
 def test_any_parquet_reader_takes_a_folder_as_one_table(tmp_path):
     fill(tmp_path, KEYS)
     bring_in(tmp_path)

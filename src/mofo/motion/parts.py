@@ -32,9 +32,9 @@ from mofo.motion.records import AREAS, VIDEOS, Meta, storable, to_rows, versions
 from mofo.system.files import replaced
 from mofo.types import MotionArea, StoreError
 
-# Rows of a row group: reading a video reads one or two groups, and a group costs some kilobytes
-# of the file's footer.
-GROUP_ROWS = 8192
+# Rows of a row group: reading a video reads one or two groups (2 ms for the field of 64 frames, 3.5
+# with twice the rows), and a group costs a kilobyte of the file's footer.
+GROUP_ROWS = 4096
 _WRITING: dict[str, Any] = {
     "compression": "zstd",
     "use_dictionary": ["video", "path", "flow", "width", "height", "shot"],
@@ -244,7 +244,8 @@ class AreasFile:
         if high >= len(self._ends):
             raise self.missing(video["video"])
         with damage_named(self.path):
-            table = self._file.read_row_groups(list(range(low, high + 1)), columns=columns)
+            groups = list(range(low, high + 1))
+            table = self._file.read_row_groups(groups, columns=columns, use_threads=False)
         before = int(self._ends[low - 1]) if low else 0
         return table.slice(first - before, count)
 

@@ -127,6 +127,36 @@ class AreaStore:
         except StoreError as error:
             raise StoreError(f"{file.path}: {error}") from None
 
+    def field(self, key: str, start: int = 0, stop: int | None = None) -> np.ndarray | None:
+        """The motion field of some frames of one video, uint8 ``(T, y, x)``; None if it has none.
+
+        Reads nothing else of the video: for clips out of long videos.
+
+        Args:
+            key: the video.
+            start, stop: positions of the first frame and of the one after the last.
+
+        Raises:
+            KeyError: no such video.
+            StoreError: the file is damaged.
+        """
+        row = self._row.get(storable(key))
+        if row is None:
+            raise KeyError(key)
+        video = self._videos.slice(row, 1).to_pylist()[0]
+        grid = video["field_rows"], video["field_columns"]
+        if grid[0] == 0:
+            return None
+        first, last, _ = slice(start, stop).indices(video["frames"])
+        part = {
+            **video,
+            "first_row": video["first_row"] + first,
+            "frames": max(0, last - first),
+        }
+        rows = self._areas(video["_part"]).rows(part, ["field"])
+        joined = b"".join(rows["field"].to_pylist())
+        return np.frombuffer(joined, np.uint8).reshape(len(rows), *grid)
+
     def boxes(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Key, ``box_T4`` and ``valid_T`` of every video, in no certain order.
 
