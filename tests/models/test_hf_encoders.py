@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from helpers.hf_models import MEAN, MODELS, STD, save
+from helpers.hf_models import MEAN, MODELS, SMALL, STD, save
 from helpers.official import clips
 from mofo.models.encoder import make_encoder
 from mofo.models.hf.family import FAMILIES
@@ -97,6 +97,25 @@ def test_heads_and_text_beside_the_encoder_are_left_out(tmp_path):
     for name, tensor in wanted.items():
         assert torch.equal(opened.weights[f"encoder.model.{name}"], tensor)
     assert len(opened.weights) == len(wanted) + 2  # the scale of pixels
+
+
+def test_the_vision_part_of_a_model_with_text(tmp_path):
+    """SigLIP 2 of one resolution is saved as such a model."""
+    text = {**SMALL, "vocab_size": 8, "projection_size": 24, "eos_token_id": 1, "bos_token_id": 2}
+    config = transformers.SiglipConfig(
+        vision_config=MODELS["siglip_vision_model"], text_config=text
+    )
+    whole = transformers.SiglipModel(config)
+    whole.save_pretrained(tmp_path)
+    processor = {"image_mean": MEAN, "image_std": STD}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    weights = open_hf_encoder(f"hf:{tmp_path}").weights
+    wanted = whole.vision_model.state_dict()
+    own = {
+        name.removeprefix("encoder.model."): t for name, t in weights.items() if ".model." in name
+    }
+    assert own
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in own.items())
 
 
 def test_rotary_positions_follow_the_size_of_clips(tmp_path):
