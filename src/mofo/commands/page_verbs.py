@@ -37,8 +37,8 @@ def report(call: Callable[..., Any]) -> int:
 
 @verb("app")
 def app(
-    folders: list[str] | None = None,
     *,
+    runs: list[Path] | None = None,
     examples: list[Path] | None = None,
     port: int = 7860,
     open_: bool = False,
@@ -49,21 +49,21 @@ def app(
     install 'mofo[app]'. It listens on this machine only and leaves nothing behind. Ctrl-C ends it.
 
     Args:
-        folders: runs, or folders of runs: reconstructions and predictions by their models.
+        runs: folders of runs, or with runs in them: reconstructions and predictions by their models.
         examples: videos to begin with.
         port: port on 127.0.0.1.
         open_: open a browser.
 
     example:
-      mofo app runs/ --examples clip.mp4
+      mofo app --runs runs/ --examples clip.mp4
     """
     import tempfile
 
     from mofo.report.gallery import HOST, find_runs, serve
 
-    runs = find_runs(folders or (), examples or ())
+    models = find_runs(runs or (), examples or ())
     with tempfile.TemporaryDirectory(prefix="mofo-") as folder:
-        page = serve(Path(folder), runs, port=port, open_browser=open_)
+        page = serve(Path(folder), models, port=port, open_browser=open_)
         print(f"gallery: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
         page.block_thread()
     return 0
