@@ -49,7 +49,7 @@ def app(
     install 'mofo[app]'. It listens on this machine only and leaves nothing behind. Ctrl-C ends it.
 
     Args:
-        runs: folders of runs, or with runs in them: reconstructions and predictions by their models.
+        runs: folders of runs, or with runs in them, whose models reconstruct and predict.
         examples: videos to begin with.
         port: port on 127.0.0.1.
         open_: open a browser.

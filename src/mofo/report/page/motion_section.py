@@ -166,7 +166,11 @@ def area_clip(
     rate = frame_rate(area)
     every = max(1, round(rate / _MAX_FPS))
     frames = _frames(path, area, segment, every)
-    return maker.clip(frames, rate / every), () if area.field_Tyx is None else _PARTS
+    share_T = area_share(area)[slice(*segment)]
+    # A frame with as much motion as most stands for the clip while it does not play.
+    usual = float(np.median(share_T[share_T > 0])) if share_T.any() else 0.0
+    poster_at = int(np.abs(share_T - usual).argmin()) / max(len(share_T), 1)
+    return maker.clip(frames, rate / every, poster_at), () if area.field_Tyx is None else _PARTS
 
 
 def _frames(
