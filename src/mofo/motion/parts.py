@@ -37,6 +37,7 @@ from mofo.types import MotionArea, StoreError
 GROUP_ROWS = 4096
 _WRITING: dict[str, Any] = {
     "compression": "zstd",
+    "compression_level": {"field": 9},  # 237 bytes a frame instead of 255, for 35 microseconds
     "use_dictionary": ["video", "path", "flow", "width", "height", "shot"],
     "write_page_checksum": True,
 }
