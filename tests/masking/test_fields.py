@@ -92,7 +92,7 @@ def test_counts_are_exact_for_any_settings(
 @pytest.mark.parametrize("strategy", MASKS)
 @pytest.mark.parametrize("per_slot", [None, True])
 def test_an_area_is_a_field_of_zeros_and_ones(strategy, per_slot):
-    chosen, noise = MaskSettings(strategy=strategy, per_slot=per_slot, join="max"), noise_of(60)
+    chosen, noise = MaskSettings(strategy=strategy, per_slot=per_slot), noise_of(60)
     inside = random_areas(np.random.default_rng(4), 60, GRID)
     inside[::2] &= torch.rand(inside[::2].shape, generator=torch.Generator().manual_seed(1)) < 0.7
     expected = hidden_tokens(chosen, GRID, inside, noise)
@@ -137,14 +137,14 @@ def test_slot_by_slot_meets_the_share_where_tubes_spill():
     motion = torch.zeros(1, 8, 14, 14)
     for t in range(8):
         motion[:, t, :, min(t * 2, 10) : min(t * 2, 10) + 4] = 1
-    tubes, slots = MaskSettings(join="max"), MaskSettings(per_slot=True)
+    tubes, slots = MaskSettings(), MaskSettings(per_slot=True)
     assert tubes.build(GRID).spilled(motion).all()
     assert not slots.build(GRID).spilled(motion).any()
     hidden = hidden_tokens(slots, GRID, motion, noise_of(1)).reshape(1, 8, 14, 14)
     inside = motion > 0.5
     assert (hidden & inside).flatten(2).sum(2).tolist() == [[42] * 8]  # round(0.75 * 56)
     # The mean over the slots is another way to a small area: of what moves most of the time.
-    mean = MaskSettings().build(GRID)
+    mean = MaskSettings(join="mean").build(GRID)
     assert mean.inside(motion).sum() < tubes.build(GRID).inside(motion).sum()
 
 
@@ -184,7 +184,7 @@ def test_temperature_goes_from_the_strongest_motion_to_tubes(per_slot):
     motion, noise = torch.rand(30, 8, 14, 14), noise_of(30)
     options = {"strategy": "weighted", "per_slot": per_slot}
     cold = hidden_tokens(MaskSettings(temperature=1e-9, **options), GRID, motion, noise)
-    order = motion if per_slot else motion.mean(1, keepdim=True).expand_as(motion)
+    order = motion if per_slot else motion.amax(1, keepdim=True).expand_as(motion)
     kth = order.flatten(2).kthvalue(196 - 176, dim=2, keepdim=True).values
     assert torch.equal(cold.reshape(30, 8, 196), order.flatten(2) > kth)
     hot = hidden_tokens(MaskSettings(temperature=1e12, **options), GRID, motion, noise)

@@ -23,7 +23,7 @@ from mofo.types import SettingsError, TokenGrid
 # would otherwise depend on the last bit of a float, and on the device.
 MILLION = 1_000_000
 
-JOINS = ("mean", "max")
+JOINS = ("max", "mean")
 
 MASKS: Registry[type[MaskStrategy]] = Registry("mask strategy")
 
@@ -117,7 +117,7 @@ class MaskSettings:
             surer the nearer to 0; below 0, it is shown.
         per_slot: whether each time slot goes by its own motion (exact counts in each), or tubes by
             the motion of the clip. None: as the strategy was published.
-        join: how tubes join the motion of a position over the slots: "mean" or "max". Areas
+        join: how tubes join the motion of a position over the slots: "max" or "mean". Areas
             (bool) are always united.
         motion_threshold: motion, in (0, 1], from which on a token is inside.
 
@@ -134,7 +134,7 @@ class MaskSettings:
     block: int = 4
     temperature: float = 1.0
     per_slot: bool | None = None
-    join: str = "mean"
+    join: str = "max"
     motion_threshold: float = 0.5
 
     def __post_init__(self) -> None:
