@@ -128,7 +128,7 @@ def read_rows(
             mark = separator(first, columns[0])
             rows = _csv_rows(itertools.chain([first], file), mark)
             _, cells = next(rows, (1, []))
-            header = [name.lower() if lower else name for name in cells]
+            header = [name.lower() if lower else name for name in cells or []]
             missing = [name for name in columns if name not in header]
             if missing:
                 raise MofoError(
