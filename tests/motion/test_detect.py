@@ -23,7 +23,7 @@ def test_detect_is_one_video_in_memory(tmp_path, log):
 def test_a_run_makes_a_store_and_a_report(tmp_path, log):
     out = tmp_path / "out"
     report = run(make(tmp_path / "v"), out)
-    assert (report.found, report.done, report.skipped, report.failed) == (6, 6, 0, 0)
+    assert (report.total, report.done, report.skipped, report.failed) == (6, 6, 0, 0)
     assert report.frames == sum(range(4, 10))
     assert report.paths == (out / "areas", out / "videos")
     assert len(content(out)) == 2
@@ -101,7 +101,7 @@ def test_failures_are_listed_and_the_file_holds_the_current_truth(tmp_path, log)
     assert dict(report.failures)["bad.mp4"] == "not a video"
     assert dict(report.failures)["bug.mp4"] == "internal error: ZeroDivisionError: a bug"
     assert report.warnings == (("warned.mp4", "truncated after frame 3: end"),)
-    assert (report.found, report.done, report.failed) == (10, 7, 3)
+    assert (report.total, report.done, report.failed) == (10, 7, 3)
     with (out / "failures.csv").open() as lines:
         rows = list(csv.reader(lines))
     assert rows == [["name", "reason"], *map(list, report.failures)]
@@ -194,7 +194,7 @@ def test_overlays_are_drawn_without_detecting_again(tmp_path, log):
 def test_a_store_inside_the_folder_of_videos_does_not_eat_its_overlays(tmp_path, log):
     videos = make(tmp_path / "v")
     run(videos, videos / "areas", draw=DRAW)
-    assert run(videos, videos / "areas", draw=DRAW).found == 6
+    assert run(videos, videos / "areas", draw=DRAW).total == 6
 
 
 def test_wrong_use_is_told(tmp_path, log):

@@ -55,7 +55,7 @@ def detect(
     parts = [f"{report.done} done"]
     parts += [f"{report.skipped} finished before"] if report.skipped else []
     parts += [f"{report.failed} failed"] if report.failed else []
-    line = f"{report.found} video{'s' if report.found != 1 else ''}: {', '.join(parts)}"
+    line = f"{report.total} video{'s' if report.total != 1 else ''}: {', '.join(parts)}"
     if report.frames:
         line += f"; {report.frames:,} frames, {report.frames / report.seconds:,.0f} a second"
     print(line)

@@ -36,7 +36,7 @@ class DetectReport:
     """What a run of ``detect_many`` did.
 
     Attributes:
-        found: videos asked for (of this shard), with those that cannot be used.
+        total: videos asked for (of this shard), with those that cannot be used.
         done: detected now. skipped: finished before. failed: not usable.
         failures: (name, reason), sorted by name; the same as in ``failures.csv``.
         warnings: (video, text): found wrong with a file, which was done all the same.
@@ -44,7 +44,7 @@ class DetectReport:
         paths: the files made, tables first.
     """
 
-    found: int
+    total: int
     done: int
     skipped: int
     failed: int
@@ -222,7 +222,7 @@ class _Run:
                 file.unlink()
         paths = [self.folder / name for name in ("areas", "videos", table.name, OVERLAYS)]
         return DetectReport(
-            found=plan.found,
+            total=plan.total,
             done=self.done,
             skipped=plan.skipped,
             failed=len(failures),
@@ -241,7 +241,7 @@ class _Run:
         before = {name: reason for name, reason in known.items() if name in untried}
         write_failures(table, sorted((before | plan.failures).items()))
         text = (
-            f"stopped: {self.done + plan.skipped} of {plan.found} videos are finished, "
+            f"stopped: {self.done + plan.skipped} of {plan.total} videos are finished, "
             f"{len(untried)} are left; run the same command to go on from here"
         )
         if terminated:

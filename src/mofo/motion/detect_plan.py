@@ -1,4 +1,4 @@
-"""Which videos a run has to do: what was asked for, less what is finished already."""
+"""Which videos a run has to do: all of the sources, less what is finished."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Plan:
         shard: only this part of the videos.
         pictures: endings of the pictures that each video is to have.
         works: to do, in catalog order.
-        found: videos asked for, bad names included.
+        total: videos asked for, bad names included.
         skipped: finished already.
         failures: name -> reason, for what cannot be used.
         note: one line for the user when settings changed, or empty.
@@ -49,7 +49,7 @@ class Plan:
     shard: Shard = WHOLE
     pictures: Collection[str] = ()
     works: list[Work] = field(default_factory=list)
-    found: int = 0
+    total: int = 0
     skipped: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     note: str = ""
@@ -65,8 +65,8 @@ class Plan:
         """
         wanted: dict[str, str] = {}
         for name, reason in catalog.problems:
-            if in_shard(name, self.shard):  # each problem is told by one shard
-                self.found += 1
+            if in_shard(name, self.shard):  # each problem belongs to one shard
+                self.total += 1
                 self.failures[storable(name)] = reason
         for video in catalog.videos:
             key = storable(video.key)
@@ -77,7 +77,7 @@ class Plan:
                 self._add(key, video.path)
             elif not _same_file(wanted[key], video.path):
                 # A data set may list parts of one file as several rows; the file is done once.
-                self.found += 1
+                self.total += 1
                 self.failures[storable(video.path)] = (
                     f"has the same name as {storable(wanted[key])}: rename one of them"
                 )
@@ -85,7 +85,7 @@ class Plan:
             self._add_changed(wanted)
 
     def _add(self, key: str, path: str) -> None:
-        self.found += 1
+        self.total += 1
         try:
             size = Path(path).stat().st_size
         except OSError as error:
