@@ -29,7 +29,6 @@ def _drawn(monkeypatch):
 def test_the_notebook_runs(tmp_path, monkeypatch, capsys):
     real_clip("carphone_pristine.mp4")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     names: dict = {"__name__": "__main__"}
     for number, cell in enumerate(json.loads(NOTEBOOK.read_text())["cells"]):
         if cell["cell_type"] == "code":
