@@ -236,7 +236,7 @@ def test_labels_and_splits_that_make_no_probe(
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(checkpoint, tables, cache, tmp_path, capsys, words, code, expected):
-    strange = write_checkpoint(tmp_path / "strange", {}, {"kind": "flow"})
+    strange = write_checkpoint(tmp_path / "strange", {}, {"task": "flow"})
     places = {"CHECKPOINT": checkpoint, "TABLE": tables["colour"], "STRANGE": strange}
     assert run(*(places.get(word, word) for word in words), "--cache", cache) == code
     printed = capsys.readouterr()
