@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from helpers.kinds import built_in
 from helpers.mask_checks import (
     GRID,
     check_differ,
@@ -18,6 +19,8 @@ from helpers.mask_checks import (
     rectangle,
 )
 from mofo.masking import MASKS, MaskSettings, make_mask, mask_shares
+
+STRATEGIES = built_in(MASKS)
 
 
 def area_of(samples):
@@ -37,7 +40,7 @@ class Masks(Dataset):
         return hidden_tokens(self.chosen, GRID, inside, noise[None])[0]
 
 
-@pytest.mark.parametrize("strategy", MASKS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_masks_differ_and_come_back(strategy):
     inside = rectangle(GRID, slice(3, 9), slice(2, 7))
     chosen = MaskSettings(strategy=strategy)
@@ -54,7 +57,7 @@ def test_masks_differ_between_workers_and_do_not_depend_on_them():
     assert len({mask.numpy().tobytes() for mask in masks[0]}) == len(keys)
 
 
-@pytest.mark.parametrize("strategy", MASKS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_global_seeds_are_neither_used_nor_touched(strategy):
     chosen, inside, noise = MaskSettings(strategy=strategy), area_of(8), noise_of(8)
     seen = []
@@ -70,7 +73,7 @@ def test_global_seeds_are_neither_used_nor_touched(strategy):
     assert all(map(torch.equal, *seen))
 
 
-@pytest.mark.parametrize("strategy", MASKS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_compiles_without_a_break(strategy):
     """As one graph, also when batch sizes change; what the graph computes is the same."""
     chosen = MaskSettings(strategy=strategy)
@@ -86,7 +89,7 @@ def test_compiles_without_a_break(strategy):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("strategy", MASKS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_gpu_gives_the_same_masks_and_is_not_waited_for(strategy):
     if not torch.cuda.is_available():
         assert not os.environ.get("MOFO_REQUIRE_GPU"), "MOFO_REQUIRE_GPU is set, but no CUDA"

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.kinds import built_in
 from helpers.mask_checks import (
     GRID,
     asked_inside,
@@ -19,6 +20,8 @@ from mofo.clips.token_area import token_area
 from mofo.masking import MASKS, MaskSettings
 from mofo.masking.mask import smallest
 from mofo.types import SettingsError, TokenGrid
+
+STRATEGIES = built_in(MASKS)
 
 GRIDS = (
     GRID,
@@ -68,7 +71,7 @@ def block_by_hand(chosen, grid, order, hidden):
     return found[:hidden]
 
 
-BY_ORDER = [name for name in MASKS if name != "weighted"]  # which draws, see test_fields
+BY_ORDER = [name for name in STRATEGIES if name != "weighted"]  # which draws, see test_fields
 
 
 @pytest.mark.parametrize("strategy", BY_ORDER)
@@ -88,7 +91,7 @@ def test_is_the_definition(strategy, block):
             assert found == by_hand(chosen, grid, inside[b], noise[b])
 
 
-@pytest.mark.parametrize("strategy", MASKS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("grid", GRIDS, ids=lambda grid: f"{grid.t}x{grid.h}x{grid.w}")
 def test_counts_are_exact_over_thousands_of_areas(strategy, grid):
     rng = np.random.default_rng(7)
@@ -108,7 +111,7 @@ def test_counts_are_exact_over_thousands_of_areas(strategy, grid):
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
-    st.sampled_from(sorted(MASKS)),
+    st.sampled_from(STRATEGIES),
     st.tuples(st.integers(1, 5), st.integers(1, 9), st.integers(1, 9)),
     st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.integers(1, 9),
     st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2, 5]),
@@ -232,7 +235,7 @@ def area_of(samples):
     return random_areas(np.random.default_rng(4), samples, GRID)
 
 
-@pytest.mark.parametrize("strategy", MASKS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_sample_is_the_same_in_every_batch(strategy):
     chosen, inside, noise = MaskSettings(strategy=strategy), area_of(30), noise_of(30)
     mask = hidden_tokens(chosen, GRID, inside, noise)
@@ -244,12 +247,12 @@ def test_a_sample_is_the_same_in_every_batch(strategy):
 
 
 def test_an_empty_batch_is_fine():
-    for strategy in MASKS:
+    for strategy in STRATEGIES:
         mask = hidden_tokens(MaskSettings(strategy=strategy), GRID, area_of(3)[:0], noise_of(2)[:0])
         assert mask.shape == (0, 1568)
 
 
-@pytest.mark.parametrize("strategy", MASKS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_inputs_are_left_alone(strategy):
     inside, noise = area_of(5), noise_of(5)
     before = inside.clone(), noise.clone()

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from helpers.inputs import GRID, clip, generator, gradients, model, randomise, settings
+from helpers.kinds import built_in
 from mofo.clips.batch import ClipBatch
 from mofo.clips.token_area import token_area
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
@@ -13,6 +14,8 @@ from mofo.models.fusion import FUSIONS
 from mofo.models.heads import label_loss
 from mofo.models.model_settings import ModelSettings
 from mofo.types import SettingsError, TokenGrid
+
+FUSION_NAMES = built_in(FUSIONS)
 
 CLASSES = {"verb": 5, "noun": 7}
 
@@ -32,7 +35,7 @@ def area(batch: int = 2, seed: int = 5) -> Tensor:
     return torch.rand(batch, GRID.tokens, generator=generator(seed)) < 0.4
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", FUSION_NAMES)
 def test_encoder_fusion_norm_and_heads(fusion):
     built = classifier(fusion)
     found = built(clip(), area())
@@ -45,7 +48,7 @@ def test_encoder_fusion_norm_and_heads(fusion):
         torch.testing.assert_close(values, built.head.linear[name](normed))
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", FUSION_NAMES)
 def test_attention_comes_along(fusion):
     built = classifier(fusion)
     logits, weight_BhQN = built(clip(), area(), return_attention=True)
@@ -104,7 +107,7 @@ def test_same_seed_same_weights_and_no_global_random_numbers():
     assert attentive.head.linear["verb"].weight.abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", FUSION_NAMES)
 def test_every_parameter_has_a_gradient(fusion):
     """From the start, and when nothing is inside in the whole batch."""
     built = Classifier(chosen(fusion))
@@ -117,7 +120,7 @@ def test_every_parameter_has_a_gradient(fusion):
 
 
 @pytest.mark.parametrize("inside", [True, False])
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", FUSION_NAMES)
 def test_no_parameter_is_left_unused(fusion, inside, one_process):
     """DDP raises in the second step if one of them had no gradient in the first."""
     shared = DistributedDataParallel(classifier(fusion))
@@ -135,7 +138,7 @@ def test_an_unused_parameter_would_be_noticed(one_process):
         shared(clip(), area())
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", FUSION_NAMES)
 def test_compiles_in_one_piece(fusion):
     torch._dynamo.reset()
     built = classifier(fusion).eval()
@@ -144,7 +147,7 @@ def test_compiles_in_one_piece(fusion):
     torch.testing.assert_close(found, built(clip(), area()), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", FUSION_NAMES)
 def test_bf16(fusion):
     built = classifier(fusion)
     with torch.autocast("cpu", torch.bfloat16):

@@ -8,12 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.inputs import generator, gradients, randomise
+from helpers.kinds import built_in
 from mofo.models.fusion import FUSIONS, Fusion, MotionCrossAttention, make_fusion
 from mofo.models.layers import init_weights
 from mofo.types import SettingsError
 
+FUSION_NAMES = built_in(FUSIONS)
+
 WIDTH, TOKENS = 24, 10
-WITH_BLOCK = [name for name in FUSIONS if FUSIONS[name].has_attention]
+WITH_BLOCK = [name for name in FUSION_NAMES if FUSIONS[name].has_attention]
 # Every kind of area: ragged, single tokens, all inside, none inside.
 COUNTS = (4, TOKENS, 0, 1, TOKENS - 1, 7)
 
@@ -94,7 +97,7 @@ CASES = {
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", FUSION_NAMES)
 def test_equals_the_loop_over_samples_in_values_and_gradients(name, case, dtype, ways):
     counts, count = CASES[case]
     inside_BN = area(counts, count)
@@ -123,7 +126,7 @@ def test_equals_the_loop_over_samples_in_values_and_gradients(name, case, dtype,
         assert difference <= room, (key, difference)
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", FUSION_NAMES)
 def test_other_samples_do_not_matter(name, ways):
     fusion, tokens_BND, inside_BN = built(name).eval(), tokens(), area()
     together = fusion(tokens_BND, inside_BN)
@@ -200,7 +203,7 @@ def test_attentive_is_not_the_mean():
 
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", FUSION_NAMES)
 def test_always_numbers(name, case, autocast, ways):
     """Also where the area covers everything, or nothing."""
     counts, count = CASES[case]
@@ -217,7 +220,7 @@ def test_always_numbers(name, case, autocast, ways):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", FUSION_NAMES)
 def test_whole_model_in_another_type(name, dtype, ways):
     found = built(name).to(dtype)(tokens().to(dtype), area())
     assert found.dtype == dtype
@@ -234,7 +237,7 @@ def test_every_parameter_learns(name, ways):
         assert grad.abs().max() > 1e-6, key
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", FUSION_NAMES)
 def test_compiles_in_one_piece(name):
     torch._dynamo.reset()
     fusion, counts = built(name), (4, 0, 1, 5)
@@ -247,7 +250,7 @@ def test_compiles_in_one_piece(name):
         torch.testing.assert_close(compiled(tokens(4), inside_BN), wanted, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", FUSION_NAMES)
 def test_no_shape_depends_on_the_area(name):
     """On the meta device there are no values: whatever asks for one fails."""
     fusion = built(name).to("meta")
@@ -256,7 +259,7 @@ def test_no_shape_depends_on_the_area(name):
     assert found.shape == (len(COUNTS), WIDTH)
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", FUSION_NAMES)
 def test_attention_for_pictures(name):
     fusion, inside_BN = built(name), area()
     features, weight_BhQN = fusion(tokens(), inside_BN, return_attention=True)
@@ -278,7 +281,7 @@ def test_attention_for_pictures(name):
 def test_number_of_parameters():
     linears = 12 * WIDTH**2  # queries, keys, values, projection; 8 in the MLP
     vectors = (3 * 2 + 3 + 4 + 1) * WIDTH  # three norms; biases: q, v, projection; MLP's
-    counts = {n: sum(p.numel() for p in make_fusion(n, WIDTH).parameters()) for n in FUSIONS}
+    counts = {n: sum(p.numel() for p in make_fusion(n, WIDTH).parameters()) for n in FUSION_NAMES}
     assert counts == {
         "cross_attention": linears + vectors,
         "attentive": linears + vectors + WIDTH,

@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
 
+from helpers.kinds import built_in
 from helpers.shown import batch, frames_of, read_png
 from mofo.masking import MASKS, MaskSettings
 from mofo.report.figures.masks import mask_film, show_masks, write_masks
 from mofo.types import SettingsError, TokenGrid
 
+STRATEGIES = built_in(MASKS)
+
 GRID = TokenGrid(4, 64, 64)
-ALL = [MaskSettings(strategy=strategy, ratio=0.75, block=2) for strategy in MASKS]
+ALL = [MaskSettings(strategy=strategy, ratio=0.75, block=2) for strategy in STRATEGIES]
 
 
 @pytest.mark.parametrize("strategies", [ALL[:1], ALL], ids=len)

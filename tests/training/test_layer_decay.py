@@ -2,12 +2,15 @@ import pytest
 import torch
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
 
+from helpers.kinds import built_in
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.fusion import FUSIONS
 from mofo.models.model_settings import ModelSettings
 from mofo.training.optim import freeze, set_rate
 from mofo.training.optim import layer_groups as groups_of
 from mofo.types import SettingsError, TokenGrid
+
+FUSION_NAMES = built_in(FUSIONS)
 
 GRID = TokenGrid(2, 32, 32)
 
@@ -31,7 +34,7 @@ def by_name(groups, key: str) -> dict[str, float]:
     return {name: group[key] for group in groups for name in group["names"]}
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("fusion", FUSION_NAMES)
 def test_scale_of_each_parameter(fusion):
     built = classifier(fusion)
     scales = by_name(layer_groups(built), "scale")
