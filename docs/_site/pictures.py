@@ -72,8 +72,8 @@ def fusion(video: Path, area: MotionArea, t: int) -> None:
     right.set(xlim=(0, 10), ylim=(0, 6))
     right.set_axis_off()
     for y, colour, text in (
-        (4.0, ORANGE, "inside tokens ask\n(queries)"),
-        (0.9, BLUE, "outside tokens answer\n(keys and values)"),
+        (4.0, ORANGE, "tokens inside:\nqueries"),
+        (0.9, BLUE, "tokens outside:\nkeys and values"),
     ):
         shape = Rectangle((0.2, y), 3.5, 1.2, facecolor=colour, alpha=0.15, edgecolor=colour)
         right.add_patch(shape)
