@@ -13,7 +13,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -65,9 +64,9 @@ def costs(batch: ClipBatch, size: str, repeat: int) -> dict[str, float]:
     off = AugmentSettings(randaugment=0, erasing=0.0, mixing=0.0)
     parts = {
         "augmentation": AugmentSettings(),
-        "randaugment": replace(off, randaugment=4),
-        "erasing": replace(off, erasing=0.25),
-        "mixing": replace(off, mixing=1.0),
+        "randaugment": off.model_copy(update={"randaugment": 4}),
+        "erasing": off.model_copy(update={"erasing": 0.25}),
+        "mixing": off.model_copy(update={"mixing": 1.0}),
         "area to tokens only": off,
     }
 

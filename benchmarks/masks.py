@@ -207,6 +207,8 @@ def picture(path: Path, seed: int = SEED) -> None:
             decoded_1N = torch.zeros_like(mask.hidden_BN).scatter(1, mask.target_BM, True)
             title = "motion, and what the decoder predicts: half, by a running cell"
             panels.append(strip(video_THW3, title, inside_1thw, mask.hidden_BN, decoded_1N))
+    if len(panels) % 2:
+        panels.append(np.full_like(panels[-1], 255))
     rows = [np.hstack(panels[i : i + 2]) for i in range(0, len(panels), 2)]
     path.parent.mkdir(parents=True, exist_ok=True)
     picture_HW3 = cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mofo.motion.detect import DetectReport, detect, detect_many
     from mofo.motion.presets import DetectSettings
     from mofo.motion.store import AreaStore
-    from mofo.report.notebook import load_ipython_extension, show
+    from mofo.report.notebook import show
     from mofo.report.page.build import report
     from mofo.report.training_pictures import finetune, pretrain
     from mofo.training.callbacks import Callback, RunReport
@@ -87,7 +87,6 @@ __all__ = [
     "finetune",
     "import_weights",
     "load",
-    "load_ipython_extension",
     "make_mask",
     "open_checkpoint",
     "pretrain",

@@ -21,8 +21,8 @@ class Fixed(torch.nn.Module):
 
     settings = settings({"label": ("a", "b")})
 
-    def area(self, box_BT4, valid_BT):
-        return valid_BT
+    def motion(self, clips):
+        return clips.index_B
 
     def forward(self, frames_BTHWC, inside_BN):
         logits_B2 = LOGITS.roll(-self.seen, 0)[: len(frames_BTHWC)]

@@ -71,8 +71,8 @@ def test_mask(show, video):
     ]
     code, lines, _ = show("mask", video, *SMALL, "--all", "--block", "2", "--out", "x.mp4")
     assert code == 0
-    assert [line.split()[0] for line in lines[:6]] == [
-        "tube", "random", "motion", "visible_share", "hide_motion", "block",
+    assert [line.split()[0] for line in lines[:7]] == [
+        "tube", "random", "motion", "visible_share", "hide_motion", "weighted", "block",
     ]  # fmt: skip
     assert lines[-2] == "video: x.mp4"
     assert len(frames_of("x.mp4")) == 4
