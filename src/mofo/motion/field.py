@@ -94,7 +94,6 @@ def _inner(seen_Thw: np.ndarray, camera_T: np.ndarray) -> np.ndarray:
     Ground, walls and sky that the camera's model does not explain reach far along the border for
     their size; movers do not (after Zhu et al., CVPR 2014, for still pictures).
     """
-    frames = len(seen_Thw)
     inner_Thw = np.ones_like(seen_Thw)
     for t in np.flatnonzero(_steady(camera_T, _STEADY // 2) > _STILL_CAMERA).tolist():
         region_hw = cv2.GaussianBlur(seen_Thw[t], (0, 0), 1.5) > 0.15
@@ -108,7 +107,6 @@ def _inner(seen_Thw: np.ndarray, camera_T: np.ndarray) -> np.ndarray:
         inner = 1 - ramp(length / np.sqrt(stats[:, cv2.CC_STAT_AREA]), *_BORDER)
         inner[0] = 1
         inner_Thw[t] = inner[label_hw]
-    assert frames == len(inner_Thw)
     return inner_Thw
 
 
