@@ -14,6 +14,7 @@ from mofo.motion.detect import detect_many
 from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.training.checkpoint import CheckpointError, CheckpointFolder
 from mofo.types import SettingsError, VideoError
+from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
 
 
@@ -65,6 +66,20 @@ def test_the_areas_matter_and_may_come_from_a_store(table, model, tmp_path):
     assert shares["none"] != shares["dis"]
     assert found[str(tmp_path / "areas")].areas.startswith("store ")
     assert found["dis"].areas == "found by dis in each clip"
+
+
+def test_bytes_and_frames_in_memory_are_predicted_as_their_file(table, model):
+    path = table.parent / "clip0.mp4"
+    with VideoReader(path, colour="rgb") as reader:
+        frames_THWC = np.stack([frame.image for frame in reader])
+    whole, of_bytes = model(path, areas="none"), model(path.read_bytes(), areas="none")
+    assert of_bytes.heads == whole.heads
+    of_frames = model.predict(
+        torch.from_numpy(frames_THWC), areas="none", top=len(CLASSES["label"])
+    )
+    shares = {score.name: score.probability for score in of_frames.heads["label"]}
+    for score in whole.heads["label"]:  # colours are coded anew, without loss of detail
+        assert shares[score.name] == pytest.approx(score.probability, abs=0.02)
 
 
 def test_several_heads(table, tmp_path):

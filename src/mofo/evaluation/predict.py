@@ -27,6 +27,7 @@ from mofo.registry import unknown
 from mofo.training.saved_models import SavedClassifier, open_classifier
 from mofo.types import MotionArea, SettingsError, StoreError, VideoError
 from mofo.video.index import FrameIndex, index_frames
+from mofo.video.inputs import VideoInput, file_input
 
 DETECTED = "detected"
 _WITHOUT_STORE = "dis"  # instead of a store that is not named
@@ -110,33 +111,39 @@ class VideoClassifier:
 
     def predict(
         self,
-        path: str | os.PathLike[str],
+        source: VideoInput,
         *,
         start: float | None = None,
         end: float | None = None,
         top: int = 5,
         views: tuple[int, int] = (TEMPORAL, SPATIAL),
         areas: str | MotionChoice = "detected",
+        fps: float | None = None,
     ) -> Prediction:
         """What a video, or a segment of it, shows, from several views.
 
         Args:
-            path: the file.
+            source: a path; the bytes or an open binary file of a video; frames in memory, see
+                ``video.inputs.Frames``.
             start, end: of the segment, seconds since the first frame; None: the file's own.
             top: so many classes of each head.
             views: segments of time, crops of each.
             areas: motion areas: "detected": found as in training; "codec", "dis"; "none"; or the
                 folder of a store.
+            fps: frames a second of frames in memory; None: a decoder's own, or 25.
 
         Raises:
             VideoError: the video cannot be used.
             SettingsError, StoreError: impossible options.
         """
-        video = replace(_video(path), start=start, end=end)
-        [found] = self._predicted([video], [(start, end)], top, views, areas)
-        if isinstance(found, VideoError):
-            raise found
-        return found
+        with file_input(source, fps) as path:
+            video = replace(_video(path), start=start, end=end)
+            [found] = self._predicted([video], [(start, end)], top, views, areas)
+            if isinstance(found, VideoError):
+                raise found
+        return found if isinstance(source, str | os.PathLike) else replace(found, path="in memory")
+
+    __call__ = predict
 
     def windows(
         self,

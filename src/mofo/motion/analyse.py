@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 
 from mofo.motion.flow.backend import FLOWS, FlowFrame, FlowStream, FlowUnavailableError, Reader
 from mofo.motion.presets import NO_MOVERS, PRESETS, DetectSettings, FrameMotion, Watch
 from mofo.types import MotionArea
+from mofo.video.inputs import VideoPath
 from mofo.video.reader import VideoReader
 
 Progress = Callable[[int], None]
@@ -17,7 +17,7 @@ _PROGRESS_EVERY = 32  # frames
 
 
 def analyse(
-    path: str | Path,
+    path: VideoPath,
     settings: DetectSettings,
     *,
     progress: Progress | None = None,
@@ -29,7 +29,7 @@ def analyse(
     Memory does not grow with the length of the video, but for some hundred bytes a frame.
 
     Args:
-        path: the video.
+        path: the video, or frames in memory.
         settings: backend, preset, size of the analysis.
         progress: called now and then with the number of frames done since the last call.
         watch: keeps flow and map of chosen frames.

@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, overload
 
 from mofo.datasets.catalog import read_catalog
+from mofo.datasets.video import Video
 from mofo.motion.detect_plan import (
     WHOLE,
     Plan,
@@ -28,7 +29,8 @@ from mofo.system.files import folder_lock, remove_temporaries
 from mofo.system.pool import ENGINES, Engine, InProcess, Result
 from mofo.system.processes import Terminated, is_importing_main, terminable, usable_cpus
 from mofo.system.progress import Progress
-from mofo.types import MofoError, MotionArea, SettingsError, StoreError
+from mofo.types import MofoError, MotionArea, SettingsError, StoreError, VideoError
+from mofo.video.inputs import VideoInput, are_paths, video_input
 
 
 @dataclass(frozen=True)
@@ -55,24 +57,61 @@ class DetectReport:
     paths: tuple[Path, ...]
 
 
+@overload
 def detect(
-    path: str | os.PathLike[str], *, flow: str = "", preset: str = "default", short_side: int = 240
-) -> MotionArea:
-    """Motion areas of one video, in memory.
+    source: list[str] | list[Path],
+    *,
+    flow: str = ...,
+    preset: str = ...,
+    short_side: int = ...,
+    fps: float | None = ...,
+) -> dict[str, MotionArea]: ...
+@overload
+def detect(
+    source: VideoInput,
+    *,
+    flow: str = ...,
+    preset: str = ...,
+    short_side: int = ...,
+    fps: float | None = ...,
+) -> MotionArea: ...
+def detect(
+    source: Any,
+    *,
+    flow: str = "",
+    preset: str = "default",
+    short_side: int = 240,
+    fps: float | None = None,
+) -> MotionArea | dict[str, MotionArea]:
+    """Motion areas of a video, in memory.
 
     Args:
+        source: a path; the bytes or an open binary file of a video; frames in memory, see
+            ``video.inputs.Frames``. Or a list of paths (files, folders, globs, CSV lists): then the
+            result has the area of each video by its name. For many, ``detect_many`` is better.
         flow: "dis", "farneback", "tvl1" or "codec"; empty for the preset's own.
         preset: "default" or "paper".
         short_side: frames are scaled down (never up) to it for the analysis, pixels.
+        fps: frames a second of frames in memory; None: a decoder's own, or 25.
 
     Raises:
-        VideoError: the video cannot be used.
-        SettingsError: an unknown flow or preset, an impossible size.
+        VideoError: a video cannot be used.
+        SettingsError: an unknown flow or preset, an impossible size, something else than a video.
     """
     from mofo.motion.analyse import analyse
 
     settings = DetectSettings(preset=preset, flow=flow, short_side=short_side)
-    return analyse(os.fspath(path), settings)
+    if are_paths(source):
+        return {video.key: analyse(video.path, settings) for video in _videos(source)}
+    with video_input(source, fps) as video:
+        return analyse(video, settings)
+
+
+def _videos(sources: Sequence[str | os.PathLike[str]]) -> Sequence[Video]:
+    catalog = read_catalog([os.fspath(source) for source in sources])
+    for name, reason in catalog.problems:
+        raise VideoError(name, reason)
+    return catalog.videos
 
 
 def detect_many(

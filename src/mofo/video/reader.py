@@ -19,6 +19,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from mofo.types import SettingsError, VideoError
 from mofo.video.container import Container, reason_of
+from mofo.video.inputs import Frames, VideoPath
 from mofo.video.picture import chroma_picture, opaque
 
 # FFmpeg's AVMotionVector. Its source is negative for a past reference frame. The block moved from
@@ -112,7 +113,7 @@ class VideoReader:
     Use it as a context manager and iterate over it; each iteration starts at the first frame.
 
     Args:
-        path: the file.
+        path: the file, or frames in memory.
         colour: "gray", "rgb", or None for no images at all.
         short_side: scale images down (never up) to this many pixels on the shorter side.
         size: ``(width, height)`` of the upright images, instead of ``short_side``.
@@ -133,7 +134,7 @@ class VideoReader:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: VideoPath,
         *,
         colour: str | None = "gray",
         short_side: int | None = None,
@@ -148,11 +149,12 @@ class VideoReader:
             raise SettingsError("give short_side or size, not both")
         if min(size or (1,)) < 1 or (short_side is not None and short_side < 1):
             raise SettingsError(f"short_side={short_side}, size={size}: must be 1 or more")
-        self.path = os.fspath(path)
+        self._frames = path if isinstance(path, Frames) else None
+        self.path = path.name if isinstance(path, Frames) else os.fspath(path)
         self.warnings: list[str] = []
         self._colour = colour
         self._vectors, self._chroma, self._every = motion_vectors, chroma, every
-        self._source: Container | None = self._open()
+        self._source: Any = self._open()  # a ``Container``, or what stands in for it
         source = self._source
         first = source.first
         self._coded = (first.width, first.height)
@@ -182,7 +184,9 @@ class VideoReader:
         # is set up anew whenever sizes or formats change.
         self._scaler, self._converter = VideoReformatter(), VideoReformatter()
 
-    def _open(self) -> Container:
+    def _open(self) -> Any:
+        if self._frames is not None:
+            return self._frames.open()
         options = {}
         if self._vectors:
             options["flags2"] = "+export_mvs"

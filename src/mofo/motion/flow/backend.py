@@ -10,7 +10,6 @@ import contextlib
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from mofo.registry import Registry
 from mofo.types import MofoError
 from mofo.video.cuts import CutDetector
+from mofo.video.inputs import VideoPath
 from mofo.video.reader import VideoReader
 
 # DIS needs some pyramid to stand on; smaller frames are scaled up.
@@ -104,7 +104,7 @@ class FlowBackend(ABC):
 
     @abstractmethod
     def open(
-        self, path: str | Path, short_side: int, *, cuts: bool, reader: Reader = VideoReader
+        self, path: VideoPath, short_side: int, *, cuts: bool, reader: Reader = VideoReader
     ) -> contextlib.AbstractContextManager[FlowStream]:
         """Opens a video.
 
@@ -152,7 +152,7 @@ class PictureFlow(FlowBackend):
 
     @contextlib.contextmanager
     def open(
-        self, path: str | Path, short_side: int, *, cuts: bool, reader: Reader = VideoReader
+        self, path: VideoPath, short_side: int, *, cuts: bool, reader: Reader = VideoReader
     ) -> Iterator[FlowStream]:
         """See ``FlowBackend.open``."""
         with reader(path, colour=None) as probe:

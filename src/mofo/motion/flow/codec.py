@@ -11,7 +11,6 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,6 +25,7 @@ from mofo.motion.flow.backend import (
     field_cells,
 )
 from mofo.video.cuts import CutDetector
+from mofo.video.inputs import VideoPath
 from mofo.video.reader import VideoReader
 
 _EVERY = 4  # frames of which one is looked at: pictures cost more than vectors
@@ -49,7 +49,7 @@ class CodecFlow(FlowBackend):
 
     @contextlib.contextmanager
     def open(
-        self, path: str | Path, short_side: int, *, cuts: bool, reader: Reader = VideoReader
+        self, path: VideoPath, short_side: int, *, cuts: bool, reader: Reader = VideoReader
     ) -> Iterator[FlowStream]:
         """See ``FlowBackend.open``."""
         with reader(path, colour=None) as probe:
