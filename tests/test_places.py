@@ -80,6 +80,30 @@ def test_places_that_cannot_be_written_are_named(tmp_path, capsys, monkeypatch, 
     assert Path("file").read_text() == "precious"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")
+@pytest.mark.parametrize(
+    ("limit", "words", "reason"),
+    [
+        ("-f 1", ["data", "synth", "--clips", "24", "--out", "o"], "o/about.json: File too large"),
+        ("-f 1", ["detect", "a.mp4", "--out", "o", "--workers", "0"], "free some space"),
+        ("-n 12", ["detect", "a.mp4", "--out", "o"], "Too many open files: raise `ulimit -n`"),
+    ],
+)
+def test_full_disks_and_few_descriptors_are_one_line(tmp_path, limit, words, reason):
+    videos(tmp_path, "a.mp4")
+    path = os.pathsep.join([str(STUB), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh", sys.executable, "-m", "mofo", *words],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100,
+        env=os.environ | {"STUB_DETECTION": "1", "PYTHONPATH": path},
+    )  # fmt: skip
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert last.startswith("mofo d")
+    assert reason in last
+
+
 def test_a_working_folder_that_is_gone(tmp_path):
     videos(tmp_path, "a.mp4")
     script = (
@@ -157,7 +181,7 @@ def test_a_link_in_place_of_a_file_is_not_followed(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-x.mp4", "@a", "'q", "plain", "", "a=b"])
+@pytest.mark.parametrize("text", ["=1+1", "+x1", "-x.mp4", "@a", "'q", "plain", "", "a=b"])
 def test_cells_are_no_formulas(text):
     assert csv_cell(text)[:1] not in ("=", "+", "-", "@")
     assert csv_text(csv_cell(text)) == text

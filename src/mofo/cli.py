@@ -21,8 +21,13 @@ from mofo.types import MofoError, SettingsError
 _PLACES = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR,
     errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE,
-    errno.EAGAIN, errno.ENOMEM,
+    errno.EAGAIN, errno.ENOMEM, errno.EFBIG, errno.EIO, errno.EBUSY, errno.ETXTBSY, errno.ESTALE,
 }  # fmt: skip
+_LIMITS = {
+    errno.EMFILE: "raise `ulimit -n`, or take fewer --workers",
+    errno.EAGAIN: "raise `ulimit -u`, or take fewer --workers",
+    errno.ENOMEM: "free some memory, or take fewer --workers",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,7 +110,8 @@ def _run(name: str, verb: Callable[[list[str]], int], words: list[str]) -> int:
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         if not where and _is_homeless():
             where = "the working folder is gone: "
-        return _fail(name, f"{where}{error.strerror}", 1)
+        what_to_do = f": {_LIMITS[error.errno]}" if error.errno in _LIMITS else ""
+        return _fail(name, f"{where}{error.strerror}{what_to_do}", 1)
 
 
 def _is_homeless() -> bool:

@@ -39,6 +39,20 @@ def test_the_catalog_holds_what_the_data_set_does(tmp_path, tiny, name, capsys):
     assert ("keep data.flip off" in out) == (direct.flip is False)
 
 
+def test_no_cell_of_a_table_is_a_formula(tmp_path, tiny):
+    rows = ["=cmd.mp4,=1+1,-g", "+b.mp4,@sum,'q", "-c.mp4,-1,x", "d.mp4,'tis,x"]
+    for row in rows:
+        tiny(tmp_path / row.partition(",")[0])
+    table = trees.write(tmp_path / "in.csv", "\n".join(["path,label,group", *rows, ""]))
+    assert convert(table, "--to", tmp_path / "out.csv") == 0
+    with (tmp_path / "out.csv").open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert {cell for cell in cells if cell[:1] in ("=", "+", "-", "@")} == {"-1"}, (
+        "a number is none"
+    )
+    assert read_catalog([tmp_path / "out.csv"]).videos == read_catalog([table]).videos
+
+
 @pytest.mark.parametrize("name", trees.TREES)
 def test_as_a_table(tmp_path, tiny, name):
     root = trees.TREES[name](tmp_path / "data", tiny)

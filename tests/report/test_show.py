@@ -2,10 +2,20 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from helpers.drawn import moving
 from helpers.shown import checkpoint, frames_of, read_png, settings
 from mofo import cli
+from mofo.evaluation.predict import ClassScore, Prediction
+from mofo.motion.detect import detect
+from mofo.motion.presets import DetectSettings
+from mofo.report.figures.annotated import write_annotated
+from mofo.report.figures.overlays import write_overlay
+from mofo.report.figures.stages import write_stages
+from mofo.video.reader import VideoReader
+from mofo.video.writer import VideoWriter
 
 WHATS = ("motion", "mask", "reconstruction")
 SMALL = ("--size", "64", "--frames", "4", "--ratio", "0.75")
@@ -59,6 +69,23 @@ def test_motion(show, video):
     code, lines, _ = show("motion", video, "--out", "new/stages.mp4")
     assert (code, lines[-2]) == (0, "video: new/stages.mp4")
     assert len(frames_of("new/stages.mp4")) == 24
+
+
+def test_videos_keep_uneven_times(tmp_path):
+    """A held picture lasts as long in what is drawn as in the file."""
+    held = [0.0, 0.04, 3.08, 3.12]
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        for image, time in zip(moving(4, 64, 48), held, strict=True):
+            writer.write(image, time + 1.5)
+    area = detect(tmp_path / "a.mp4", flow="codec")
+    overlay, annotated, stages = (tmp_path / f"{name}.mp4" for name in "oas")
+    write_overlay(tmp_path / "a.mp4", area, overlay)
+    shown = [Prediction("a.mp4", None, None, {"label": (ClassScore("x", 0.5),)}, "none")]
+    write_annotated(tmp_path / "a.mp4", shown, annotated, area=area)
+    write_stages(tmp_path / "a.mp4", DetectSettings(flow="codec"), stages)
+    for file in (overlay, annotated, stages):
+        with VideoReader(file) as reader:
+            np.testing.assert_allclose([frame.time for frame in reader], held, atol=1e-4)
 
 
 def test_mask(show, video):

@@ -11,9 +11,9 @@ from mofo.training import checkpoint as module
 from mofo.training.checkpoint import (
     CheckpointError,
     CheckpointFolder,
-    fit_weights,
     open_checkpoint,
 )
+from mofo.training.saved_models import fit_weights
 from mofo.types import TokenGrid
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(())}
@@ -194,6 +194,10 @@ def test_weights_of_another_size_are_refused_by_name():
     half = {name: tensor.half() for name, tensor in before.items()}
     with pytest.raises(CheckpointError, match="float16"):
         fit_weights(model, half, "there")
+    broken = {name: tensor.clone() for name, tensor in before.items()}
+    next(iter(broken.values())).view(-1)[0] = float("nan")
+    with pytest.raises(CheckpointError, match="no number"):
+        fit_weights(model, broken, "there")
     fit_weights(model, before, "there")
 
 

@@ -7,8 +7,10 @@ import pytest
 
 from helpers.drawn import moving
 from mofo.types import VideoError
+from mofo.video import container
 from mofo.video.container import referred_by_length, referred_by_start_code
 from mofo.video.reader import Frame, VideoReader
+from mofo.video.writer import VideoWriter
 
 PYRAMID = {"bf": "3", "x264-params": "b-adapt=0:b-pyramid=normal:scenecut=0"}
 
@@ -103,3 +105,14 @@ def test_damage_and_loss(tmp_path: Path, encode) -> None:
         assert all(frame.referred for frame in frames if frame.key)
         seen += len(orders)
     assert seen > 100
+
+
+def test_frames_that_would_fill_memory_are_refused(tmp_path: Path, monkeypatch) -> None:
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        for image in moving(2, 64, 48):
+            writer.write(image)
+    monkeypatch.setattr(container, "MAX_PIXELS", 64 * 48)
+    assert len(frames_of(tmp_path / "a.mp4")) == 2
+    monkeypatch.setattr(container, "MAX_PIXELS", 64 * 48 - 1)
+    with pytest.raises(VideoError, match="64 x 48 pixels"):
+        frames_of(tmp_path / "a.mp4")

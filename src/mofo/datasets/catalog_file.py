@@ -14,7 +14,7 @@ from mofo.datasets.formats.parquet import BATCH, META, NUMBERS, TEXTS, TIMES, VE
 from mofo.datasets.formats.table import HEADS, SEVERAL
 from mofo.datasets.listing import Apart
 from mofo.datasets.video import LABEL, Video
-from mofo.system.files import replaced
+from mofo.system.files import csv_cell, replaced
 from mofo.types import MofoError
 
 if TYPE_CHECKING:
@@ -115,12 +115,14 @@ def write_table(
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         for video in videos:
-            row: dict[str, Any] = {"path": _relative(video.path, target)}
+            row: dict[str, Any] = {"path": csv_cell(_relative(video.path, target))}
             for head, many in several.items():
                 names = [name for h, name in video.labels if h == head]
-                row[SEVERAL if many else head] = ";".join(names)
-            for name in (*TIMES, "split", "group"):
+                row[SEVERAL if many else head] = csv_cell(";".join(names))
+            for name in TIMES:
                 row[name] = getattr(video, name)
+            for name in ("split", "group"):
+                row[name] = csv_cell(getattr(video, name) or "")
             file_metadata = (metadata or {}).get(video.path)
             if file_metadata is not None:
                 row |= {name: getattr(file_metadata, name) for name in NUMBERS}

@@ -18,7 +18,7 @@ from mofo.datasets.file_report import QUARANTINED, STOPPED, Fault, FileReport, F
 from mofo.datasets.inspect_file import inspect_file
 from mofo.datasets.label_faults import LabelFault, class_counts, label_faults
 from mofo.datasets.quarantine import COLUMNS
-from mofo.system.files import replaced
+from mofo.system.files import csv_cell, replaced
 from mofo.system.pool import ENGINES, InProcess, Result
 from mofo.system.processes import is_importing_main, usable_cpus
 from mofo.system.progress import Progress
@@ -242,7 +242,7 @@ def _write(report: CheckReport, sources: list[str], full: bool) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for path, fault in report.quarantined:
-            writer.writerow([path, fault.start, fault.end, fault.reason])
+            writer.writerow([csv_cell(path), fault.start, fault.end, csv_cell(fault.reason)])
     problems = report.problems()
     lengths = sorted(report.lengths.items(), key=lambda pair: _rank(pair[0]))
     document = {

@@ -22,7 +22,7 @@ from mofo.evaluation.features import Features, extract
 from mofo.evaluation.frozen import open_encoder
 from mofo.evaluation.videos import read_split
 from mofo.models.inference import Engine
-from mofo.system.files import replaced
+from mofo.system.files import replaced, temporary_beside
 from mofo.types import SettingsError
 
 _ABOUT = "_about.json"  # by the underscore readers of Parquet folders pass over it
@@ -232,8 +232,7 @@ def _write_parquet(features: Features, out: Path) -> None:
 
 
 def _write_folder(features: Features, out: Path) -> None:
-    half = out.with_name(f".{out.name}.half")
-    shutil.rmtree(half, ignore_errors=True)
+    half = temporary_beside(out)
     half.mkdir()
     for number, table in enumerate(_tables(features)):
         pq.write_table(table, half / f"part-{number:05d}.parquet", compression="zstd")

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from mofo.clips.token_area import MotionSettings
 from mofo.models.encoder import make_encoder
 from mofo.models.model_settings import ModelSettings
-from mofo.training.checkpoint import fit_weights
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.saved_models import Sampling, encoder_weights
+from mofo.training.saved_models import Sampling, encoder_weights, fit_weights
 from mofo.types import SettingsError
 
 _ENCODER, _NORM = "encoder.", "norm."

@@ -22,7 +22,7 @@ try:
 except ImportError:  # Windows: runs are not kept apart there
     fcntl = None  # type: ignore[assignment]
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # .NAME-MACHINE-PROCESS-RANDOM.tmp, and an ending where the writer chooses the format by it.
 _TEMPORARY = re.compile(r"\..*-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp(\.\w+)?")
 
@@ -40,20 +40,35 @@ def replaced(file: Path, *, flush: bool = False, suffix: str = "") -> Iterator[P
             a power failure. A killed process loses nothing without it.
         suffix: ending of the temporary, for a writer that chooses the format by it.
     """
-    if file.parent not in _tidied:  # what killed processes left goes when the next one comes
-        _tidied.add(file.parent)
-        remove_temporaries(file.parent)
-    unique = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
-    temporary = file.with_name(f".{file.name[:60]}-{unique}.tmp{suffix}")
+    temporary = temporary_beside(file, suffix)
     try:
         yield temporary
         if flush:
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
         temporary.replace(file)
+    except OSError as error:
+        # A write that fails (full disk) does not say where, and nobody knows the temporary.
+        if error.filename in (None, str(temporary)):
+            error.filename, error.filename2 = str(file), None
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(file: Path, suffix: str = "") -> Path:
+    """A new name beside ``file``; what is left of it when this process dies goes with the next one.
+
+    Args:
+        file: a file or folder that is to take its place.
+        suffix: ending of the name, for a writer that chooses the format by it.
+    """
+    if file.parent not in _tidied:  # what killed processes left goes when the next one comes
+        _tidied.add(file.parent)
+        remove_temporaries(file.parent)
+    unique = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return file.with_name(f".{file.name[:60]}-{unique}.tmp{suffix}")
 
 
 def remove_temporaries(folder: Path, *, alone: bool = False) -> int:
@@ -144,7 +159,7 @@ def _lock(file: IO[str], folder: Path, *, exclusive: bool) -> None:
 
 def csv_cell(text: str) -> str:
     """``text`` as a cell that no spreadsheet takes for a formula; ``csv_text`` brings it back."""
-    return f"'{text}" if text[:1] in _FORMULAS else text
+    return f"'{text}" if text and text[0] in _FORMULAS and not _NUMBER.fullmatch(text) else text
 
 
 def csv_text(cell: str) -> str:
@@ -152,4 +167,5 @@ def csv_text(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULAS else cell
 
 
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")

@@ -25,13 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mofo.system.files import replaced
+from mofo.system.files import replaced, temporary_beside
 from mofo.training.metadata import Metadata
 from mofo.types import MofoError
 
@@ -295,37 +294,6 @@ def write_checkpoint(
     return place
 
 
-def fit_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], name: str) -> None:
-    """Loads weights by name; all must be there and fit.
-
-    Raises:
-        CheckpointError: missing or unknown names, other shapes or types: which, and what to do.
-    """
-    own = model.state_dict()
-    problems = []
-    wrong = [
-        f"{key} is {_shape(weights[key])}, not {_shape(tensor)}"
-        for key, tensor in own.items()
-        if key in weights and _shape(weights[key]) != _shape(tensor)
-    ]
-    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    for title, names in (("other shapes", wrong), ("missing", missing), ("unknown", unknown)):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            problems.append(f"{title}: {names[0]}{more}")
-    if problems:
-        raise CheckpointError(
-            f"{name}: made for another model than model.size and data.size say: "
-            + "; ".join(problems)
-        )
-    model.load_state_dict(dict(weights))
-
-
-def _shape(tensor: Tensor) -> str:
-    kind = str(tensor.dtype).removeprefix("torch.")
-    return f"{'' if kind == 'float32' else f'{kind} '}{tuple(tensor.shape)}"
-
-
 def _open(path: Path) -> Checkpoint:
     """The checkpoint in a folder; its metadata are checked, its tensors when they are loaded."""
     file = path / _METADATA
@@ -353,9 +321,8 @@ def _write_folder(
     place: Path, parts: Mapping[str, Mapping[str, Tensor]], metadata: Metadata
 ) -> None:
     """Tensors by file, and the metadata, beside their place and then renamed to it."""
-    half = place.absolute().parent / f".{place.absolute().name}.part"
+    half = temporary_beside(place.absolute())
     try:
-        shutil.rmtree(half, ignore_errors=True)
         half.mkdir()
         digests = {}
         for name, tensors in parts.items():

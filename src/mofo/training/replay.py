@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mofo.clips.batch import ClipBatch
-from mofo.training.checkpoint import CheckpointError, fit_weights
+from mofo.training.checkpoint import CheckpointError
+from mofo.training.saved_models import fit_weights
 from mofo.training.step import NotFiniteStep
 from mofo.training.tasks import TASKS, ForwardStep, Task
 from mofo.types import MofoError
@@ -90,7 +91,7 @@ def replay(path: str | Path) -> list[str]:
         failures=tuple(map(tuple, about["batch"]["failures"])),
     )
     weights = {key[6:]: value for key, value in tensors.items() if key.startswith("model/")}
-    fit_weights(model, weights, str(path))
+    fit_weights(model, weights, str(path), finite=False)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     lines = [
         f"step {about['step']}: {about['what']} was {about['value']} in {about['precision']}; "

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from mofo.clips.token_area import MotionSettings
 from mofo.models.classifier import Classifier, ClassifierSettings
@@ -18,7 +19,6 @@ from mofo.models.model_settings import ModelSettings
 from mofo.training.checkpoint import (
     Checkpoint,
     CheckpointError,
-    fit_weights,
     open_checkpoint,
 )
 from mofo.training.metadata import Sampling
@@ -146,6 +146,46 @@ def encoder_weights(path: str | Path) -> SavedEncoder:
     else:
         raise CheckpointError(f"{opened.path}: is of {metadata.task!r}, which has no encoder")
     return SavedEncoder(str(opened.path), sizes, weights, metadata.sampling, span, motion)
+
+
+def fit_weights(
+    model: nn.Module, weights: Mapping[str, Tensor], name: str, *, finite: bool = True
+) -> None:
+    """Loads weights by name; all must be there, fit, and (if ``finite``) be numbers.
+
+    Raises:
+        CheckpointError: missing or unknown names, other shapes or types, NaN or infinity: which,
+            and what to do.
+    """
+    own = model.state_dict()
+    problems = []
+    wrong = [
+        f"{key} is {_shape(weights[key])}, not {_shape(tensor)}"
+        for key, tensor in own.items()
+        if key in weights and _shape(weights[key]) != _shape(tensor)
+    ]
+    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    for title, names in (("other shapes", wrong), ("missing", missing), ("unknown", unknown)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            problems.append(f"{title}: {names[0]}{more}")
+    if problems:
+        raise CheckpointError(
+            f"{name}: made for another model than model.size and data.size say: "
+            + "; ".join(problems)
+        )
+    broken = [key for key, tensor in weights.items() if not torch.isfinite(tensor).all()]
+    if broken and finite:
+        raise CheckpointError(
+            f"{name}: {len(broken)} of {len(weights)} weights hold what is no number, such as "
+            f"{broken[0]}: the training has diverged, take an earlier checkpoint"
+        )
+    model.load_state_dict(dict(weights))
+
+
+def _shape(tensor: Tensor) -> str:
+    kind = str(tensor.dtype).removeprefix("torch.")
+    return f"{'' if kind == 'float32' else f'{kind} '}{tuple(tensor.shape)}"
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from mofo.system.environment import make_accelerator, versions
 from mofo.system.files import folder_lock
 from mofo.system.processes import StopRequest, usable_cpus
 from mofo.training.callbacks import Callback, ProgressBar, RunReport, say
-from mofo.training.checkpoint import Checkpoint, CheckpointFolder, fit_weights
+from mofo.training.checkpoint import Checkpoint, CheckpointFolder
 from mofo.training.journal import Journal, Unreadable
 from mofo.training.metadata import ValidationHistory
 from mofo.training.optim import (
@@ -38,6 +38,7 @@ from mofo.training.order import Division, SampleOrder
 from mofo.training.pretrain_settings import TrainingSettings
 from mofo.training.replay import NotFiniteError, capture
 from mofo.training.same_run import about_videos, check_same_run
+from mofo.training.saved_models import fit_weights
 from mofo.training.step import NotFiniteStep, StepMetrics, StepRunner
 from mofo.training.tasks import TASKS, Task
 from mofo.types import MofoError, SettingsError

@@ -19,6 +19,7 @@ from mofo.types import VideoError
 from mofo.video.truncation import own_duration, truncation
 
 _TEXT_DEMUXERS = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # "decode" any text as ANSI art
+MAX_PIXELS = 100_000_000  # of a frame; three times 8K. A file of a few kB can hold larger ones
 # For what FFmpeg decodes on opening, not for the stream's own decoder: nothing, and at once.
 _UNPROBED = {"skip_frame": "all", "analyzeduration": "1"}
 # Start code and header of a slice: nal_unit_type 1 to 5 under any nal_ref_idc (H.264, 7.3.1).
@@ -206,7 +207,7 @@ def open_video(path: str, options: dict[str, str], *, probe: bool = True) -> tup
     try:
         stream = _video_stream(path, container)
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = options
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)} | options
     except BaseException:
         container.close()
         raise
@@ -225,6 +226,10 @@ def _video_stream(path: str, container: Any) -> Any:
     stream = best if best in streams else streams[0]
     if stream.codec_context is None:
         raise VideoError(path, "no decoder for its video codec")
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MAX_PIXELS:
+        most = f"{MAX_PIXELS / 1e6:g} million are the most"
+        raise VideoError(path, f"frames of {width:,} x {height:,} pixels: {most}")
     return stream
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import av
 import cv2
 import numpy as np
 
+from mofo.system.files import temporary_beside
 from mofo.types import SettingsError, VideoError
 from mofo.video.container import reason_of
 
@@ -90,12 +90,12 @@ class VideoWriter:
                 # x264's AVX-512 routine for macroblock trees takes 8 blocks at a time and reads
                 # past rows of another length: its decisions hang on what was in memory before.
                 self._options["x264-params"] = "asm=AVX2"
-        self._part = self.path.with_name(f".{self.path.stem}.{uuid.uuid4().hex[:12]}.part")
+        self._part = temporary_beside(self.path, self._suffix)
         self._container: Any = None
         self._stream: Any = None
         self._shape: tuple[int, ...] = ()
         self._timed = False
-        self._last = -1
+        self._last, self._time = -1, -1 / _CLOCK
         self._done = False
 
     def __enter__(self) -> VideoWriter:
@@ -139,9 +139,11 @@ class VideoWriter:
             )
         if (time is not None) != self._timed:
             raise SettingsError(f"{self.path}: give a time for all frames or for none")
-        tick = self._last + 1 if time is None else round(time * _CLOCK)
-        if tick <= self._last:
-            raise SettingsError(f"{self.path}: time {time} s is not after the frame before")
+        tick = self._last + 1
+        if time is not None:
+            if time <= self._time:
+                raise SettingsError(f"{self.path}: time {time} s is not after the frame before")
+            tick, self._time = max(tick, round(time * _CLOCK)), time
         self._last = tick
         below, right = -image.shape[0] % self._multiple[1], -image.shape[1] % self._multiple[0]
         if below or right:

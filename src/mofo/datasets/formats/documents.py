@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mofo.system.files import csv_text
 from mofo.types import MofoError
 
 _SEPARATORS = (",", ";", "\t")
@@ -180,7 +181,7 @@ def _csv_rows(lines: Iterable[str], mark: str) -> Iterator[tuple[int, list[str] 
                 yield first, None
                 return
             row_line, opened = first, []
-        cells = [cell.strip() for cell in cells]
+        cells = [csv_text(cell.strip()) if "'" in cell else cell.strip() for cell in cells]
         columns = columns or len(cells)
         if len(cells) > 1 or cells[0]:
             yield row_line, cells

@@ -66,7 +66,7 @@ def write_annotated(
                 if area is not None and t < len(area):
                     picture_HW3 = draw_area(picture_HW3, area, t)
                     clock += "" if area.valid_T[t] else " · no motion"
-                writer.write(_composed(picture_HW3, shown, clock))
+                writer.write(_composed(picture_HW3, shown, clock), seconds)
 
 
 def _fit(info: VideoInfo, height: int) -> tuple[int, int]:

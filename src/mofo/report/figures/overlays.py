@@ -50,7 +50,7 @@ def write_overlay(
             if t >= len(area) or frame.image is None:
                 break
             strip_HW3 = _timeline(area, t, size[0])
-            writer.write(stacked([draw_area(frame.image, area, t), strip_HW3], 0))
+            writer.write(stacked([draw_area(frame.image, area, t), strip_HW3], 0), clock(area, t))
 
 
 def write_contact_sheet(path: str | Path, area: MotionArea, png: str | Path) -> None:
@@ -115,6 +115,11 @@ def frame_rate(area: MotionArea) -> float:
     steps = np.diff(area.time_T)
     middle = float(np.median(steps)) if len(steps) else 0.0
     return float(np.clip(1 / middle, 1, 120)) if middle > 0 else 25.0
+
+
+def clock(area: MotionArea, t: int) -> float:
+    """Returns seconds from the first frame to frame ``t``: videos of ours keep uneven times."""
+    return float(area.time_T[t] - area.time_T[0])
 
 
 def area_share(area: MotionArea) -> np.ndarray:

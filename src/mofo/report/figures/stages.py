@@ -24,7 +24,7 @@ from mofo.report.figures.layout import (
     text_block,
 )
 from mofo.report.figures.marks import draw_area
-from mofo.report.figures.overlays import caption, frame_rate
+from mofo.report.figures.overlays import caption, clock, frame_rate
 from mofo.types import MotionArea
 from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
@@ -73,30 +73,30 @@ def write_stages(
     if is_picture:
         lines = [
             stacked([text_block(text, row_HW3.shape[1], size=14, colour=QUIET), row_HW3], 4)
-            for text, row_HW3 in _rows(path, area, size, kept)
+            for _, text, row_HW3 in _rows(path, area, size, kept)
         ]
         if lines:
             save_png(page(stacked([heads_HW3, *lines]), title=title, notes=notes), out)
         return area
     make_folder(out)
     with VideoWriter(out, fps=frame_rate(area)) as writer:
-        for text, row_HW3 in _rows(path, area, size, kept):
+        for t, text, row_HW3 in _rows(path, area, size, kept):
             body_HW3 = stacked([heads_HW3, row_HW3])
-            writer.write(page(body_HW3, title=title, lines=[text], notes=notes))
+            writer.write(page(body_HW3, title=title, lines=[text], notes=notes), clock(area, t))
     return area
 
 
 def _rows(
     path: str | Path, area: MotionArea, size: tuple[int, int], kept: _KeptPictures
-) -> Iterator[tuple[str, np.ndarray]]:
-    """A line of text and the four pictures of each wanted frame."""
+) -> Iterator[tuple[int, str, np.ndarray]]:
+    """The number, a line of text and the four pictures of each wanted frame."""
     with VideoReader(path, colour="rgb", size=size) as reader:
         for t, frame in enumerate(reader):
             if t >= len(area) or frame.image is None:
                 return
             if kept.wants(t):
                 panels = [frame.image, *kept.pop(t), draw_area(frame.image, area, t)]
-                yield f"frame {t} · {caption(area, t)}", beside(panels)
+                yield t, f"frame {t} · {caption(area, t)}", beside(panels)
 
 
 class _KeptPictures(Watch):
