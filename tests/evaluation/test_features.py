@@ -21,11 +21,11 @@ from mofo.datasets.catalog import read_catalog
 from mofo.evaluation import features as module
 from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.features import extract
-from mofo.evaluation.frozen import FrozenEncoder, open_encoder, random_encoder
 from mofo.evaluation.pools import POOLS, area_coordinates
 from mofo.motion.detect import detect_many
 from mofo.motion.presets import DetectSettings
 from mofo.training.checkpoint import CheckpointError, write_checkpoint
+from mofo.training.frozen import FrozenEncoder, open_encoder, random_encoder
 from mofo.training.saved_models import open_autoencoder, open_classifier
 from mofo.types import MofoError, SettingsError, TokenGrid
 
@@ -351,7 +351,7 @@ from pathlib import Path
 from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.features import extract
 from mofo.evaluation.pools import POOLS, area_coordinates
-from mofo.evaluation.frozen import open_encoder
+from mofo.training.frozen import open_encoder
 from mofo.evaluation import feature_cache
 from mofo.datasets.catalog import read_catalog
 feature_cache._MOST_ROWS = 2

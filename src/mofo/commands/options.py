@@ -126,8 +126,19 @@ def _kinds(room: str, registry: str) -> list[str]:
         module = sys.modules.get("mofo." + ".".join(file.relative_to(root).with_suffix("").parts))
         if f"\n{registry}: Registry" in source and module is not None:
             return list(getattr(module, registry))
-        names += re.findall(rf'^@{registry}\.register\("(\w+)"\)', source, re.MULTILINE)
+        if f"@{registry}.register(" in source:
+            names += _registered(ast.parse(source), registry)
     return names
+
+
+def _registered(tree: ast.Module, registry: str) -> list[str]:
+    return [
+        ast.literal_eval(decorator.args[0])
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+        for decorator in node.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == f"{registry}.register"
+    ]
 
 
 def resolve(where: str) -> Any:

@@ -29,7 +29,7 @@ def pretrain(
 
     Args:
         config: recipe: a file, or a name such as tiny.
-        task: what is trained, in place of what the recipe says; see mofo.training.tasks.
+        task: what is trained, in place of what the recipe says: {training.TASKS}.
         keys: print all settings with their defaults.
         replay: run a captured batch whose loss was no number again.
 

@@ -19,10 +19,10 @@ from mofo.datasets.catalog import read_catalog
 from mofo.datasets.video import Video
 from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.features import Features, extract
-from mofo.evaluation.frozen import open_encoder
 from mofo.evaluation.videos import read_split
 from mofo.models.inference import Engine
 from mofo.system.files import replaced, temporary_beside
+from mofo.training.frozen import open_encoder
 from mofo.types import SettingsError
 
 _ABOUT = "_about.json"  # by the underscore readers of Parquet folders pass over it

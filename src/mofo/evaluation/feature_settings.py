@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from mofo.clips.dataset import SAMPLINGS
 from mofo.clips.sources import MotionChoice
-from mofo.evaluation.frozen import FrozenEncoder
 from mofo.evaluation.pools import POOLS
 from mofo.registry import choice
+from mofo.training.frozen import FrozenEncoder
 from mofo.types import SettingsError
 
 

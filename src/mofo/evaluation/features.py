@@ -19,11 +19,11 @@ from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.video import Video
 from mofo.evaluation.feature_cache import FeatureCache, Part, store_digest, videos_digest
 from mofo.evaluation.feature_settings import FeatureSettings, Work
-from mofo.evaluation.frozen import FrozenEncoder
 from mofo.evaluation.measures import EvaluationError
 from mofo.evaluation.pools import POOLS, Pool
 from mofo.models.inference import Engine, Step, in_batches, run_model
 from mofo.system.environment import versions
+from mofo.training.frozen import FrozenEncoder
 from mofo.types import SettingsError, TokenGrid
 
 _FORMAT = 1  # goes up when the same settings give other features

@@ -16,7 +16,6 @@ from mofo.evaluation.attentive_probe import AttentiveSettings
 from mofo.evaluation.embed import cache_folder, feature_settings
 from mofo.evaluation.feature_settings import Work
 from mofo.evaluation.features import Features, extract
-from mofo.evaluation.frozen import FrozenEncoder, open_encoder, random_encoder
 from mofo.evaluation.measures import Sample
 from mofo.evaluation.pools import POOLS
 from mofo.evaluation.probes import PROBES, ProbeResult, check_classes
@@ -24,6 +23,7 @@ from mofo.evaluation.recognition import recognise
 from mofo.evaluation.results import Recognition, Results, write_results
 from mofo.evaluation.videos import group_of, read_split, video_names
 from mofo.models.inference import Engine
+from mofo.training.frozen import FrozenEncoder, open_encoder, random_encoder
 from mofo.types import SettingsError, TokenGrid
 
 RESULTS = "results.json"

@@ -1,8 +1,9 @@
-"""The masked autoencoder: it sees a tenth of a clip's tokens and predicts the pixels of the rest.
+"""The masked autoencoder: it sees a tenth of a clip's tokens and predicts the rest.
 
 VideoMAE (Tong et al., arXiv 2203.12602, section 3): encoder over visible tokens, a light decoder
 over visible and hidden ones, mean squared error over the pixels of hidden tokens. Decoding only
-part of the hidden tokens: VideoMAE V2 (Wang et al., arXiv 2303.16727, section 3.2).
+part of the hidden tokens: VideoMAE V2 (Wang et al., arXiv 2303.16727, section 3.2). Instead of
+pixels, features of another encoder can be predicted: the caller gives them.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Prediction(NamedTuple):
 
 
 class Decoder(nn.Module):
-    """Encoded visible tokens and the places of others to pixels of these others."""
+    """Encoded visible tokens and the places of others to what is predicted of these others."""
 
     def __init__(self, settings: ModelSettings, encoder_width: int) -> None:
         super().__init__()
@@ -80,10 +81,10 @@ class Decoder(nn.Module):
             activation_checkpointing=settings.activation_checkpointing,
         )
         self.norm = nn.LayerNorm(width, eps=settings.head_norm_eps)
-        self.head = empty_linear(width, settings.token_pixels)
+        self.head = empty_linear(width, settings.target_width or settings.token_pixels)
 
     def forward(self, latent_BVD: Tensor, visible_BV: Tensor, target_BM: Tensor) -> Tensor:
-        """Encoded tokens (B, V, D), their numbers, and those of M others, to pixels (B, M, p)."""
+        """Encoded tokens (B, V, D), their numbers, those of M others, to predictions (B, M, p)."""
         seen = self.embed(latent_BVD) + self.positions(visible_BV)
         masked = self.mask_token + self.positions(target_BM)
         # The pixels of visible tokens are not predicted: they are context.
@@ -114,7 +115,12 @@ class MaskedAutoencoder(nn.Module, HubModel):
             self.decoder.mask_token.normal_(std=_MASK_TOKEN_STD, generator=generator)
 
     def forward(
-        self, frames_BTHWC: Tensor, mask: Mask, *, weight_BN: Tensor | None = None
+        self,
+        frames_BTHWC: Tensor,
+        mask: Mask,
+        *,
+        weight_BN: Tensor | None = None,
+        target_BMp: Tensor | None = None,
     ) -> MAEOutput:
         """One step: encodes what is visible, predicts what is hidden, compares.
 
@@ -124,14 +130,17 @@ class MaskedAutoencoder(nn.Module, HubModel):
                 the decoder sees only these and the visible ones, so that what it predicts differs
                 a little from the same tokens of a full decoding.
             weight_BN: float, weight of each token in the loss; None: 1. See ``area_weight``.
+            target_BMp: what is to be predicted of the mask's targets; None: their pixels.
 
         Raises:
             SettingsError: frames or a mask of another size.
         """
         self._check(frames_BTHWC, mask)
+        if target_BMp is None:
+            target_BMp = self.target(frames_BTHWC, mask.target_BM)
         latent_BVD = self.encode(frames_BTHWC, mask.visible_BV)
         prediction_BMp = self.decode(latent_BVD, mask.visible_BV, mask.target_BM)
-        error_BM = self.error(prediction_BMp, self.target(frames_BTHWC, mask.target_BM))
+        error_BM = self.error(prediction_BMp, target_BMp)
         weight_BM = None if weight_BN is None else weight_BN.gather(1, mask.target_BM)
         loss = self.loss(error_BM, weight_BM)
         return MAEOutput(loss, error_BM.detach(), prediction_BMp.detach())
@@ -145,12 +154,20 @@ class MaskedAutoencoder(nn.Module, HubModel):
                 f"{tuple(wanted)}"
             )
 
+    def check_pixels(self) -> None:
+        """Raises a SettingsError if the model predicts something else than pixels."""
+        if self.settings.target_width:
+            raise SettingsError(
+                "this model predicts features of another encoder, not pixels: there is no picture "
+                "of what it predicts"
+            )
+
     def encode(self, frames_BTHWC: Tensor, visible_BV: Tensor) -> Tensor:
         """Frames to the encoded visible tokens (B, V, D), normed."""
         return self.encoder(frames_BTHWC, visible_BV)
 
     def decode(self, latent_BVD: Tensor, visible_BV: Tensor, target_BM: Tensor) -> Tensor:
-        """Encoded visible tokens to predicted pixels of tokens ``target_BM``, (B, M, p)."""
+        """Encoded visible tokens to what is predicted of tokens ``target_BM``, (B, M, p)."""
         return self.decoder(latent_BVD, visible_BV, target_BM)
 
     @torch.no_grad()
@@ -161,6 +178,7 @@ class MaskedAutoencoder(nn.Module, HubModel):
         its standard deviation (unbiased) + 1e-6, both of pixels in [0, 1]; flat tokens are 0.
         """
         check_frames(frames_BTHWC, self.settings.grid)
+        self.check_pixels()
         patches_BMp = take_patches(frames_BTHWC, self.settings.grid, index_BM)
         scale = full_scale(frames_BTHWC)
         # A copy in any case, so that it can be worked on in place.
@@ -188,8 +206,13 @@ class MaskedAutoencoder(nn.Module, HubModel):
 
     @torch.no_grad()
     def predict(self, frames_BTHWC: Tensor, mask: Mask) -> Prediction:
-        """Predicts the target tokens, for pictures: nothing of the hidden pixels is used."""
+        """Predicts the target tokens, for pictures: nothing of the hidden pixels is used.
+
+        Raises:
+            SettingsError: as ``forward``; a model that predicts features.
+        """
         self._check(frames_BTHWC, mask)
+        self.check_pixels()
         grid, (visible_BV, target_BM, _) = self.settings.grid, mask
         latent_BVD = self.encode(frames_BTHWC, visible_BV)
         prediction_BMp = self.decode(latent_BVD, visible_BV, target_BM).float()

@@ -44,6 +44,8 @@ class ModelSettings:
             backward pass: far less memory, about a third more time.
         normalise_target: predict pixels with mean and deviation of their token and colour taken
             out (VideoMAE); otherwise pixels in [0, 1].
+        target_width: channels that are predicted of each hidden token, of another encoder's
+            features; 0: its pixels.
         final_norm: pre-training: with a LayerNorm behind the encoder. Only for weights of programs
             that have none there.
         norm_eps, head_norm_eps: epsilon of all LayerNorms, and of the one before the decoder's
@@ -65,6 +67,7 @@ class ModelSettings:
     drop_path: float = 0.0
     activation_checkpointing: bool = False
     normalise_target: bool = True
+    target_width: int = 0
     final_norm: bool = True
     norm_eps: float = 1e-6
     head_norm_eps: float = 1e-6
@@ -84,6 +87,8 @@ class ModelSettings:
                 )
                 if width % heads
             ]
+        if not isinstance(self.target_width, int) or self.target_width < 0:
+            problems.append(f"target_width {self.target_width} is not a whole number from 0")
         if not 0 <= self.drop_path < 1:
             problems.append(f"drop_path {self.drop_path} is not in [0, 1)")
         problems += [

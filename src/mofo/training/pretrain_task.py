@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +25,16 @@ class PretrainStep:
     """Masks a batch and computes the loss.
 
     Everything happens on the batch's device, and nothing waits for it.
+
+    Attributes:
+        model_settings: what the autoencoder is built from.
+        num_hidden: hidden tokens of a clip.
     """
 
     def __init__(self, settings: PretrainSettings) -> None:
         self._mask, self._loss, self._grid = settings.mask, settings.loss, settings.grid()
         self._motion = settings.motion
+        self.model_settings = settings.model_settings()
         # Wrong settings are to be found before any video is read.
         self._strategy = self._mask.build(self._grid)
         self.num_hidden = self._strategy.num_hidden
@@ -40,6 +45,10 @@ class PretrainStep:
         motion_Bthw = self._tokens(batch)
         mask = make_mask(self._mask, self._grid, motion_Bthw, batch.noise_BN, decode)
         return self._strategy.inside(motion_Bthw), mask
+
+    def target(self, batch: ClipBatch, mask: Mask) -> Tensor | None:
+        """What is predicted of the mask's targets, (B, M, p); None: their pixels."""
+        return None
 
     def _tokens(self, batch: ClipBatch) -> Tensor:
         return self._motion.tokens(batch, self._grid, self._strategy.area_span)
@@ -55,7 +64,8 @@ class PretrainStep:
         weight_BN = None
         if self._loss.outside != 1:
             weight_BN = area_weight(inside_Bthw.flatten(1), self._loss.outside)
-        output = model(batch.frames_BTHWC, mask, weight_BN=weight_BN)
+        target_BMp = self.target(batch, mask)
+        output = model(batch.frames_BTHWC, mask, weight_BN=weight_BN, target_BMp=target_BMp)
         shares = mask_shares(mask.hidden_BN, inside_Bthw)
         metrics = {
             "area": shares.area,
@@ -70,12 +80,12 @@ class PretrainTask(Task):
     """Masked pre-training on videos without labels."""
 
     name = "pretrain"
-    settings_type = PretrainSettings
+    settings_type: ClassVar[type[PretrainSettings]] = PretrainSettings
+    step_type: ClassVar[type[PretrainStep]] = PretrainStep
 
     def __init__(self, settings: PretrainSettings) -> None:
         super().__init__(settings)
-        self.step = PretrainStep(settings)  # finds wrong settings before any work is done
-        self.model_settings = settings.model_settings()
+        self.step = self.step_type(settings)  # finds wrong settings before any work is done
         data = settings.data
         catalog = read_catalog(data.source)
         videos = where(catalog.videos, lambda video: not data.split or video.split == data.split)
@@ -97,7 +107,7 @@ class PretrainTask(Task):
     def build(self) -> nn.Module:
         """Returns the autoencoder."""
         generator = torch.Generator().manual_seed(self.settings.run.seed)
-        return MaskedAutoencoder(self.model_settings, generator=generator)
+        return MaskedAutoencoder(self.step.model_settings, generator=generator)
 
     def forward_step(self, model: nn.Module, batch: ClipBatch) -> StepOutput:
         """See ``PretrainStep``."""
@@ -108,7 +118,7 @@ class PretrainTask(Task):
         data = self.settings.data
         source = MotionChoice.parse(data.areas).source
         return {
-            "model": asdict(self.model_settings),
+            "model": asdict(self.step.model_settings),
             "sampling": {"stride": data.stride, "areas": source},
         }
 
@@ -127,4 +137,5 @@ class PretrainTask(Task):
         cls, settings: PretrainSettings, case: dict[str, Any]
     ) -> tuple[nn.Module, ForwardStep]:
         """See ``Task``."""
-        return MaskedAutoencoder(settings.model_settings()), PretrainStep(settings)
+        step = cls.step_type(settings)
+        return MaskedAutoencoder(step.model_settings), step

@@ -17,6 +17,7 @@ from mofo.types import SettingsError
 _ABOUT_DATA = {
     "labels": "other labels of the videos",
     "validated": "other validation videos, or other labels of them",
+    "target": "other weights of the encoder whose features are predicted",
 }
 
 
@@ -63,7 +64,7 @@ def digest(rows: Any) -> str:
 
 
 def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    free = {"data.source", "data.validation", "data.max_unreadable"}
+    free = {"data.source", "data.validation", "data.max_unreadable", "target.encoder"}
     areas = {before.get("data", {}).get("areas"), now["data"]["areas"]}
     if not areas & set(MOTION_SOURCES):  # both are stores
         free.add("data.areas")
@@ -98,4 +99,6 @@ def _labels(before: Metadata, now: Mapping[str, Any]) -> list[str]:
             differing.append(f"other classes of {head!r}, such as {other!r}")
     if differing:  # labels are numbers of classes
         return differing
-    return [text for key, text in _ABOUT_DATA.items() if getattr(before, key) != now.get(key, "")]
+    return [
+        text for key, text in _ABOUT_DATA.items() if getattr(before, key, "") != now.get(key, "")
+    ]

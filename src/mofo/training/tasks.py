@@ -35,6 +35,7 @@ from mofo.types import ClipSample, SettingsError
 
 def _own() -> None:
     import mofo.training.finetune_task
+    import mofo.training.latent_task
     import mofo.training.pretrain_task  # noqa: F401
 
 

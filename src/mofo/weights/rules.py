@@ -85,7 +85,12 @@ def make_rules(renaming: Renaming, settings: Settings) -> list[Rule]:
 
 
 def check_vit(settings: Settings) -> None:
-    """Raises a SettingsError if the encoder is not our ViT: the layouts know no other."""
+    """Raises a SettingsError if the model is not our ViT on pixels: the layouts know no other."""
+    if isinstance(settings, ModelSettings) and settings.target_width:
+        raise SettingsError(
+            "predicts features of another encoder, but other programs' pre-trainings predict "
+            "pixels: fine-tune it and export the classifier"
+        )
     model = settings.model if isinstance(settings, ClassifierSettings) else settings
     if model.encoder != "vit":
         raise SettingsError(

@@ -280,6 +280,7 @@ def show_reconstruction(
     """
     picture_kind(path)
     model, opened = open_autoencoder(checkpoint)
+    model.check_pixels()
     settings = PretrainSettings.from_dict(opened.metadata.settings, str(opened.path))
     data, mask = settings.data, settings.mask
     if leak:

@@ -227,6 +227,7 @@ def _seen(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
 
 def _made(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
     model, opened = open_autoencoder(run.folder)
+    model.check_pixels()
     settings = PretrainSettings.from_dict(opened.metadata.settings, str(opened.path))
     chosen = choose_clips(
         settings.data.source,

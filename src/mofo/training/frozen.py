@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from mofo.clips.token_area import MotionSettings
 from mofo.models.encoder import make_encoder
 from mofo.models.model_settings import ModelSettings
 from mofo.training.finetune_settings import FinetuneSettings
+from mofo.training.metadata import Sampling
 from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.saved_models import Sampling, encoder_weights, fit_weights
-from mofo.types import SettingsError
+from mofo.training.saved_models import SavedEncoder, encoder_weights, fit_weights
+from mofo.types import SettingsError, TokenGrid
 
 _ENCODER, _NORM = "encoder.", "norm."
 
@@ -111,9 +113,17 @@ def open_encoder(path: str | Path) -> FrozenEncoder:
     Raises:
         CheckpointError, SettingsError: see ``encoder_weights``.
     """
-    saved = encoder_weights(path)
+    return frozen(encoder_weights(path))
+
+
+def frozen(saved: SavedEncoder, grid: TokenGrid | None = None) -> FrozenEncoder:
+    """A saved encoder, frozen; for clips of another grid where one is given.
+
+    Raises:
+        CheckpointError, SettingsError: its weights do not fit, or it takes no such clips.
+    """
     return FrozenEncoder(
-        saved.settings,
+        replace(saved.settings, grid=grid or saved.settings.grid),
         saved.weights,
         name=saved.note or saved.name,
         sampling=saved.sampling,
