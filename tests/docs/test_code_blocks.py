@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +20,18 @@ from mofo.training.recipe import recipe_names
 
 ALL = [block for path in pages() for block in blocks(path)]
 FENCED = [block for block in ALL if block.fenced]
+TYPED = """
+from pathlib import Path
+import mofo
+area = mofo.detect("clip.mp4")
+reveal_type(area)
+reveal_type(mofo.detect([Path("a.mp4"), Path("b.mp4")]))
+reveal_type(mofo.AreaStore.open("areas"))
+model = mofo.load("runs/fine")
+reveal_type(model)
+reveal_type(model.predict("clip.mp4"))
+reveal_type(mofo.pretrain(mofo.PretrainSettings.from_yaml("tiny")))
+"""
 READ = ("text", "json", "yaml", "csv")  # languages that are shown, not run
 
 
@@ -82,6 +98,37 @@ def test_blocks_run(page, home, capsys):
     for block in of(page):
         if block.language == "python":
             exec(compile(block.text, str(block), "exec"), names)
+
+
+@pytest.mark.slow
+def test_the_python_of_the_readme_runs_as_a_script(home):
+    small_recipes(home)
+    [block] = [block for block in of("README.md") if block.language == "python"]
+    (home / "script.py").write_text(block.text)
+    done = subprocess.run(
+        [sys.executable, "script.py"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_type_checkers_see_the_types(tmp_path):
+    (tmp_path / "user.py").write_text(TYPED)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "user.py"], capture_output=True, text=True,
+        cwd=tmp_path, timeout=500,
+    )  # fmt: skip
+    shown = re.findall(r'Revealed type is "([^"]+)"', done.stdout.replace("builtins.", ""))
+    assert done.returncode == 0, done.stdout
+    assert shown == [
+        "mofo.types.MotionArea",
+        "dict[str, mofo.types.MotionArea]",
+        "mofo.motion.store.AreaStore",
+        "mofo.evaluation.predict.VideoClassifier",
+        "mofo.evaluation.predict.Prediction",
+        "mofo.training.callbacks.RunReport",
+    ]
 
 
 @pytest.mark.parametrize("verb", VERBS)

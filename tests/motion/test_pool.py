@@ -99,15 +99,30 @@ def test_a_stopped_run_keeps_what_is_finished(tmp_path, log, number, code):
     assert len(log()) == 16 - kept
 
 
-def test_a_script_without_main_guard_is_told(tmp_path, log):
+UNGUARDED = "import mofo\nprint(mofo.detect_many('v', 'o', workers=2).done)\n"
+GUARDED = (
+    "import mofo\nif __name__ == '__main__':\n"
+    "    print(mofo.detect_many('v', 'o', workers=2).done)\n"
+)
+FUNCTION = (
+    "import mofo\ndef work():\n    print(mofo.detect_many('v', 'o', workers=2).done)\n"
+    "if __name__ == '__main__':\n    print('guarded, but not this')\nwork()\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("script", "warned"), [(UNGUARDED, True), (GUARDED, False), (FUNCTION, True)]
+)
+def test_a_script_without_main_guard_works_in_its_own_process(script, warned, tmp_path, log):
     make(tmp_path / "v")
-    script = tmp_path / "script.py"
-    script.write_text(f"import mofo\nmofo.detect_many({str(tmp_path / 'v')!r}, 'o', workers=2)\n")
+    (tmp_path / "script.py").write_text(script)
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, cwd=tmp_path, timeout=60
+        [sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, timeout=60
     )
-    assert done.returncode == 1
-    assert "needs `if __name__ == '__main__':`" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1 + (script is FUNCTION)
+    assert done.stdout.split()[-1] == "6"
+    assert ("`if __name__ == '__main__':`" in done.stderr) == warned
 
 
 def test_ray_does_the_same(tmp_path, log):

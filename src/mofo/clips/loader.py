@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.dataset import ClipDataset
 from mofo.registry import plugins
-from mofo.system.processes import begin_worker, death, starting_workers
+from mofo.system.processes import begin_worker, death, starting_workers, usable_cpus, worker_count
 from mofo.types import MofoError
 
 
@@ -29,8 +29,8 @@ def clip_batches(
     Args:
         dataset: gives clips for keys.
         order: lists of keys, one list a batch.
-        workers: processes that read; 0: this one does. A script that is not imported needs
-            ``if __name__ == "__main__":`` around what it does, since they are not forked.
+        workers: processes that read, at most one a processor; 0: this one does, as with a single
+            batch and in a script that workers cannot import, see ``worker_count``.
         pin: put batches into page-locked memory, for a GPU.
 
     Raises:
@@ -54,6 +54,8 @@ def batches(
         ReadingError: a reading process died, or has no shared memory left.
         MofoError: as the dataset raises it, from whichever process.
     """
+    count = len(order) if hasattr(order, "__len__") else workers
+    workers = worker_count(min(workers, usable_cpus()), count) if count > 1 else 0
     loader: Any = DataLoader(
         _Guarded(dataset),
         batch_sampler=order,

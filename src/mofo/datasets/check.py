@@ -6,7 +6,6 @@ import contextlib
 import csv
 import json
 import os
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from mofo.datasets.label_faults import LabelFault, class_counts, label_faults
 from mofo.datasets.quarantine import COLUMNS
 from mofo.system.files import csv_cell, replaced
 from mofo.system.pool import ENGINES, InProcess, Result
-from mofo.system.processes import is_importing_main, usable_cpus
+from mofo.system.processes import worker_count
 from mofo.system.progress import Progress
 from mofo.types import MofoError, SettingsError
 
@@ -121,8 +120,6 @@ def check(
         MofoError: a source cannot be read at all, or ``out`` is no folder.
         KeyboardInterrupt: stopped by Ctrl-C; what was inspected is kept.
     """
-    if is_importing_main():
-        sys.exit(1)  # a script without a guard is run again by each worker: see LocalEngine
     if workers is not None and workers < 0:
         raise SettingsError(f"workers is {workers}: 0 (this process) is the least")
     several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
@@ -150,7 +147,7 @@ def _inspect_all(report: CheckReport, full: bool, workers: int | None, show: boo
             else:
                 report.skipped += 1
                 _take(report, known, sizes)
-        count = min(usable_cpus() if workers is None else workers, len(todo))
+        count = worker_count(workers, len(todo))
         bar = Progress(len(todo), show=show, name="check")
         try:
             for result, running in _results(iter(todo), count):

@@ -16,7 +16,6 @@ from mofo.clips.batch import ClipBatch, blank_clip
 from mofo.clips.loader import batches
 from mofo.clips.view_clips import ViewBatch, ViewDataset, collate_views
 from mofo.system.environment import pick_device
-from mofo.system.processes import usable_cpus
 from mofo.types import MofoError, SettingsError
 
 Output = TypeVar("Output")
@@ -160,7 +159,6 @@ def run_model(
     """
     if workers < 0:
         raise SettingsError(f"workers {workers}: expected 0 or more")
-    workers = min(workers, usable_cpus(), len(order))
     pin = engine.device.type == "cuda"
     read = batches(dataset, order, collate_views, workers=workers, pin=pin)
     bar = tqdm(

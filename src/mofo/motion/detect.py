@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.system.files import folder_lock, remove_temporaries
 from mofo.system.pool import ENGINES, Engine, InProcess, Result
-from mofo.system.processes import Terminated, is_importing_main, terminable, usable_cpus
+from mofo.system.processes import Terminated, terminable, usable_cpus, worker_count
 from mofo.system.progress import Progress
 from mofo.types import MofoError, MotionArea, SettingsError, StoreError, VideoError
 from mofo.video.inputs import VideoInput, are_paths, video_input
@@ -149,8 +148,6 @@ def detect_many(
         StoreError: ``out`` holds something else.
         KeyboardInterrupt: stopped by Ctrl-C; what is finished is in the store.
     """
-    if is_importing_main():
-        sys.exit(1)  # a script without a guard is run again by each worker: see LocalEngine
     start = time.monotonic()
     folder = Path(out).absolute()
     _check(shard, workers, engine, timeout, folder)
@@ -297,9 +294,11 @@ def _remove_temporaries(folder: Path, *, alone: bool) -> None:
 
 
 def _engine(name: str, workers: int | None, works: int, stall: float | None) -> Engine:
+    if name == "local":
+        count = worker_count(workers, works)
+        return (ENGINES[name] if count else InProcess)(detect_video, count, stall)
     count = min(usable_cpus() if workers is None else workers, works)
-    kind = InProcess if count == 0 and name == "local" else ENGINES[name]
-    return kind(detect_video, count, stall)
+    return ENGINES[name](detect_video, count, stall)
 
 
 def _check(

@@ -144,8 +144,8 @@ class LocalEngine:
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS:
                 raise MofoError(
-                    f"the worker processes cannot start (exit code {code}): a script that calls "
-                    "this needs `if __name__ == '__main__':` around the call, or workers=0"
+                    f"the worker processes cannot start (exit code {code}): with workers=0 this "
+                    "process does the work"
                 ) from None
             again.append(task)
             return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
@@ -140,9 +142,51 @@ def end_with_parent() -> None:
         threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
 
 
-def is_importing_main() -> bool:
-    """Whether this is a worker process that is only just importing the user's script."""
-    return getattr(multiprocessing.current_process(), "_inheriting", False)
+def worker_count(wanted: int | None, tasks: int) -> int:
+    """How many worker processes to start; 0: this process does the work.
+
+    Workers import the main module. A script that calls from its top level would begin again in each
+    of them, so it gets none, and is told.
+
+    Args:
+        wanted: at most so many; None: one a processor.
+        tasks: more than there are tasks would have nothing to do.
+    """
+    count = min(usable_cpus() if wanted is None else wanted, tasks)
+    if count and not _is_guarded():
+        warnings.warn(
+            f"{sys.modules['__main__'].__file__}: one process reads all videos; with "
+            f"`if __name__ == '__main__':` before what it does, {count} would",
+            stacklevel=3,
+        )
+        return 0
+    return count
+
+
+def _is_guarded() -> bool:
+    """Whether importing the main module leaves out the work that this call is part of."""
+    main = sys.modules["__main__"]
+    path, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
+    if path is None or (spec is not None and spec.name.endswith("__main__")):
+        return True  # notebook, prompt, ``python -m package``: workers do not import it
+    try:
+        body = ast.parse(Path(path).read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return True
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and not (
+        frame.f_globals is vars(main) and frame.f_code.co_name == "<module>"
+    ):
+        frame = frame.f_back
+    if frame is not None:  # not so in a thread
+        line = frame.f_lineno
+        body = [node for node in body if node.lineno <= line <= (node.end_lineno or line)]
+    tests = [node.test for node in body if isinstance(node, ast.If)]
+    return any(
+        isinstance(part, ast.Name) and part.id == "__name__"
+        for test in tests
+        for part in ast.walk(test)
+    )
 
 
 def death(exitcode: int | None) -> str:

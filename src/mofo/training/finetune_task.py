@@ -20,7 +20,6 @@ from mofo.datasets.label_faults import label_faults
 from mofo.datasets.video import Video
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 from mofo.models.model_settings import ModelSettings
-from mofo.system.processes import usable_cpus
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.finetune_step import (
     FinetuneStep,
@@ -92,7 +91,7 @@ class FinetuneTask(Task):
                 self._model,
                 settings.loss.labels,
                 run.micro_batch,
-                min(run.workers, usable_cpus()),
+                run.workers,
             )
             both = {v.key for v in train} & {v.key for v in held_out}
             if both:

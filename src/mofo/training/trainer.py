@@ -22,7 +22,7 @@ from mofo.clips.batch import ClipBatch
 from mofo.clips.loader import ReadingError, batches
 from mofo.system.environment import make_accelerator, versions
 from mofo.system.files import folder_lock
-from mofo.system.processes import StopRequest, usable_cpus
+from mofo.system.processes import StopRequest
 from mofo.training.callbacks import Callback, ProgressBar, RunReport, say
 from mofo.training.checkpoint import Checkpoint, CheckpointFolder
 from mofo.training.journal import Journal, Unreadable
@@ -260,7 +260,7 @@ class Trainer:
             share_V=self.task.share_V,
         )
         pin = self.accelerator.device.type == "cuda"
-        workers = min(self.settings.run.workers, usable_cpus(), len(order))
+        workers = self.settings.run.workers
         return batches(self.task.dataset, order, self.task.collate_fn, workers=workers, pin=pin)
 
     def _on_batch(self, step: int, batch: ClipBatch) -> None:
