@@ -137,7 +137,7 @@ def test_pooling_by_the_motion_area(encoder, videos, tmp_path, pool):
 def test_where_nothing_is_inside_or_outside_all_tokens_count():
     tokens_BND = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
     inside_BN = torch.tensor([[False] * 6, [True] * 6])
-    both_BD = POOLS["both"](GRID, 3)(tokens_BND, inside_BN, None)
+    both_BD = POOLS["both"](GRID, 3, GRID.tokens)(tokens_BND, inside_BN, None)
     torch.testing.assert_close(both_BD, tokens_BND.mean(1).repeat(1, 2))
 
 

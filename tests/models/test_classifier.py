@@ -264,3 +264,20 @@ def test_encoders_that_do_not_fit_change_nothing():
 
 def test_large_models_have_a_default_number_of_heads():
     ClassifierSettings(classes=CLASSES, model=ModelSettings.named("large"))
+
+
+@pytest.mark.parametrize("fusion", FUSION_NAMES)
+def test_kept_tokens_are_what_an_encoder_without_the_others_gives(fusion):
+    built = classifier(fusion)
+    keep_BV = torch.stack([torch.arange(0, 24, 3), torch.arange(1, 24, 3)])
+    everything = torch.arange(GRID.tokens).expand(2, -1)
+    assert torch.equal(built(clip(), area(), everything)["verb"], built(clip(), area())["verb"])
+    encoder = built.encoder
+    embedded = encoder.embed(clip()) + encoder.positions()
+    kept = encoder.blocks(embedded.gather(1, keep_BV[..., None].expand(-1, -1, 64)))
+    fused = built.fusion(encoder.norm(kept), area().gather(1, keep_BV))
+    found, weight_BhQV = built(clip(), area(), keep_BV, return_attention=True)
+    torch.testing.assert_close(found, built.head(fused), rtol=0, atol=1e-5)
+    assert weight_BhQV.shape[3] == 8
+    motion_BN = area().float()  # how much each moves: made an area before others are left out
+    torch.testing.assert_close(built(clip(), motion_BN, keep_BV), built(clip(), area(), keep_BV))

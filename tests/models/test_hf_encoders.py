@@ -52,27 +52,44 @@ def test_features_are_theirs_layer_by_layer(tmp_path, model_type):
 def test_kept_tokens_are_computed_as_if_there_were_no_others(tmp_path, model_type):
     save(tmp_path, model_type)
     opened = open_hf_encoder(f"hf:{tmp_path}")
-    encoder = make_encoder(opened.settings).eval()
-    frames = clips(2, 4, 32)
-    keep_BV = torch.tensor([[0, 3, 5], [1, 2, 7]])
+    encoder, grid = make_encoder(opened.settings).eval(), opened.settings.grid
+    frames = clips(2, grid.frames, grid.height)
+    # Three of four positions of each slot, others in each clip; position 1 of the first is not.
+    place_BK = torch.tensor([[0, 2, 3], [1, 2, 3]])
+    keep_BV = (grid.positions * torch.arange(grid.t)[None, :, None] + place_BK[:, None]).flatten(1)
+    if encoder.keeps(opened.settings) == "any":
+        keep_BV = keep_BV[:, 1:]
     other = frames.clone()
-    other[0, 0:2, 0:16, 16:] = 255  # token 1 of the first clip, which is not kept
+    other[0, :, : grid.patch, grid.patch : 2 * grid.patch] = 255
     with torch.no_grad():
-        everything = torch.arange(8).expand(2, -1)
+        everything = torch.arange(grid.tokens).expand(2, -1)
         torch.testing.assert_close(encoder(frames, everything), encoder(frames))
         found = encoder(frames, keep_BV)
-        assert found.shape == (2, 3, opened.settings.width)
+        assert found.shape == (*keep_BV.shape, opened.settings.width)
         assert torch.equal(found, encoder(other, keep_BV))
         assert not torch.equal(encoder(frames), encoder(other))
+        first, last = encoder.layers(frames, [0, encoder.depth], keep_BV)
+        assert torch.equal(last, found)
+        [embedded] = encoder.layers(frames, [0])
+        index_BVD = keep_BV[..., None].expand(found.shape)
+        torch.testing.assert_close(first, embedded.gather(1, index_BVD))
 
 
-@pytest.mark.parametrize("model_type", ["timesformer", "dinov2"])
+@pytest.mark.parametrize("model_type", ["timesformer", "hiera"])
 def test_families_that_cannot_leave_tokens_out_say_so(tmp_path, model_type):
     save(tmp_path, model_type)
     opened = open_hf_encoder(f"hf:{tmp_path}")
-    grid = opened.settings.grid
+    grid, encoder = opened.settings.grid, make_encoder(opened.settings)
+    assert encoder.keeps(opened.settings) == "all"
     with pytest.raises(SettingsError, match="cannot leave tokens out"):
-        make_encoder(opened.settings)(clips(1, grid.frames, grid.height), torch.zeros(1, 1).long())
+        encoder(clips(1, grid.frames, grid.height), torch.zeros(1, 1).long())
+
+
+def test_models_of_frames_take_as_many_tokens_of_each(tmp_path):
+    save(tmp_path, "dinov2")
+    settings = open_hf_encoder(f"hf:{tmp_path}").settings
+    with pytest.raises(SettingsError, match="each of 8 time slots"):
+        make_encoder(settings)(clips(1, 8, 224), torch.arange(9)[None])
 
 
 def test_a_scale_of_their_own(tmp_path):

@@ -159,7 +159,7 @@ class ViewDataset(Dataset[View]):
             plan, clips = self.reader.read(row, _ViewPlan(self.settings, time, places))
         except VideoError as error:
             return [View(row, first + place, None, error.reason) for place in places]
-        noise_N = np.zeros(self.settings.grid.tokens, np.float32)  # nothing is masked in a test
+        tokens = self.settings.grid.tokens
         start = int(plan.frame_T[0])
         return [
             View(
@@ -169,7 +169,8 @@ class ViewDataset(Dataset[View]):
                     clip.frames_THWC,
                     clip.box_T4,
                     clip.valid_T,
-                    noise_N,
+                    # Nothing is masked in a test; tokens may be kept at random.
+                    np.random.default_rng([row, first + place]).random(tokens, np.float32),
                     row,
                     path,
                     start,

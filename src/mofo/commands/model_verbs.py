@@ -122,7 +122,7 @@ def attentive(call: Callable[..., Any], checkpoint: str, *, out: Path | None = N
     return _print_probe(call("attentive", _checkpoint(checkpoint)), out)
 
 
-@_probe("areas", "k", "temperature", "pool", "layer", "checkpoint", "config")
+@_probe("areas", "k", "temperature", "pool", "layer", "keep", "keep_by", "checkpoint", "config")
 def areas(
     call: Callable[..., Any], *, frames: int = 16, size: int = 224, out: Path | None = None
 ) -> int:

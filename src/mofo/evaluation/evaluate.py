@@ -37,6 +37,9 @@ def evaluate(
     draws: int = DRAWS,
     max_unreadable: float = 0.05,
     submission: str | Path | None = None,
+    keep: float | None = None,
+    keep_by: str | None = None,
+    keep_least: float | None = None,
     progress: bool = False,
 ) -> Results:
     """Tests a fine-tuned model on labelled videos.
@@ -59,6 +62,10 @@ def evaluate(
         max_unreadable: share of the videos that may be unreadable; they are left out and named.
         submission: file for the EPIC-KITCHENS-100 challenge, ``.zip`` or ``.json``. Segments
             without labels (``split="test"``) are then scored and not evaluated.
+        keep: share of the tokens that the encoder computes; None: as in training.
+        keep_by: which: "motion", "random" or "difference"; None: as in training.
+        keep_least: clips in which less moves keep fewer tokens, down to this share; None: all keep
+            as many.
         progress: show a bar on stderr.
 
     Raises:
@@ -69,7 +76,7 @@ def evaluate(
         EvaluationError: no videos.
     """
     engine = Engine.shared(precision)
-    saved = open_classifier(checkpoint)
+    saved = open_classifier(checkpoint, keep=keep, by=keep_by, least=keep_least)
     catalog = read_catalog([sources] if isinstance(sources, str | Path) else sources)
     if split is None:
         split = VALIDATION if any(video.split for video in catalog) else ALL
@@ -136,6 +143,8 @@ def evaluate(
         "areas": str(settings.motion),
         "precision": engine.precision,
     }
+    if saved.settings.tokens.leaves_out:
+        metadata["tokens"] = str(saved.settings.tokens)
     if submission is not None and engine.is_main:
         equal = submit(submission, scores, videos, saved.classes, catalog.classes)
         lacking = f"; {equal:,} unreadable ones with equal scores" if equal else ""

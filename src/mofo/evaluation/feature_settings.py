@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from mofo.clips.dataset import SAMPLINGS
 from mofo.clips.sources import MotionChoice
 from mofo.evaluation.pools import POOLS
+from mofo.masking.kept_tokens import TokenSettings
+from mofo.models.encoder import check_keeps
 from mofo.registry import choice
 from mofo.training.frozen import FrozenEncoder
 from mofo.types import SettingsError
@@ -25,6 +27,8 @@ class FeatureSettings:
             encoder's training.
         areas: where motion areas come from: "codec", "dis", a store's folder, or "none". None:
             "codec" where they are needed. Not looked at where they are not.
+        keep: share of the tokens that the encoder computes; None: as in its training.
+        keep_by: which: "motion", "random" or "difference"; None: as in its training.
 
     Raises:
         SettingsError: an unknown name, or choices that do not go together.
@@ -36,6 +40,8 @@ class FeatureSettings:
     sampling: str | None = None
     stride: int | None = None
     areas: str | None = None
+    keep: float | None = None
+    keep_by: str | None = None
 
     def __post_init__(self) -> None:
         pool = POOLS[self.pool]
@@ -48,13 +54,24 @@ class FeatureSettings:
             problems.append(f"{self.pool} of {self.clips} clips have no average: use one clip")
         if self.areas == "none" and pool.needs_motion:
             problems.append(f"pool {self.pool} needs motion areas: codec, dis or a store")
+        try:
+            TokenSettings().changed(keep=self.keep, by=self.keep_by)
+        except SettingsError as error:
+            problems.append(str(error))
         if problems:
             raise SettingsError("features: " + "; ".join(problems))
 
     def resolved(self, encoder: FrozenEncoder | None) -> FeatureSettings:
-        """With what depends on the encoder filled in."""
-        pool = POOLS[self.pool]
-        areas = self.areas or ("codec" if pool.needs_motion else "none")
+        """With what depends on the encoder filled in.
+
+        Raises:
+            SettingsError: the encoder cannot leave tokens out.
+        """
+        pool, tokens = POOLS[self.pool], self.tokens(encoder)
+        if encoder is not None:
+            check_keeps(encoder.settings, tokens)
+        needs_motion = pool.needs_motion or tokens.uses_motion
+        areas = self.areas or ("codec" if needs_motion else "none")
         own = encoder.sampling if encoder is not None else None
         return replace(
             self,
@@ -62,8 +79,15 @@ class FeatureSettings:
             sampling=self.sampling or (own.sampling if own else "dense"),
             stride=self.stride or (own.stride if own else 4),
             # Tokens are kept with what is inside, for those that use them.
-            areas=areas if pool.needs_motion or pool.per_token else "none",
+            areas=areas if needs_motion or pool.per_token else "none",
+            keep=tokens.keep,
+            keep_by=tokens.by,
         )
+
+    def tokens(self, encoder: FrozenEncoder | None) -> TokenSettings:
+        """Which tokens an encoder computes."""
+        own = encoder.tokens if encoder is not None else TokenSettings()
+        return own.changed(keep=self.keep, by=self.keep_by, least=0.0)
 
     @property
     def motion(self) -> MotionChoice:

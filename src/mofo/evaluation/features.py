@@ -21,6 +21,7 @@ from mofo.evaluation.feature_cache import FeatureCache, Part, store_digest, vide
 from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.measures import EvaluationError
 from mofo.evaluation.pools import POOLS, Pool
+from mofo.models.encoder import keeps_slots
 from mofo.models.inference import Engine, Step, in_batches, run_model
 from mofo.system.environment import versions
 from mofo.training.frozen import FrozenEncoder
@@ -153,9 +154,14 @@ class _Extractor:
     ) -> None:
         self._encoder = encoder.to(engine.device) if encoder is not None else None
         self._layer, self._clips, self._grid = settings.layer, settings.clips, grid
-        width = encoder.settings.width if encoder is not None else 0
-        self.pool: Pool = POOLS[settings.pool](grid, width)
-        self._kept_tokens = grid.tokens if self.pool.per_token else 0
+        self._tokens, self._per_slot, width = settings.tokens(encoder), False, 0
+        if encoder is not None:
+            width, self._per_slot = encoder.settings.width, keeps_slots(encoder.settings)
+        count = grid.tokens
+        if self._tokens.leaves_out:
+            count = self._tokens.count(grid, self._tokens.keep, self._per_slot)
+        self.pool: Pool = POOLS[settings.pool](grid, width, count)
+        self._kept_tokens = count if self.pool.per_token else 0
         # Normalised tokens are a few units large: half precision keeps three digits of each.
         self._dtype = np.dtype(np.float16 if self.pool.per_token else np.float32)
         self.row_bytes = int(np.prod(self.pool.shape)) * self._dtype.itemsize + self._kept_tokens
@@ -167,7 +173,9 @@ class _Extractor:
         inside_BN = inside_tokens(motion.tokens(clips, self._grid, span), span=span).flatten(1)
         tokens_BND: Tensor = torch.zeros(len(clips), self._grid.tokens, 0)
         if self._encoder is not None:
-            tokens_BND = self._encoder(clips.frames_BTHWC, self._layer).float()
+            keep_BV = self._tokens.of_clips(clips, self._grid, per_slot=self._per_slot)
+            tokens_BND = self._encoder(clips.frames_BTHWC, self._layer, keep_BV).float()
+            inside_BN = inside_BN if keep_BV is None else inside_BN.gather(1, keep_BV)
         feature = self.pool(tokens_BND, inside_BN, clips)
         return feature.cpu().numpy(), inside_BN[:, : self._kept_tokens].cpu().numpy()
 
@@ -225,6 +233,7 @@ def _about(
         "model": encoder.settings.to_dict() if encoder is not None else None,
         "layer": settings.layer,
         "pool": settings.pool,
+        "tokens": asdict(settings.tokens(encoder)) if encoder is not None else None,
         "clips": settings.clips,
         "frames": [grid.frames, grid.height, grid.width, grid.tubelet, grid.patch],
         "sampling": settings.sampling,

@@ -21,6 +21,7 @@ class Pool:
     Args:
         grid: frames and tokens of a clip.
         width: channels of a token; 0 without an encoder.
+        count: tokens that the encoder computes.
 
     Attributes:
         needs_motion: whether the motion area makes a difference.
@@ -33,7 +34,7 @@ class Pool:
     needs_encoder: ClassVar[bool] = True
     per_token: ClassVar[bool] = False
 
-    def __init__(self, grid: TokenGrid, width: int) -> None:
+    def __init__(self, grid: TokenGrid, width: int, count: int) -> None:
         self.grid = grid
         self.shape: tuple[int, ...] = (width,)
 
@@ -72,8 +73,8 @@ class InsidePool(Pool):
 class InsideOutsidePool(InsidePool):
     """The means over the tokens inside and outside, one after the other."""
 
-    def __init__(self, grid: TokenGrid, width: int) -> None:
-        super().__init__(grid, width)
+    def __init__(self, grid: TokenGrid, width: int, count: int) -> None:
+        super().__init__(grid, width, count)
         self.shape = (2 * width,)
 
     def __call__(self, tokens_BND: Tensor, inside_BN: Tensor, clips: ClipBatch) -> Tensor:
@@ -88,9 +89,9 @@ class TokenPool(Pool):
 
     per_token = True
 
-    def __init__(self, grid: TokenGrid, width: int) -> None:
-        super().__init__(grid, width)
-        self.shape = (grid.tokens, width)
+    def __init__(self, grid: TokenGrid, width: int, count: int) -> None:
+        super().__init__(grid, width, count)
+        self.shape = (count, width)
 
     def __call__(self, tokens_BND: Tensor, inside_BN: Tensor, clips: ClipBatch) -> Tensor:
         """(B, N, D)."""
@@ -104,8 +105,8 @@ class BoxPool(Pool):
     needs_motion = True
     needs_encoder = False
 
-    def __init__(self, grid: TokenGrid, width: int) -> None:
-        super().__init__(grid, width)
+    def __init__(self, grid: TokenGrid, width: int, count: int) -> None:
+        super().__init__(grid, width, count)
         self.shape = (9 * grid.frames + 5,)
 
     def __call__(self, tokens_BND: Tensor, inside_BN: Tensor, clips: ClipBatch) -> Tensor:

@@ -31,6 +31,7 @@ from mofo.video.inputs import VideoInput, file_input
 
 DETECTED = "detected"
 _WITHOUT_STORE = "dis"  # instead of a store that is not named
+_FOR_TOKENS = "codec"  # where the training had none, and tokens are to be kept by motion
 _LEFT = 0.1  # of a hop
 WINDOW_VIEWS = (1, 1)
 
@@ -233,6 +234,9 @@ def load(
     *,
     device: torch.device | str | None = None,
     precision: str = "auto",
+    keep: float | None = None,
+    keep_by: str | None = None,
+    keep_least: float | None = None,
 ) -> VideoClassifier:
     """A fine-tuned model, ready for videos.
 
@@ -240,11 +244,17 @@ def load(
         checkpoint: its folder, or that of a run: then its best one.
         device: None: a GPU if there is one.
         precision: "fp32", "bf16", or "auto": bf16 on a GPU.
+        keep: share of the tokens that the encoder computes; None: as in training.
+        keep_by: which: "motion", "random" or "difference"; None: as in training.
+        keep_least: clips in which less moves keep fewer tokens, down to this share; None: all keep
+            as many.
 
     Raises:
         CheckpointError: no checkpoint, or one of a pre-training, which has no classes.
+        SettingsError: tokens that cannot be kept so.
     """
-    return VideoClassifier(open_classifier(checkpoint), device=device, precision=precision)
+    saved = open_classifier(checkpoint, keep=keep, by=keep_by, least=keep_least)
+    return VideoClassifier(saved, device=device, precision=precision)
 
 
 def _video(path: str | os.PathLike[str]) -> Video:
@@ -262,8 +272,8 @@ def choose_motion(
 
     Args:
         areas: "detected": from the store or, without one, found as in the model's training; a name
-            in ``MOTION_SOURCES``; the folder of a store. A model whose fusion does not use motion
-            gets none in any case.
+            in ``MOTION_SOURCES``; the folder of a store. A model of which neither the fusion nor
+            the kept tokens use motion gets none in any case.
         store: folder with motion areas, for "detected", "truth" and "shuffled".
         saved: the model.
         seed: of "shuffled".
@@ -282,9 +292,12 @@ def choose_motion(
             known = (DETECTED, *MOTION_SOURCES)
             raise StoreError(f"no such folder of a store; {unknown('areas', areas, known)}")
         areas, folder = DETECTED, areas
-    choice = _choice(areas, folder, saved.sampling.areas, seed)
-    fusion = saved.settings.fusion
-    if not FUSIONS[fusion].uses_motion:
+    fusion, keeps = saved.settings.fusion, saved.settings.tokens.uses_motion
+    trained = saved.sampling.areas
+    if keeps and trained == "none":
+        trained = _FOR_TOKENS
+    choice = _choice(areas, folder, trained, seed)
+    if not FUSIONS[fusion].uses_motion and not keeps:
         return MotionChoice("none", note=f"the fusion {fusion!r} does not use motion")
     return choice
 

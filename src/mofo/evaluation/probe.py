@@ -163,6 +163,7 @@ def probe(
     sample = Sample(video_names(test.videos), [group_of(video) for video in test.videos], seed)
     recognition = recognise(score_VC, label_W, classes, sample)
     chance = _chance(label_V, label_W, classes)
+    tokens = wanted.tokens(encoder)
     metadata = {
         "test": f"probe {kind}",
         "encoder": encoder.name if encoder is not None else "none: areas' coordinates alone",
@@ -170,6 +171,7 @@ def probe(
         "split": f"{train_split}, {len(train):,} videos, to learn; {test_split}, {len(test):,}, "
         "to test",
         **_clips_text(encoder, test),
+        "tokens": str(tokens) if tokens.leaves_out else "",
         "chosen": result.chosen,
         "chance": f"top-1 {chance.top1:.4f} (always {chance.answer!r}), mean class accuracy "
         f"{chance.mean_class_accuracy:.4f}",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mofo.clips.batch import ClipBatch
@@ -111,11 +112,18 @@ def score_videos(
 
 
 def classify(model: Classifier) -> Callable[[ClipBatch], dict[str, Tensor]]:
-    """Clips to logits by head; tokens inside the motion area as the model's settings say."""
+    """Clips to logits by head; motion area and kept tokens as the model's settings say."""
 
     def forward(clips: ClipBatch) -> dict[str, Tensor]:
-        logits: dict[str, Tensor] = model(clips.frames_BTHWC, model.motion(clips))
-        return logits
+        frames_BTHWC, motion_BN = clips.frames_BTHWC, model.motion(clips)
+        groups = model.kept_groups(clips)
+        if groups is None:
+            logits: dict[str, Tensor] = model(frames_BTHWC, motion_BN, model.kept(clips))
+            return logits
+        # Clips that keep as many tokens go together; then all in their old order.
+        parts = [model(frames_BTHWC[row_b], motion_BN[row_b], keep) for row_b, keep in groups]
+        order_B = torch.cat([row_b for row_b, _ in groups]).argsort()
+        return {head: torch.cat([part[head] for part in parts])[order_B] for head in parts[0]}
 
     return forward
 

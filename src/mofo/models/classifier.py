@@ -1,4 +1,4 @@
-"""The classifier: encoder over all tokens, a fusion that may use the motion area, heads.
+"""The classifier: encoder over the tokens, a fusion that may use the motion area, heads.
 
 MOFO (Ahmadian et al., arXiv 2308.12447); with fusion ``mean`` it is VideoMAE's
 (Tong et al., arXiv 2203.12602).
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from mofo.clips.batch import ClipBatch
 from mofo.clips.token_area import SPANS, MotionSettings, inside_tokens
-from mofo.models.encoder import make_encoder
+from mofo.masking.kept_tokens import TokenSettings
+from mofo.models.encoder import check_keeps, keeps_slots, make_encoder
 from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads, check_classes
 from mofo.models.hub import HubModel
@@ -44,6 +45,7 @@ class ClassifierSettings:
         motion_threshold: motion of a token, in (0, 1], from which on it is inside, where motion is
             given as a field.
         motion: how motion becomes that of tokens.
+        tokens: which tokens the encoder computes.
 
     Raises:
         SettingsError: one line with everything that is wrong.
@@ -57,12 +59,14 @@ class ClassifierSettings:
     area_span: str = "clip"
     motion_threshold: float = 0.5
     motion: MotionSettings = field(default_factory=MotionSettings)
+    tokens: TokenSettings = field(default_factory=TokenSettings)
 
     def __post_init__(self) -> None:
         problems = check_classes(self.classes, self.labels)
         for check, values in (
             (FUSIONS.check, (self.fusion,)),
             (fusion_heads, (self.model.width, self.fusion_heads)),
+            (check_keeps, (self.model, self.tokens)),
         ):
             try:
                 check(*values)
@@ -122,6 +126,7 @@ class Classifier(nn.Module, HubModel):
         self,
         frames_BTHWC: Tensor,
         inside_BN: Tensor | None = None,
+        keep_BV: Tensor | None = None,
         *,
         return_attention: bool = False,
     ) -> Any:
@@ -131,29 +136,36 @@ class Classifier(nn.Module, HubModel):
             frames_BTHWC: uint8, or float in [0, 1]; RGB.
             inside_BN: bool, tokens inside the motion area (``area``); or float in [0, 1], how much
                 each token moves by itself (``inside``). None: nothing moves, in no sample.
+            keep_BV: int64, ascending numbers of the tokens to compute (``kept``); None: all.
             return_attention: give a pair: the logits, and the fusion's weights (B, heads, Q, N),
                 see ``Fusion``. They take much memory: for pictures.
 
         Raises:
             SettingsError: frames or areas of another size.
         """
-        tokens_BND = self.encoder(frames_BTHWC)
-        fused = self.fuse(tokens_BND, inside_BN, return_attention=return_attention)
+        tokens_BVD = self.encoder(frames_BTHWC, keep_BV)
+        fused = self.fuse(tokens_BVD, inside_BN, keep_BV, return_attention=return_attention)
         if return_attention:
             return self.head(fused[0]), fused[1]
         return self.head(fused)
 
     def fuse(
         self,
-        tokens_BND: Tensor,
+        tokens_BVD: Tensor,
         inside_BN: Tensor | None = None,
+        keep_BV: Tensor | None = None,
         *,
         return_attention: bool = False,
     ) -> Any:
-        """Tokens of the encoder to features (B, D), before LayerNorm and heads."""
-        shape = tokens_BND.shape[:2]
+        """Tokens of the encoder to features (B, D), before LayerNorm and heads.
+
+        Args:
+            tokens_BVD: all, or those of ``keep_BV``.
+            inside_BN, keep_BV, return_attention: as in ``forward``.
+        """
+        shape = torch.Size((tokens_BVD.shape[0], self.encoder.grid.tokens))
         if inside_BN is None:
-            inside_BN = torch.zeros(shape, dtype=torch.bool, device=tokens_BND.device)
+            inside_BN = torch.zeros(shape, dtype=torch.bool, device=tokens_BVD.device)
         if inside_BN.shape != shape or inside_BN.dtype == torch.uint8:
             raise SettingsError(
                 f"the motion area is {inside_BN.dtype} {tuple(inside_BN.shape)}, but the model "
@@ -161,7 +173,8 @@ class Classifier(nn.Module, HubModel):
             )
         if inside_BN.dtype != torch.bool:
             inside_BN = self.inside(inside_BN)
-        return self.fusion(tokens_BND, inside_BN, return_attention=return_attention)
+        inside_BV = inside_BN if keep_BV is None else inside_BN.gather(1, keep_BV)
+        return self.fusion(tokens_BVD, inside_BV, return_attention=return_attention)
 
     def inside(self, motion_BN: Tensor) -> Tensor:
         """Motion of tokens, in [0, 1], to the tokens inside, bool (B, N), as the settings say."""
@@ -170,6 +183,19 @@ class Classifier(nn.Module, HubModel):
     def motion(self, clips: ClipBatch) -> Tensor:
         """Motion of the tokens of clips (B, N), as ``forward`` takes it: bool or in [0, 1]."""
         return motion_of(self.settings, clips)
+
+    def kept(self, clips: ClipBatch) -> Tensor | None:
+        """The tokens of clips to compute, as ``forward`` takes them; None: all."""
+        model = self.settings.model
+        return self.settings.tokens.of_clips(clips, model.grid, per_slot=keeps_slots(model))
+
+    def kept_groups(self, clips: ClipBatch) -> list[tuple[Tensor, Tensor]] | None:
+        """Rows of clips that keep as many tokens, and those; None: all keep as many.
+
+        It waits for the device.
+        """
+        model = self.settings.model
+        return self.settings.tokens.groups(clips, model.grid, per_slot=keeps_slots(model))
 
     def layer_names(self) -> list[set[str]]:
         """Names of the parameters of each of the encoder's layers, from the pixels up."""

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mofo.masking.kept_tokens import TokenSettings
 from mofo.models.model_settings import ModelSettings
 from mofo.registry import Registry
-from mofo.types import TokenGrid
+from mofo.types import SettingsError, TokenGrid
 
 
 def _own() -> None:
@@ -67,14 +68,21 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
-    def layers(self, frames_BTHWC: Tensor, numbers: Sequence[int]) -> list[Tensor]:
-        """All tokens (B, N, D) behind each of these layers, in their order.
+    def layers(
+        self, frames_BTHWC: Tensor, numbers: Sequence[int], keep_BV: Tensor | None = None
+    ) -> list[Tensor]:
+        """All tokens, (B, N, D), or the kept ones behind each of these layers, in their order.
 
         Args:
-            frames_BTHWC: as in ``forward``.
+            frames_BTHWC, keep_BV: as in ``forward``.
             numbers: from 0, the embedding, to ``depth``, the last layer, with its final norm.
         """
         raise NotImplementedError
+
+    @classmethod
+    def keeps(cls, settings: ModelSettings) -> str:
+        """What ``keep_BV`` may hold: "any" tokens, of each "slot" as many, or "all" there are."""
+        return "any"
 
     def layer_groups(self) -> list[nn.Module]:
         """Parts from the pixels up: the embedding, then the layers.
@@ -102,3 +110,18 @@ def make_encoder(
     """
     kind = ENCODERS[settings.encoder]
     return kind(settings, final_norm=final_norm, generator=generator)
+
+
+def keeps_slots(settings: ModelSettings) -> bool:
+    """Whether an encoder needs as many tokens of each time slot."""
+    return ENCODERS[settings.encoder].keeps(settings) == "slot"
+
+
+def check_keeps(settings: ModelSettings, tokens: TokenSettings) -> None:
+    """Raises a SettingsError if an encoder cannot leave out tokens that it is to leave out."""
+    if tokens.leaves_out and ENCODERS[settings.encoder].keeps(settings) == "all":
+        family = settings.encoder_config.get("config", {}).get("model_type", settings.encoder)
+        raise SettingsError(
+            f"tokens.keep {tokens.keep:g}: encoders of the family {family!r} cannot leave tokens "
+            "out: keep all (1), or take another encoder"
+        )

@@ -158,9 +158,11 @@ class VisionTransformer(Encoder):
         tokens_BVD = self.embed(frames_BTHWC, keep_BV) + self.positions(keep_BV)
         return self.norm(self.blocks(tokens_BVD))
 
-    def layers(self, frames_BTHWC: Tensor, numbers: Sequence[int]) -> list[Tensor]:
+    def layers(
+        self, frames_BTHWC: Tensor, numbers: Sequence[int], keep_BV: Tensor | None = None
+    ) -> list[Tensor]:
         """See ``Encoder``; layer n is the output of block n."""
-        tokens_BND = self.embed(frames_BTHWC) + self.positions()
+        tokens_BND = self.embed(frames_BTHWC, keep_BV) + self.positions(keep_BV)
         outputs = {0: tokens_BND}
         for number, block in enumerate(list(self.blocks)[: max(numbers)], start=1):
             tokens_BND = self.blocks.run(block, tokens_BND)

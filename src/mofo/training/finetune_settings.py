@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from mofo.clips.dataset import SAMPLINGS
 from mofo.clips.token_area import SPANS, MotionSettings
 from mofo.datasets.video import LABEL
+from mofo.masking.kept_tokens import TokenSettings
 from mofo.models.encoder import ENCODERS
 from mofo.models.fusion import FUSIONS
 from mofo.models.heads import LABELS
@@ -151,6 +152,7 @@ class FinetuneSettings(TrainingSettings):
     run: RunSettings
     model: ClassifierChoice = ClassifierChoice()
     motion: MotionSettings = Field(default_factory=MotionSettings)
+    tokens: TokenSettings = Field(default_factory=TokenSettings)
     augment: AugmentSettings = AugmentSettings()
     loss: LabelLossSettings = LabelLossSettings()
     optim: FinetuneOptimSettings = FinetuneOptimSettings()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.labels import LabelTable
 from mofo.models.classifier import ClassifierSettings, inside_of, motion_of
+from mofo.models.encoder import keeps_slots
 from mofo.models.heads import label_loss
 from mofo.training.augment.augmentation import Augmentation, Augmented, Plan
 from mofo.training.finetune_settings import AugmentSettings, LabelLossSettings
@@ -85,9 +86,14 @@ class FinetuneStep:
         loss: LabelLossSettings,
         targets: Targets,
     ) -> None:
-        self._loss, self.targets = loss, targets
+        self._loss, self.targets, self._model = loss, targets, model
         self.augmentation = Augmentation(
-            augment, model.model.grid, model.area_span, model.motion, model.motion_threshold
+            augment,
+            model.model.grid,
+            model.area_span,
+            model.motion,
+            model.motion_threshold,
+            gives_motion=model.tokens.uses_motion,
         )
 
     def augmented(self, batch: ClipBatch) -> Augmented:
@@ -102,7 +108,11 @@ class FinetuneStep:
         the clips whose largest logit of a head is a class that they have, mixed ones included.
         """
         clips = self.augmented(batch)
-        logits = model(clips.frames_BTHWC, clips.inside_BN)
+        tokens, sizes, keep_BV = self._model.tokens, self._model.model, None
+        if tokens.leaves_out:
+            inputs = clips.frames_BTHWC, clips.motion_Bthw, batch.noise_BN
+            keep_BV = tokens.choose(sizes.grid, *inputs, per_slot=keeps_slots(sizes))
+        logits = model(clips.frames_BTHWC, clips.inside_BN, keep_BV)
         loss = label_loss(logits, clips.targets, self._loss.labels, self._loss.smoothing)
         metrics = {"area": clips.inside_BN.float().mean()}
         for head, values_BC in logits.items():
@@ -114,8 +124,9 @@ def score(
     model: nn.Module, settings: ClassifierSettings, batch: ClipBatch
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Logits by head of clips as they are, and the tokens inside their areas (B, N)."""
-    inside_BN = inside_of(settings, motion_of(settings, batch))
-    return model(batch.frames_BTHWC, inside_BN), inside_BN
+    inside_BN, sizes = inside_of(settings, motion_of(settings, batch)), settings.model
+    keep_BV = settings.tokens.of_clips(batch, sizes.grid, per_slot=keeps_slots(sizes))
+    return model(batch.frames_BTHWC, inside_BN, keep_BV), inside_BN
 
 
 def hits(logits_BC: Tensor, target_BC: Tensor) -> Tensor:

@@ -58,6 +58,8 @@ class FinetuneTask(Task):
     def __init__(self, settings: FinetuneSettings) -> None:
         super().__init__(settings)
         data, run, optim = settings.data, settings.run, settings.optim
+        if settings.tokens.uses_motion and MotionChoice.parse(data.areas).source == "none":
+            raise SettingsError("tokens.by motion needs motion areas: set data.areas")
         self.ema_decay, self.early_stop_patience = optim.ema_decay, optim.early_stop_patience
         self._notes: list[str] = []
         catalog = read_catalog(data.source)
@@ -183,6 +185,7 @@ class FinetuneTask(Task):
             area_span=choice.area_span,
             motion=self.settings.motion,
             motion_threshold=choice.motion_threshold,
+            tokens=self.settings.tokens,
         )
 
     def _views(self, videos: tuple[Video, ...]) -> ViewDataset:

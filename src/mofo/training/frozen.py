@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mofo.clips.token_area import MotionSettings
+from mofo.masking.kept_tokens import TokenSettings
 from mofo.models.encoder import make_encoder
 from mofo.models.model_settings import ModelSettings
 from mofo.training.finetune_settings import FinetuneSettings
@@ -39,10 +40,11 @@ class FrozenEncoder(nn.Module):
         name: where it comes from.
         sampling: of the clips that it was trained on.
         area_span, motion: motion area of a token, see ``MotionSettings``.
+        tokens: which of them it computed in training.
         seed: of random weights.
 
     Attributes:
-        settings, name, sampling, area_span, motion: as given.
+        settings, name, sampling, area_span, motion, tokens: as given.
         digest: of the weights, in hexadecimal; the same for the same numbers.
 
     Raises:
@@ -58,9 +60,11 @@ class FrozenEncoder(nn.Module):
         sampling: Sampling | None = None,
         area_span: str = "clip",
         motion: MotionSettings | None = None,
+        tokens: TokenSettings | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
+        self.tokens = tokens or TokenSettings()
         self.settings, self.name, self.area_span = settings, name, area_span
         self.motion = motion or MotionSettings()
         self.sampling = sampling or Sampling()
@@ -97,10 +101,18 @@ class FrozenEncoder(nn.Module):
         return chosen
 
     @torch.no_grad()
-    def forward(self, frames_BTHWC: Tensor, layer: int | None = None) -> Tensor:
-        """Frames, uint8 or float in [0, 1], to normalised tokens of a layer, (B, N, D)."""
+    def forward(
+        self, frames_BTHWC: Tensor, layer: int | None = None, keep_BV: Tensor | None = None
+    ) -> Tensor:
+        """Frames, uint8 or float in [0, 1], to normalised tokens of a layer, (B, N, D).
+
+        Args:
+            frames_BTHWC: of clips.
+            layer: see ``layer``.
+            keep_BV: the tokens to compute, see ``Encoder``; None: all.
+        """
         number, encoder = self.layer(layer), self.encoder
-        [tokens_BND] = encoder.layers(frames_BTHWC, [number])
+        [tokens_BND] = encoder.layers(frames_BTHWC, [number], keep_BV)
         if number == encoder.depth:
             return tokens_BND
         width = (tokens_BND.shape[2],)
@@ -129,6 +141,7 @@ def frozen(saved: SavedEncoder, grid: TokenGrid | None = None) -> FrozenEncoder:
         sampling=saved.sampling,
         area_span=saved.area_span,
         motion=saved.motion,
+        tokens=saved.tokens,
     )
 
 
@@ -151,6 +164,7 @@ def random_encoder(config: str | Path, seed: int = 0) -> FrozenEncoder:
             sampling=like.sampling,
             area_span=like.area_span,
             motion=like.motion,
+            tokens=like.tokens,
             seed=seed,
         )
     settings, sampling = _recipe(config)

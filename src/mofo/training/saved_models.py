@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mofo.clips.token_area import MotionSettings
+from mofo.masking.kept_tokens import TokenSettings
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.hf.folder import PREFIX, open_hf_encoder
 from mofo.models.mae import MaskedAutoencoder
@@ -49,13 +50,18 @@ class SavedClassifier:
         return self.model.settings
 
 
-def open_classifier(path: str | Path) -> SavedClassifier:
+def open_classifier(path: str | Path, **tokens: Any) -> SavedClassifier:
     """Returns the model of a fine-tuning's checkpoint, or of a run's best one.
 
     Where the training averaged its weights, the average is what is given.
 
+    Args:
+        path: of the checkpoint or run.
+        tokens: fields of ``TokenSettings`` to change; None: as in training.
+
     Raises:
         CheckpointError: no checkpoint, or one of a pre-training, which has no classes yet.
+        SettingsError: tokens that cannot be kept so.
     """
     opened = open_checkpoint(path, best=True)
     metadata = opened.metadata
@@ -65,7 +71,9 @@ def open_classifier(path: str | Path) -> SavedClassifier:
             "`mofo finetune`"
         )
     with _whole(opened):
-        model = Classifier(ClassifierSettings.from_dict(metadata.classifier))
+        settings = ClassifierSettings.from_dict(metadata.classifier)
+        model = Classifier(settings)
+    model.settings = replace(settings, tokens=settings.tokens.changed(**tokens))
     fit_weights(model, opened.best_weights(), str(opened.path))
     return SavedClassifier(
         model=model.eval(),
@@ -110,6 +118,7 @@ class SavedEncoder(NamedTuple):
         weights: by name ("encoder. ..."); of a pre-training with those of its decoder.
         sampling: of the clips it was trained on.
         area_span, motion: motion area of a token, see ``MotionSettings``.
+        tokens: which of them it computed in training.
         note: a line about it; empty: there is nothing to say.
     """
 
@@ -119,6 +128,7 @@ class SavedEncoder(NamedTuple):
     sampling: Sampling
     area_span: str = "clip"
     motion: MotionSettings = MotionSettings()
+    tokens: TokenSettings = TokenSettings()
     note: str = ""
 
 
@@ -134,18 +144,19 @@ def encoder_weights(path: str | Path) -> SavedEncoder:
         return SavedEncoder(str(path), found.settings, found.weights, Sampling(), note=found.note)
     opened = open_checkpoint(path, best=True)
     metadata, span = opened.metadata, "clip"
-    motion = MotionSettings(**metadata.settings.get("motion", {}))
+    motion, tokens = MotionSettings(**metadata.settings.get("motion", {})), TokenSettings()
     if metadata.model is not None:
         sizes, weights = pretrained_settings(opened), opened.model()
     elif metadata.classifier is not None:
         with _whole(opened):
             classifier = ClassifierSettings.from_dict(metadata.classifier)
         sizes, span, motion = classifier.model, classifier.area_span, classifier.motion
+        tokens = classifier.tokens
         best = opened.best_weights()
         weights = {name: t for name, t in best.items() if name.startswith("encoder.")}
     else:
         raise CheckpointError(f"{opened.path}: is of {metadata.task!r}, which has no encoder")
-    return SavedEncoder(str(opened.path), sizes, weights, metadata.sampling, span, motion)
+    return SavedEncoder(str(opened.path), sizes, weights, metadata.sampling, span, motion, tokens)
 
 
 def fit_weights(

@@ -46,6 +46,7 @@ class Family(ABC):
         pyramid: its layers before the last have other tokens than the grid's, or another order.
         pixels: name of the argument with the pixels.
         prefix: tokens before those of the grid (class, registers).
+        norm: name of what stands behind the last layer.
     """
 
     model: ClassVar[str]
@@ -55,7 +56,8 @@ class Family(ABC):
     keeps: ClassVar[bool] = False
     pyramid: ClassVar[bool] = False
     pixels: ClassVar[str] = "pixel_values"
-    prefix: ClassVar[int] = 0
+    prefix: int = 0
+    norm: ClassVar[str] = "layernorm"
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = config
@@ -87,9 +89,31 @@ class Family(ABC):
         """The embedding, then the layers."""
         return [model.embeddings, *model.encoder.layer]
 
-    def tokens(self, model: Any, pixels: Tensor, keep_BV: Tensor | None) -> Tensor:
-        """Output behind the last norm, as the model gives it."""
-        return model(**{self.pixels: pixels}).last_hidden_state
+    def embed(self, model: Any, pixels: Tensor) -> Tensor:
+        """All tokens before the first layer."""
+        return self.groups(model)[0](pixels)
+
+    def options(self, model: Any, pixels: Tensor, keep: Tensor) -> dict[str, Any]:
+        """What each layer is told beside its input where tokens are left out."""
+        return {}
+
+    def tokens(self, model: Any, pixels: Tensor, keep: Tensor | None) -> Tensor:
+        """Output behind the last norm, as the model gives it.
+
+        Args:
+            model: of transformers.
+            pixels: clips, or the frames of all of them.
+            keep: numbers of the tokens to compute, of each clip or frame as many; None: all.
+        """
+        if keep is None:
+            return model(**{self.pixels: pixels}).last_hidden_state
+        hidden, options = self.embed(model, pixels), self.options(model, pixels, keep)
+        kept = hidden[:, self.prefix :].gather(1, keep[..., None].expand(-1, -1, hidden.shape[2]))
+        hidden = torch.cat([hidden[:, : self.prefix], kept], 1)
+        for layer in self.groups(model)[1:]:
+            output = layer(hidden, **options)
+            hidden = output[0] if isinstance(output, tuple) else output
+        return getattr(model, self.norm)(hidden)
 
     def arrange(self, hidden: Tensor, settings: ModelSettings, frames: int) -> Tensor:
         """Output of any layer as tokens in the order of a ``TokenGrid``, (B, N, D)."""
@@ -186,10 +210,32 @@ class HuggingFaceEncoder(Encoder):
                 f"encoders of the family {self.family.config['model_type']!r} cannot leave tokens "
                 "out"
             )
-        hidden = self.family.tokens(self.model, self.pixels(frames_BTHWC), keep_BV)
+        pixels, keep = self.pixels(frames_BTHWC), self._keep(keep_BV)
+        hidden = self.family.tokens(self.model, pixels, keep)
         return self.family.arrange(hidden, self._settings, frames_BTHWC.shape[1])
 
-    def layers(self, frames_BTHWC: Tensor, numbers: Sequence[int]) -> list[Tensor]:
+    @classmethod
+    def keeps(cls, settings: ModelSettings) -> str:
+        """See ``Encoder``; models of single frames compute of each frame as many."""
+        family = FAMILIES[settings.encoder_config["config"]["model_type"]]
+        return ("slot" if family.by_frames else "any") if family.keeps else "all"
+
+    def _keep(self, keep_BV: Tensor | None) -> Tensor | None:
+        """Tokens of clips as tokens of what the model sees at once: clips, or their frames."""
+        if keep_BV is None or not self.family.by_frames:
+            return keep_BV
+        grid = self._settings.grid
+        if keep_BV.shape[1] % grid.t:
+            raise SettingsError(
+                f"encoders of the family {self.family.config['model_type']!r} see single frames: "
+                f"keep of each of {grid.t} time slots as many tokens, not {keep_BV.shape[1]}"
+            )
+        keep_BtK = keep_BV.unflatten(1, (grid.t, -1)) % grid.positions
+        return keep_BtK.repeat_interleave(grid.tubelet, 1).flatten(0, 1)
+
+    def layers(
+        self, frames_BTHWC: Tensor, numbers: Sequence[int], keep_BV: Tensor | None = None
+    ) -> list[Tensor]:
         """See ``Encoder``.
 
         Raises:
@@ -214,13 +260,20 @@ class HuggingFaceEncoder(Encoder):
             for number in set(numbers) - {last_number}
         ]
         try:
-            last = self.family.tokens(self.model, self.pixels(frames_BTHWC), None)
+            pixels, keep = self.pixels(frames_BTHWC), self._keep(keep_BV)
+            last = self.family.tokens(self.model, pixels, keep)
         finally:
             for handle in handles:
                 handle.remove()
         outputs[last_number] = last
         frames = frames_BTHWC.shape[1]
-        return [self.family.arrange(outputs[n], self._settings, frames) for n in numbers]
+        found = [self.family.arrange(outputs[n], self._settings, frames) for n in numbers]
+        if keep_BV is None:
+            return found
+        # Behind some embeddings all tokens are still there.
+        index_BVD = keep_BV[..., None].expand(-1, -1, self.width)
+        whole = self.grid.tokens
+        return [t.gather(1, index_BVD) if t.shape[1] == whole else t for t in found]
 
     def layer_groups(self) -> list[nn.Module]:
         """See ``Encoder``; what stands behind the layers (a norm) goes with the last one."""

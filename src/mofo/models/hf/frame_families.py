@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from mofo.models.hf.family import FAMILIES, Family, Shape
-from mofo.models.model_settings import ModelSettings
 
 _FRAMES = 8  # of a clip, where nothing says otherwise
 
@@ -24,6 +24,7 @@ class FrameFamily(Family):
     """
 
     by_frames = True
+    keeps = True
     usual: ClassVar[int] = 0
 
     def shape(self) -> Shape:
@@ -48,11 +49,16 @@ class Dinov3Family(FrameFamily):
 
     model = "DINOv3ViTModel"
     licence = "DINOv3 License (Meta's own: read it before use)"
+    norm = "norm"
 
-    def arrange(self, hidden: Tensor, settings: ModelSettings, frames: int) -> Tensor:
-        """Behind the class token stand registers."""
-        registers = 1 + int(self.config.get("num_register_tokens", 0))
-        return super().arrange(hidden[:, registers:], settings, frames)
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__(config)
+        self.prefix = 1 + int(config.get("num_register_tokens", 0))
+
+    def options(self, model: Any, pixels: Tensor, keep: Tensor) -> dict[str, Any]:
+        """The angles of the kept tokens, the same for all heads."""
+        angles = model.rope_embeddings(pixels)
+        return {"position_embeddings": tuple(angle[keep][:, None] for angle in angles)}
 
     def groups(self, model: Any) -> list[nn.Module]:
         """See ``Family``."""
@@ -65,7 +71,7 @@ class SiglipFamily(FrameFamily):
 
     model = "SiglipVisionModel"
     licence = "Apache 2.0"
-    fixed = False
+    norm = "post_layernorm"
 
     def build(self, config: Any) -> nn.Module:
         """Without the pooling head."""
@@ -76,8 +82,19 @@ class SiglipFamily(FrameFamily):
         """See ``Family``."""
         return [model.embeddings, *model.encoder.layers]
 
-    def tokens(self, model: Any, pixels: Tensor, keep_BV: Tensor | None) -> Tensor:
+    def embed(self, model: Any, pixels: Tensor) -> Tensor:
         """See ``Family``; positions are interpolated for other sizes than its own."""
+        other = pixels.shape[-1] != model.config.image_size
+        return model.embeddings(pixels, interpolate_pos_encoding=other)
+
+    def options(self, model: Any, pixels: Tensor, keep: Tensor) -> dict[str, Any]:
+        """Nothing: their layers want to be told so."""
+        return {"attention_mask": None}
+
+    def tokens(self, model: Any, pixels: Tensor, keep: Tensor | None) -> Tensor:
+        """See ``Family`` and ``embed``."""
+        if keep is not None:
+            return super().tokens(model, pixels, keep)
         other = pixels.shape[-1] != model.config.image_size
         return model(pixels, interpolate_pos_encoding=other).last_hidden_state
 
@@ -90,6 +107,7 @@ class HieraFamily(FrameFamily):
 
     model = "HieraModel"
     licence = "CC-BY-NC 4.0 (not for commercial use)"
+    keeps = False
     pyramid = True
 
     def shape(self) -> Shape:

@@ -30,13 +30,13 @@ class VideoMAEFamily(Family):
         size, patch = _side(config["image_size"]), _side(config["patch_size"])
         return Shape(config["num_frames"], size, config["tubelet_size"], patch)
 
-    def tokens(self, model: Any, pixels: Tensor, keep_BV: Tensor | None) -> Tensor:
-        """See ``Family``."""
-        if keep_BV is None:
+    def tokens(self, model: Any, pixels: Tensor, keep: Tensor | None) -> Tensor:
+        """See ``Family``; they leave tokens out by themselves."""
+        if keep is None:
             return model(pixels).last_hidden_state
         count = model.embeddings.num_patches
         hidden_BN = torch.ones(len(pixels), count, dtype=torch.bool, device=pixels.device)
-        return model(pixels, hidden_BN.scatter(1, keep_BV, False)).last_hidden_state
+        return model(pixels, hidden_BN.scatter(1, keep, False)).last_hidden_state
 
 
 @FAMILIES.register("vjepa2")
@@ -67,15 +67,9 @@ class VJEPA2Family(Family):
         """See ``Family``."""
         return [model.embeddings, *model.layer]
 
-    def tokens(self, model: Any, pixels: Tensor, keep_BV: Tensor | None) -> Tensor:
-        """See ``Family``."""
-        if keep_BV is None:
-            return model(pixels).last_hidden_state
-        hidden = model.embeddings(pixels)
-        hidden = hidden.gather(1, keep_BV[..., None].expand(-1, -1, hidden.shape[2]))
-        for layer in model.layer:
-            hidden = layer(hidden, keep_BV)[0]
-        return model.layernorm(hidden)
+    def options(self, model: Any, pixels: Tensor, keep: Tensor) -> dict[str, Any]:
+        """Numbers of the tokens, which rotary positions are made of."""
+        return {"position_mask": keep}
 
 
 @FAMILIES.register("timesformer")
@@ -126,18 +120,6 @@ class VivitFamily(Family):
         """See ``Family``."""
         layers = getattr(model, "layers", None) or model.encoder.layer
         return [model.embeddings, *layers]
-
-    def tokens(self, model: Any, pixels: Tensor, keep_BV: Tensor | None) -> Tensor:
-        """See ``Family``."""
-        if keep_BV is None:
-            return model(pixels).last_hidden_state
-        hidden = model.embeddings(pixels)
-        index = keep_BV[..., None].expand(-1, -1, hidden.shape[2])
-        hidden = torch.cat([hidden[:, :1], hidden[:, 1:].gather(1, index)], 1)
-        for layer in self.groups(model)[1:]:
-            output = layer(hidden)
-            hidden = output[0] if isinstance(output, tuple) else output
-        return model.layernorm(hidden)
 
 
 @FAMILIES.register("videoprism_vision_model")

@@ -70,24 +70,34 @@ def attention_of(saved: SavedClassifier, batch: ClipBatch, wanted: str | None = 
     model, grid = saved.model, saved.settings.model.grid
     device = next(model.parameters()).device
     inside_BN = model.inside(model.motion(batch))[:1]
+    keep_BV = model.kept(batch)
+    keep_BV = None if keep_BV is None else keep_BV[:1].to(device)
     with torch.no_grad():
-        tokens_BND = model.encoder(batch.frames_BTHWC[:1].to(device))
+        tokens_BND = model.encoder(batch.frames_BTHWC[:1].to(device), keep_BV)
     tokens_BND = tokens_BND.detach().requires_grad_()
     with torch.enable_grad():
-        fused_BD, weight_BhQN = model.fuse(tokens_BND, inside_BN.to(device), return_attention=True)
+        inside = inside_BN.to(device)
+        fused_BD, weight_BhQN = model.fuse(tokens_BND, inside, keep_BV, return_attention=True)
         logits = model.head(fused_BD)
         head, number = _class(saved, logits, wanted)
         [gradient_BND] = torch.autograd.grad(logits[head][0, number], tokens_BND)
     relevance_N = (gradient_BND * tokens_BND).sum(2).clamp(min=0)[0].detach()
     share_C = _probabilities(model, logits[head][0].detach())
     shape = (grid.t, grid.h, grid.w)
+
+    def placed(value_V: Tensor) -> np.ndarray:
+        """Of all tokens; 0 where they were left out."""
+        if keep_BV is not None:
+            value_V = value_V.new_zeros(grid.tokens).index_put((keep_BV[0],), value_V)
+        return value_V.reshape(shape).cpu().numpy()
+
     return Attention(
         frames_THWC=batch.frames_BTHWC[0].numpy(),
         box_T4=batch.box_BT4[0].numpy(),
         valid_T=batch.valid_BT[0].numpy(),
         inside_thw=inside_BN[0].reshape(shape).numpy(),
-        attention_thw=_mean_of_queries(weight_BhQN[0]).reshape(shape).cpu().numpy(),
-        relevance_thw=relevance_N.reshape(shape).cpu().numpy(),
+        attention_thw=placed(_mean_of_queries(weight_BhQN[0])),
+        relevance_thw=placed(relevance_N),
         head=head,
         name=saved.classes[head][number],
         probability=float(share_C[number]),

@@ -73,11 +73,13 @@ class Augmented(NamedTuple):
             the batch stays a quarter of what it would be in floats.
         inside_BN: bool, tokens inside the motion area.
         targets: float (B, classes) of each head.
+        motion_Bthw: float in [0, 1], how much of each token moves; zeros if nobody asks.
     """
 
     frames_BTHWC: Tensor
     inside_BN: Tensor
     targets: dict[str, Tensor]
+    motion_Bthw: Tensor
 
 
 class Augmentation:
@@ -98,6 +100,7 @@ class Augmentation:
         area_span: one area for the "clip", or one for each "tubelet"; see ``MotionSettings``.
         motion: how motion becomes that of tokens.
         motion_threshold: of fields, from which on a token is inside.
+        gives_motion: whether the motion of tokens is asked for beside the area.
 
     Raises:
         SettingsError: ``area_span`` is unknown.
@@ -110,7 +113,9 @@ class Augmentation:
         area_span: str = "clip",
         motion: MotionSettings | None = None,
         motion_threshold: float = 0.5,
+        gives_motion: bool = False,
     ) -> None:
+        self.gives_motion = gives_motion
         self.settings, self.grid = settings, grid
         self.area_span = choice("area_span", area_span, SPANS)
         self.motion, self.motion_threshold = motion or MotionSettings(), motion_threshold
@@ -156,32 +161,40 @@ class Augmentation:
     def _augmented(self, batch: ClipBatch, targets: dict[str, Tensor], plan: Plan) -> Augmented:
         grid, is_box = self.grid, self.motion.shape == "box"
         cover_BsHW = self._painted(batch)
+        boxes = cover_BsHW.shape[1] if is_box else 0
+        if is_box and self.gives_motion:
+            cover_BsHW = torch.cat([cover_BsHW, self._field(batch)], 1)
         frames_BTHWC, cover_BsHW = randaugment(batch.frames_BTHWC, cover_BsHW, plan.operations)
-        if is_box:
-            cover_BsHW = (cover_BsHW >= 0.5).float()  # a pixel is in a box or is not
+        # A pixel is in a box or is not.
+        cover_BsHW[:, :boxes] = cover_BsHW[:, :boxes] >= 0.5
         frames_BTHWC = erase(frames_BTHWC, plan.patches)
         if any(how is not None for how in plan.mixes):
             frames_BTHWC, cover_BsHW = mix(frames_BTHWC, cover_BsHW, plan.mixes)
             targets = mix_targets(targets, plan.mixes)
+        fields_BtHW = cover_BsHW[:, boxes:]
+        blank_Bthw = cover_BsHW.new_zeros(len(cover_BsHW), grid.t, grid.h, grid.w)
+        motion_Bthw = pooled_motion(fields_BtHW, grid) if fields_BtHW.shape[1] else blank_Bthw
         if is_box:
-            inside_Bshw = F.max_pool2d(cover_BsHW, grid.patch) > 0
+            inside_Bshw = F.max_pool2d(cover_BsHW[:, :boxes], grid.patch) > 0
             inside_Bthw = inside_Bshw.expand(-1, grid.t, -1, -1)
         else:
-            motion_Bthw = pooled_motion(cover_BsHW, grid)
             inside_Bthw = inside_tokens(motion_Bthw, self.motion_threshold, self.area_span)
-        return Augmented(frames_BTHWC, inside_Bthw.flatten(1), targets)
+        return Augmented(frames_BTHWC, inside_Bthw.flatten(1), targets, motion_Bthw)
 
     def _painted(self, batch: ClipBatch) -> Tensor:
         """How much of each pixel moves, float32 (B, s, H, W); s is 1 with boxes of the clip."""
-        grid = self.grid
         if self.motion.shape == "box":
             span = self.area_span
             cover_BtHW = token_area(batch.box_BT4, batch.valid_BT, self._pixels, per=span)
             return (cover_BtHW[:, :1] if span == "clip" else cover_BtHW).float()
+        return self._field(batch)
+
+    def _field(self, batch: ClipBatch) -> Tensor:
+        """The motion map in pixels, float32 (B, t, H, W)."""
         if batch.motion_Btyx is None:
             raise ValueError("augmentation: these clips have boxes only, no field")
-        motion_Btyx = batch.motion_Btyx.float() / 255
-        return F.interpolate(motion_Btyx, (grid.height, grid.width), mode="nearest")
+        motion_Btyx, size = batch.motion_Btyx.float() / 255, (self.grid.height, self.grid.width)
+        return F.interpolate(motion_Btyx, size, mode="nearest")
 
     def _check(self, batch: ClipBatch, targets: dict[str, Tensor]) -> None:
         grid, frames = self.grid, batch.frames_BTHWC
