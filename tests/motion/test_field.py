@@ -8,6 +8,7 @@ from mofo.motion.field import motion_field
 from mofo.motion.movers import frame_movers
 from mofo.motion.paper import box_field
 from mofo.motion.paths import FlowPaths
+from mofo.motion.thin import thin_traces, with_thin
 from mofo.types import MotionArea, TokenGrid
 
 ROWS, COLUMNS = 20, 24
@@ -79,11 +80,33 @@ def test_movers_are_regions_of_the_field_sharpened_by_changed_pixels():
     field_yx[4:8, 5:10] = 0.9
     field_yx[15:17, 20:22] = 0.8
     field_yx[0, 0] = 0.6  # too light beside the others
-    changed_HW = np.zeros((4 * ROWS, 4 * COLUMNS), bool)
-    changed_HW[18:31, 22:39] = True
+    changed_HW = np.zeros((4 * ROWS, 4 * COLUMNS), np.uint8)
+    changed_HW[18:31, 22:39] = 40
     boxes_K4 = frame_movers(field_yx, changed_HW, (8 * COLUMNS, 8 * ROWS))
     np.testing.assert_allclose(boxes_K4, [[44, 36, 78, 62], [160, 120, 176, 136]], atol=1)
     assert frame_movers(np.zeros_like(field_yx), changed_HW, (192, 160)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_boxes_grow_along_a_pole_only_if_the_mover_carries_it(carried):
+    frames, speed = 16, 0.25  # cells a frame
+    field_Tyx, doubtful = np.zeros((frames, ROWS, COLUMNS), np.float32), []
+    for t in range(frames):
+        left = 5 + speed * t
+        field_Tyx[t, 12:17, round(left) : round(left) + 5] = 1
+        changed_HW = np.zeros((4 * ROWS, 4 * COLUMNS), bool)
+        along = np.arange(16, 48)
+        foot = left if carried else 5 * t % 13
+        changed_HW[along, (4 * foot + 8 + (48 - along) / 3).astype(int)] = along % 3 != t % 3
+        doubtful.append(changed_HW)
+    flow_Tyx2 = np.full((frames, ROWS, COLUMNS, 2), (speed, 0), np.float32)
+    traces = thin_traces(field_Tyx, flow_Tyx2, doubtful)
+    box_14 = np.array([[64, 96, 104, 136]], np.float32)
+    grown_14 = with_thin(box_14, field_Tyx[8], traces[8], (8 * COLUMNS, 8 * ROWS))
+    if carried:
+        np.testing.assert_allclose(grown_14, [[64, 32, 104, 136]], atol=8)
+    else:
+        np.testing.assert_array_equal(grown_14, box_14)
 
 
 def test_field_of_a_box():

@@ -15,9 +15,11 @@ from mofo.motion.flow.backend import FlowFrame, FlowStream
 from mofo.motion.movers import frame_movers
 from mofo.motion.presets import PRESETS, FrameMotion, Preset, Watch
 from mofo.motion.texture import flow_confidence
+from mofo.motion.thin import thin_traces, with_thin
 
 _BLOCK = 256  # frames of a shot that are worked on together
 _CONTEXT = 24  # frames before and after them that are looked at, too
+_DOUBTFUL = 15  # tenths of the noise that a pixel may have changed by
 
 
 @PRESETS.register("default")
@@ -144,9 +146,16 @@ class _Shot:
             np.array([look.span for look in looks]),
         )
         picture_Tyx3 = np.stack([look.picture_yx3 for look in looks]).astype(np.float32)
-        field_Tyx = motion_field(evidence, flow_Tyx2 / self._cell_2, picture_Tyx3, self._every)
+        flow_Tyx2 /= self._cell_2
+        field_Tyx = motion_field(evidence, flow_Tyx2, picture_Tyx3, self._every)
+        traces: list[np.ndarray] = []
+        if self._every == 1:  # pictures that are farther apart lose what is thin
+            doubtful = [tenths_HW > _DOUBTFUL for tenths_HW in evidence.changed]
+            traces = thin_traces(field_Tyx, flow_Tyx2, doubtful)
         for t in range(self._answered - first, stop - first):
             movers_K4 = frame_movers(field_Tyx[t], evidence.changed[t], self._size)
+            if traces and len(movers_K4):
+                movers_K4 = with_thin(movers_K4, field_Tyx[t], traces[t], self._size)
             yield from self._between(looks[t].number, FrameMotion(movers_K4, field_Tyx[t]))
         drop = max(stop - _CONTEXT, 0)
         del self._looks[:drop]

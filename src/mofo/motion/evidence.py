@@ -36,7 +36,8 @@ class Evidence:
     Attributes:
         strength_Thw: float32, pixels a frame times the root of grey levels; 0 for nothing.
         motion_Thw: float32, length of the motion against the camera, pixels a frame.
-        changed: bool ``(H, W)`` of half-size pixels, one array a frame: what surely changed.
+        changed: uint8 ``(H, W)`` of half-size pixels, one array a frame: change in tenths of the
+            noise.
         camera_T: float32, mean length of the camera's own flow, pixels a frame.
     """
 
@@ -66,7 +67,7 @@ def shot_evidence(
     frames, rows, columns = confidence_Thw.shape
     if frames < 2:
         nothing_Thw = np.zeros((frames, rows, columns), np.float32)
-        changed = [np.zeros(half_HW.shape, bool) for half_HW in halves]
+        changed = [np.zeros_like(half_HW) for half_HW in halves]
         return Evidence(nothing_Thw, nothing_Thw, changed, np.zeros(frames, np.float32))
     camera = fitter.fit(flow_Thw2[1:], confidence_Thw[1:])
     weight_Thw = confidence_Thw[1:, ..., None]
@@ -117,7 +118,7 @@ def _change(
     homography_T33: np.ndarray,
     span: float,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Change of each cell in grey levels, and the half-size pixels that surely changed."""
+    """Change of each cell in grey levels, and of half-size pixels in tenths of the noise."""
     frames, rows, columns = motion_Thw.shape
     # From the first frame to each, at half size.
     ways = [np.eye(3)]
@@ -145,7 +146,7 @@ def _change(
             mean = cv2.mean(some_HW, mask=cv2.compare(some_HW, 20, cv2.CMP_LT))[0]
             noise = max(_LEAST_CHANGE, 1.0 + 1.5 * mean)
             if not cells:
-                changed.append(change_HW > 2.3 * noise)
+                changed.append(cv2.convertScaleAbs(change_HW, alpha=10 / noise))
             over_HW = np.clip(change_HW - np.float32(_NOISE * noise), 0, _MOST_CHANGE)
             cells.append(cv2.resize(over_HW, (columns, rows), interpolation=cv2.INTER_AREA))
         change_hw = cells[0]

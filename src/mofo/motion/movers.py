@@ -7,6 +7,7 @@ import numpy as np
 
 _MOVING = 0.5  # share of a cell from which on it belongs to a mover
 _LEAST = 0.1  # weight of a mover, as a share of the heaviest one's
+_SURELY = 23  # tenths of the noise that a pixel has surely changed by
 _FEW = 6  # changed pixels under which they do not move an edge
 _SQUARE = np.ones((3, 3), np.uint8)
 _TRIM = 0.002  # share of the changed pixels that may stick out of the box at each side
@@ -20,7 +21,7 @@ def frame_movers(field_yx: np.ndarray, changed_HW: np.ndarray, size: tuple[int, 
 
     Args:
         field_yx: float32, share of each cell that moves.
-        changed_HW: bool, pixels of the frame at half size that changed.
+        changed_HW: uint8, change of the pixels at half size, tenths of the noise.
         size: width and height of the frame in pixels.
 
     Returns:
@@ -34,6 +35,7 @@ def frame_movers(field_yx: np.ndarray, changed_HW: np.ndarray, size: tuple[int, 
     weight = np.bincount(label_yx.ravel(), field_yx.ravel(), count)
     weight[0] = 0
     rows, columns = changed_HW.shape
+    surely_HW = cv2.compare(changed_HW, _SURELY, cv2.CMP_GT)
     wide, tall = columns / field_yx.shape[1], rows / field_yx.shape[0]
     boxes = []
     for k in np.flatnonzero(weight >= _LEAST * weight.max()).tolist():
@@ -41,7 +43,7 @@ def frame_movers(field_yx: np.ndarray, changed_HW: np.ndarray, size: tuple[int, 
         box = [x * wide, y * tall, (x + across) * wide, (y + down) * tall]
         near_yx = cv2.dilate((label_yx == k).view(np.uint8), _SQUARE)
         near_HW = cv2.resize(near_yx, (columns, rows), interpolation=cv2.INTER_NEAREST)
-        hit_HW = cv2.bitwise_and(near_HW, changed_HW.view(np.uint8))
+        hit_HW = cv2.bitwise_and(near_HW, surely_HW)
         by_column = cv2.reduce(hit_HW, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0]
         by_row = cv2.reduce(hit_HW, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
         if by_row.sum() >= _FEW:
