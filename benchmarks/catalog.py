@@ -34,7 +34,7 @@ CHECKED = (200, 2000)
 CONVERT = """
 import resource, sys, time
 import numpy, pyarrow.parquet
-import mofo.datasets.catalog_file, mofo.datasets.row_stream
+import mofo.datasets.catalog_file
 from mofo.cli import main
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before, started = peak(), time.process_time()

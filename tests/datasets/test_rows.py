@@ -4,10 +4,11 @@ import pickle
 
 import pytest
 
+from mofo.datasets import row_table
 from mofo.datasets.catalog import Catalog, read_catalog
 from mofo.datasets.catalog_file import write_catalog
-from mofo.datasets.formats import parquet
-from mofo.datasets.video import RowTable, Video, where
+from mofo.datasets.row_table import RowTable, where
+from mofo.datasets.video import Video
 
 ROWS = 50
 
@@ -28,12 +29,13 @@ def row(folder, number):
 @pytest.fixture
 def long(tmp_path, monkeypatch):
     """Rows, and the same rows read back from a catalog in batches of eight."""
-    monkeypatch.setattr(parquet, "BATCH", 8)
+    monkeypatch.setattr(row_table, "BATCH", 8)
     (tmp_path / "videos").mkdir()
     for number in range(7):
         (tmp_path / "videos" / f"{number}.mp4").write_bytes(b"v")
     rows = [row(tmp_path, number) for number in range(ROWS)]
-    write_catalog(tmp_path / "long.parquet", rows, classes={"verb": ["v0", "v1"]}, distinct=True)
+    catalog = Catalog(rows, classes={"verb": ("v0", "v1")})
+    write_catalog(tmp_path / "long.parquet", catalog)
     return rows, tmp_path / "long.parquet"
 
 
@@ -83,10 +85,24 @@ def test_missing_files_and_quarantine(long, tmp_path):
     assert len(catalog.excluded) == 1 + sum(video.path.endswith("4.mp4") for video in rows)
 
 
-def test_a_catalog_that_may_say_things_twice_is_read_as_a_whole(long, tmp_path):
-    rows, path = long
-    write_catalog(path, rows * 2)
-    assert list(read_catalog([path])) == rows
+@pytest.mark.parametrize("heads", ["label", "verb,noun"])
+def test_a_long_table_stays_columns(tmp_path, monkeypatch, heads):
+    monkeypatch.setattr(row_table, "BATCH", 8)
+    kinds = heads.split(",")
+    rows = [f"{n % 4}.mp4,{','.join(f'{h} {n % 3}' for h in kinds)},{n}" for n in range(30)]
+    for number in range(3):
+        (tmp_path / f"{number}.mp4").write_bytes(b"v")
+    (tmp_path / "t.csv").write_text(f"path,{heads},start\n" + "\n".join(rows + rows))
+    few = read_catalog([tmp_path / "t.csv"])
+    assert isinstance(few.videos, RowTable)
+    assert [video.start for video in few] == [n for n in range(30) if n % 4 < 3]
+    assert few[0].labels == tuple((head, f"{head} 0") for head in kinds)
+    assert few.problems == ((str(tmp_path / "3.mp4"), "does not exist"),)
+    # The same as beside another source, where rows are objects.
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.mp4").write_bytes(b"v")
+    both = read_catalog([tmp_path / "t.csv", tmp_path / "other"])
+    assert list(few) == list(both)[:-1]
 
 
 def test_catalogs_compare_by_their_videos(long):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ from mofo.commands.verb import print_rows, verb
 if TYPE_CHECKING:
     from mofo.datasets.catalog import Catalog
     from mofo.datasets.inspect_file import FileMetadata
-    from mofo.datasets.row_stream import Tally
 
 
 @verb("data check", calls="mofo.datasets.check:check")
@@ -88,8 +87,7 @@ def convert(
         probe: open the files: size, frame rate, number of frames.
         workers: files opened at once (default: all processors).
 
-    CSV tables, plain lists and catalogs may be long: unless --probe asks for more, they are never
-    in memory as a whole.
+    CSV tables, plain lists and catalogs may be long: a row takes some tens of bytes of memory.
 
     examples:
       mofo data convert something-something-v2/ --to ssv2.parquet
@@ -97,10 +95,10 @@ def convert(
       mofo data convert train.csv --format list --videos clips/ --to k400.parquet
     """
     from mofo.datasets.catalog import read_catalog
+    from mofo.datasets.catalog_file import write_catalog
     from mofo.datasets.formats.format import FORMATS, split_name
     from mofo.datasets.quarantine import EXCLUDE
-    from mofo.datasets.row_stream import Tally, video_stream
-    from mofo.types import SettingsError
+    from mofo.types import MofoError, SettingsError
 
     if to.suffix.lower() not in (".parquet", ".csv"):
         raise SettingsError(f"--to {to}: the name must end in .parquet or .csv")
@@ -118,48 +116,31 @@ def convert(
             else f"{format_}:{source}"
             for source in sources
         ]
-    # Long lists are read row by row; what has to be inspected as a whole is not.
-    stream = None if probe else video_stream(sources, videos=videos)
-    metadata = None
-    unreadable: list[tuple[str, str]] = []
-    about: Any
-    if stream is not None:
-        source: Any = stream
-        rows, about = Tally(stream, stream), stream.listing
-    else:
-        about = source = read_catalog(sources, videos=videos, split_number=split_number)
-        rows = Tally(about.videos, about)
-        if probe:
-            metadata, unreadable = _probe(about, workers, progress)
-    _write(to, rows, about, metadata)
-    problems = [*source.problems, *unreadable]  # those of a stream are known once it is read
-    excluded = len(source.excluded)
+    catalog = read_catalog(sources, videos=videos, split_number=split_number)
+    if not len(catalog):
+        problem = next(iter(catalog.problems), None)
+        reason = ": ".join(problem) if problem else "there are no rows, or all are excluded"
+        raise MofoError(f"no video is left: {reason}")
+    metadata, unreadable = _probe(catalog, workers, progress) if probe else ({}, [])
+    write_catalog(to, catalog, metadata=metadata)
+    problems = [*catalog.problems, *unreadable]
     print_rows("cannot be used", problems, shown=20)
-    parts = [f"{rows.count:,} rows of {rows.files():,} files"]
-    parts.append(", ".join(f"{count:,} {split}" for split, count in rows.splits.items()))
-    for head, names in rows.names.items():
-        known = about.classes.get(head)
-        parts.append(f"{head}: {len(names):,}{f' of {len(known):,}' if known else ''} classes")
-    if excluded:
-        parts.append(f"{excluded:,} in quarantine left out")
+    splits = Counter(video.split or "no split" for video in catalog)
+    labels = {label: None for video in catalog for label in video.labels}
+    classes = Counter(head for head, _ in labels)
+    parts = [f"{len(catalog):,} rows of {len({video.path for video in catalog}):,} files"]
+    parts.append(", ".join(f"{count:,} {split}" for split, count in splits.items()))
+    for head, count in classes.items():
+        known = catalog.classes.get(head)
+        parts.append(f"{head}: {count:,}{f' of {len(known):,}' if known else ''} classes")
+    if catalog.excluded:
+        parts.append(f"{len(catalog.excluded):,} in quarantine left out")
     print("; ".join(parts))
-    if about.flip is False:
+    if catalog.flip is False:
         print("labels know left from right: keep data.flip off")
     print(f"  {to}")
     print(f"next: mofo data check {shlex.quote(str(to))} --out check")
     return 1 if problems else 0
-
-
-def _write(to: Path, rows: Tally, about: Any, metadata: dict[str, FileMetadata] | None) -> None:
-    from mofo.datasets.catalog_file import write_catalog, write_table
-
-    if to.suffix.lower() == ".csv":
-        write_table(to, rows, metadata=metadata)
-    else:
-        write_catalog(
-            to, rows, classes=about.classes, flip=about.flip, metadata=metadata, apart=about.apart,
-            distinct=True,
-        )  # fmt: skip
 
 
 def _probe(

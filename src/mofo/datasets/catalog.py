@@ -30,6 +30,7 @@ from mofo.datasets.formats.format import (
 from mofo.datasets.formats.source import Source
 from mofo.datasets.listing import EXTENSIONS, Apart, Listing, Problems, is_video, video_files
 from mofo.datasets.quarantine import Quarantine, split_sources
+from mofo.datasets.row_table import Distinct, compact
 from mofo.datasets.video import RealFiles, Video
 from mofo.types import MofoError
 
@@ -122,9 +123,9 @@ def read_catalog(
         before = len(problems)
         located = _locate(name, problems, videos, split_number)
         if len(names) == 1 and located is not None:
-            catalog = _columns(*located, quarantine)
-            if catalog is not None:
-                return catalog
+            source, layout = located
+            if isinstance(layout, RowFormat):
+                return _rows(source, layout, quarantine)
         listing = _pattern(name, problems) if located is None else _listing(*located)
         if not listing.videos and len(problems) == before:
             raise MofoError(
@@ -167,22 +168,26 @@ def _listing(source: Source, layout: Format | None) -> Listing:
     return listing
 
 
-def _columns(source: Source, layout: Format | None, quarantine: Quarantine) -> Catalog | None:
-    """A long list whose rows stay columns; None if it is none."""
-    if not isinstance(layout, RowFormat):
-        return None
+def _rows(source: Source, layout: RowFormat, quarantine: Quarantine) -> Catalog:
+    """A list that is the only source: its rows stay columns if there are many."""
     excluded: Problems = []
-    keep = partial(_is_kept, quarantine=quarantine, excluded=excluded) if len(quarantine) else None
-    read = layout.columns(source, keep)
-    if read is None:
-        return None
-    listing, rows = read
-    if not len(rows) and source.problems:
-        raise MofoError(none_usable(str(source.path), layout, source.problems))
-    if not len(rows) and not excluded:
-        raise MofoError(f"{source.path}: no video there; it has no rows")
+    keep = partial(_is_kept, quarantine=quarantine, excluded=excluded)
+    columns = layout.columns(source)
+    if columns is not None:
+        listing, table = columns
+        videos: Sequence[Video] = table.where(keep) if len(quarantine) else table
+    else:
+        listing, rows = layout.usable_rows(source)
+        distinct = Distinct(rows([]))
+        wanted = (v for v in rows(source.problems) if keep(v) and distinct.is_first(v))
+        videos = compact(wanted, distinct.heads, listing.root)
+    if not videos and not excluded:
+        if not source.problems:
+            raise MofoError(f"{source.path}: no video there; it has no rows")
+        if not layout.may_be_empty:
+            raise MofoError(none_usable(str(source.path), layout, source.problems))
     return Catalog(
-        rows, _printable(source.problems), listing.classes, listing.flip, tuple(excluded),
+        videos, _printable(source.problems), listing.classes, listing.flip, tuple(excluded),
         listing.apart,
     )  # fmt: skip
 
@@ -273,33 +278,20 @@ def _drop_repeated(listings: list[Listing]) -> None:
     that an earlier source has taken as a whole, without a word about it, likewise.
     """
     real = RealFiles()
-    files: dict[str, str] = {}  # real files, by path
+    seen: set[tuple[str, tuple[object, ...]]] = set()
     earlier: set[str] = set()  # files of earlier sources
-    plain: set[str] = set()  # those that are whole, and nothing is said about
-    first: dict[int, Video] = {}  # by hash: less memory than all details, once more
+    whole: set[str] = set()  # those that nothing is said about
     for listing in listings:
-        kept, here, plain_here = [], set(), set()
+        kept, files = [], []
         for video in listing.videos:
-            file = files.get(video.path)
-            if file is None:
-                file = files[video.path] = real(video.path)
-            says_nothing = video.details == _NOTHING
-            if file in plain or (says_nothing and file in earlier):
+            row = file, details = real(video.path), video.details
+            if file in whole or row in seen or (details == _NOTHING and file in earlier):
                 continue
-            row = (file, video.details)
-            number = hash(row)
-            before = first.setdefault(number, video)
-            while before is not video and (files[before.path], before.details) != row:
-                number += 1
-                before = first.setdefault(number, video)
-            if before is not video:
-                continue
-            here.add(file)
-            if says_nothing:
-                plain_here.add(file)
+            seen.add(row)
             kept.append(video)
-        earlier |= here
-        plain |= plain_here
+            files.append(file)
+        earlier.update(files)
+        whole |= {f for f, video in zip(files, kept, strict=True) if video.details == _NOTHING}
         listing.videos = kept
 
 

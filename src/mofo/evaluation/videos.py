@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mofo.datasets.catalog import Catalog
-from mofo.datasets.video import Video, where
+from mofo.datasets.row_table import where
+from mofo.datasets.video import Video
 from mofo.evaluation.measures import EvaluationError
 
 ALL = "all"

@@ -13,7 +13,7 @@ from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.sources import MotionChoice
 from mofo.clips.transforms import CropSettings
 from mofo.datasets.catalog import read_catalog
-from mofo.datasets.video import where
+from mofo.datasets.row_table import where
 from mofo.masking import Mask, decoded_count, make_mask, mask_shares
 from mofo.models.mae import MaskedAutoencoder, area_weight
 from mofo.training.pretrain_settings import PretrainSettings

@@ -14,7 +14,7 @@ from mofo.datasets.catalog import read_catalog
 RUN = """
 import resource, sys
 import numpy, pyarrow.parquet
-import mofo.datasets.catalog_file, mofo.datasets.row_stream
+import mofo.datasets.catalog_file
 from mofo.cli import main
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 code = main(["data", "convert", *sys.argv[1:], "--quiet"])

@@ -24,7 +24,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels = f"verb {row % 10},noun {row % 30}"
         lines.append(f"{number}.mp4,{labels},{start},{start + 1},train")
     (root / "all.csv").write_text("path,verb,noun,start,end,split\n" + "\n".join(lines))
-    write_catalog(root / "all.parquet", read_catalog([root / "all.csv"]).videos)
+    write_catalog(root / "all.parquet", read_catalog([root / "all.csv"]))
     return root
 
 

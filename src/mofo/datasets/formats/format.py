@@ -16,7 +16,7 @@ import importlib
 import os
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,7 +24,8 @@ import mofo.datasets.formats as package
 from mofo.datasets.formats.documents import describe_text
 from mofo.datasets.formats.source import Source
 from mofo.datasets.listing import Listing, Problems, Rows, is_video
-from mofo.datasets.video import RowTable, Usable, Video
+from mofo.datasets.row_table import RowTable
+from mofo.datasets.video import Usable, Video
 from mofo.registry import Registry
 from mofo.types import MofoError
 
@@ -73,27 +74,29 @@ class RowFormat(Format):
             MofoError: the source cannot be read.
         """
 
+    def usable_rows(self, source: Source) -> tuple[Listing, Rows]:
+        """The same of the rows whose files can be used."""
+        listing, rows = self.rows(source)
+
+        def usable(problems: Problems) -> Iterator[Video]:
+            why = Usable()
+            for video in rows(problems):
+                reason = why(video.path)
+                if reason is None:
+                    yield video
+                else:
+                    problems.append((video.path, reason))
+
+        return listing, usable
+
     def read(self, source: Source) -> Listing:
         """The rows whose files can be used."""
-        listing, rows = self.rows(source)
-        usable = Usable()
-        for video in rows(source.problems):
-            reason = usable(video.path)
-            if reason is None:
-                listing.videos.append(video)
-            else:
-                source.problems.append((video.path, reason))
+        listing, rows = self.usable_rows(source)
+        listing.videos = list(rows(source.problems))
         return listing
 
-    def columns(
-        self, source: Source, keep: Callable[[Video], bool] | None = None
-    ) -> tuple[Listing, RowTable] | None:
-        """The rows whose files can be used, as columns in memory; None if only ``read`` can.
-
-        Args:
-            source: the list; no two of its rows are the same.
-            keep: which rows are wanted; None: all.
-        """
+    def columns(self, source: Source) -> tuple[Listing, RowTable] | None:
+        """The rows whose files can be used, no two the same, as columns; None: only ``rows``."""
         return None
 
 
