@@ -21,12 +21,12 @@ import torch
 import torch.nn.functional as F
 
 from areas import provenance, write_json
-from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.batch import ClipBatch, ClipSample, collate
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.model_settings import ModelSettings
 from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.training.augment import Augmentation, AugmentSettings
-from mofo.types import ClipSample, TokenGrid, hull
+from mofo.types import TokenGrid, hull
 
 GRID = TokenGrid(16, 224, 224)
 SMALL = TokenGrid(4, 160, 160)  # of the picture

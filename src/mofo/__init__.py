@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mofo.models.mae import MaskedAutoencoder
     from mofo.models.model_settings import ModelSettings
     from mofo.motion.detect import DetectReport, detect, detect_many
+    from mofo.motion.live import LiveFrame, stream
     from mofo.motion.presets import DetectSettings
     from mofo.motion.store import AreaStore
     from mofo.report.notebook import show
@@ -59,6 +60,7 @@ __all__ = [
     "FinetuneSettings",
     "FinetuneTask",
     "ImportReport",
+    "LiveFrame",
     "MaskSettings",
     "MaskedAutoencoder",
     "ModelSettings",
@@ -94,6 +96,7 @@ __all__ = [
     "read_catalog",
     "report",
     "show",
+    "stream",
 ]
 
 _HOMES = {
@@ -110,6 +113,7 @@ _HOMES = {
     "FinetuneSettings": "mofo.training.finetune_settings",
     "FinetuneTask": "mofo.training.finetune_task",
     "ImportReport": "mofo.weights.importing",
+    "LiveFrame": "mofo.motion.live",
     "MaskSettings": "mofo.masking",
     "MaskedAutoencoder": "mofo.models.mae",
     "ModelSettings": "mofo.models.model_settings",
@@ -137,7 +141,6 @@ _HOMES = {
     "finetune": "mofo.report.training_pictures",
     "import_weights": "mofo.weights.importing",
     "load": "mofo.evaluation.predict",
-    "load_ipython_extension": "mofo.report.notebook",
     "make_mask": "mofo.masking",
     "open_checkpoint": "mofo.training.checkpoint",
     "pretrain": "mofo.report.training_pictures",
@@ -145,6 +148,7 @@ _HOMES = {
     "read_catalog": "mofo.datasets.catalog",
     "report": "mofo.report",
     "show": "mofo.report.notebook",
+    "stream": "mofo.motion.live",
 }
 
 

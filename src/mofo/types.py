@@ -11,10 +11,26 @@ Conventions: pixels, x right, y down, origin at the top-left corner of the top-l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, overload
 
 import numpy as np
+
+# What methods of results leave to rooms on the right, imported when one is called. Nothing else
+# imports to the right; tests/test_rooms.py holds both.
+LATER = {
+    "html": "mofo.report.notebook",
+    "plot_area": "mofo.report.notebook",
+    "show_area": "mofo.report.notebook",
+    "to_coco": "mofo.motion.exports.coco",
+    "to_detections": "mofo.motion.exports.detections",
+}
+
+
+def _later(name: str, *given: Any, **options: Any) -> Any:
+    return getattr(importlib.import_module(LATER[name]), name)(*given, **options)
 
 
 class MofoError(Exception):
@@ -117,6 +133,13 @@ class TokenGrid:
         return self.t * self.positions
 
 
+class Displayed:
+    """A result that a notebook shows as a picture."""
+
+    def _repr_html_(self) -> str:
+        return str(_later("html", self))
+
+
 class ClipBox(NamedTuple):
     """One box for a stretch of frames, or none.
 
@@ -136,8 +159,22 @@ def hull(boxes_K4: np.ndarray) -> ClipBox:
     return ClipBox(box_4.astype(np.float32), True)
 
 
-@dataclass(frozen=True, eq=False)
-class MotionArea:
+class FrameArea(NamedTuple):
+    """Where things move in one frame; see ``MotionArea``.
+
+    ``frame`` is its number in the file, ``time`` in seconds, ``field_yx`` None where none was made.
+    """
+
+    frame: int
+    time: float
+    valid: bool
+    box_4: np.ndarray
+    movers_K4: np.ndarray
+    field_yx: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MotionArea(Displayed):
     """Where things move in one video: per frame, one box and the single movers inside it.
 
     "No motion in this frame" is a state of its own (``valid_T[t]`` False, box all zeros), never an
@@ -190,6 +227,112 @@ class MotionArea:
     def __len__(self) -> int:
         return len(self.frame_T)
 
+    def __repr__(self) -> str:
+        name = f"MotionArea: {len(self)} frames of {self.width}x{self.height}"
+        if not len(self):
+            return name
+        field_Tyx = self.field_Tyx
+        grid = "" if field_Tyx is None else f", field of {field_Tyx.shape[1]}x{field_Tyx.shape[2]}"
+        x1, y1, x2, y2 = self.union().box_4.round().astype(int).tolist()
+        return (
+            f"{name}, {self.time_T[0]:.2f} to {self.time_T[-1]:.2f} s, flow {self.flow}{grid}\n"
+            f"motion in {100 * self.valid_T.mean():.0f} % of the frames, all of it within "
+            f"({x1}, {y1}, {x2}, {y2}); {len(self.cuts)} cuts, {len(self.warnings)} warnings"
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> FrameArea: ...
+    @overload
+    def __getitem__(self, index: slice) -> MotionArea: ...
+    def __getitem__(self, index: int | slice) -> FrameArea | MotionArea:
+        """One frame, by its position in the area; or the area of several in a row."""
+        field_Tyx = self.field_Tyx
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                raise ValueError("MotionArea: slices have a step of 1")
+            return replace(
+                self,
+                frame_T=self.frame_T[index],
+                time_T=self.time_T[index],
+                box_T4=self.box_T4[index],
+                valid_T=self.valid_T[index],
+                movers=self.movers[index],
+                cuts=tuple(cut - start for cut in self.cuts if start < cut < stop),
+                field_Tyx=None if field_Tyx is None else field_Tyx[index],
+            )
+        t = range(len(self))[index]  # counts from the end, and raises IndexError
+        return FrameArea(
+            int(self.frame_T[t]),
+            float(self.time_T[t]),
+            bool(self.valid_T[t]),
+            self.box_T4[t],
+            self.movers[t],
+            None if field_Tyx is None else field_Tyx[t],
+        )
+
+    def __iter__(self) -> Iterator[FrameArea]:
+        return (self[t] for t in range(len(self)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON: size, flow, cuts, and of each frame its box and movers."""
+        frames = [
+            {
+                "frame": one.frame,
+                "time": one.time,
+                "box": one.box_4.tolist() if one.valid else None,
+                "movers": one.movers_K4.tolist(),
+            }
+            for one in self
+        ]
+        about = {name: getattr(self, name) for name in ("width", "height", "flow")}
+        return {**about, "cuts": [*self.cuts], "warnings": [*self.warnings], "frames": frames}
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame`` with a row a frame: frame, time, valid, x1 ... y2, movers, field.
+
+        ``movers`` is how many, ``field`` how much of the frame moves, 0 to 1. A row a mover, with
+        its number: ``mofo areas export --form table``.
+
+        Raises:
+            MofoError: pandas is not installed.
+        """
+        field_T = np.full(len(self), np.nan)
+        if self.field_Tyx is not None:
+            field_T = self.field_Tyx.mean((1, 2)) / 255
+        columns = {"frame": self.frame_T, "time": self.time_T, "valid": self.valid_T}
+        columns |= dict(zip(("x1", "y1", "x2", "y2"), self.box_T4.T, strict=True))
+        columns["movers"] = np.array([len(boxes_K4) for boxes_K4 in self.movers], np.int64)
+        return pandas().DataFrame(columns | {"field": field_T})
+
+    def to_coco(self, name: str = "video") -> dict[str, Any]:
+        """A COCO data set of one video: frames as images, numbered movers as annotations."""
+        return dict(_later("to_coco", self, name))
+
+    def to_supervision(self) -> list[Any]:
+        """Of each frame the movers as ``supervision.Detections``, with their numbers.
+
+        Raises:
+            MofoError: supervision is not installed.
+        """
+        return list(_later("to_detections", self))
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draws how much of the frame moves over time; returns the axes of matplotlib.
+
+        Args:
+            axes: to draw on; None: new ones.
+        """
+        return _later("plot_area", self, axes)
+
+    def show(self, video: Any = None) -> Any:
+        """Shows moments of the area in a window, or in a notebook; returns matplotlib's figure.
+
+        Args:
+            video: what ``mofo.detect`` was given, to see its frames.
+        """
+        return _later("show_area", self, video)
+
     def union(self, start: int = 0, stop: int | None = None) -> ClipBox:
         """One box around all motion in frames ``start`` (included) to ``stop`` (excluded)."""
         rows = slice(start, stop)
@@ -236,39 +379,19 @@ class MotionArea:
         return (down_hy @ mean_tyx @ across_wx.T).astype(np.float32)
 
 
+def pandas() -> Any:
+    """The package pandas.
+
+    Raises:
+        MofoError: it is not installed.
+    """
+    try:
+        return importlib.import_module("pandas")
+    except ImportError:
+        raise MofoError("to_pandas needs pandas: pip install pandas") from None
+
+
 def _shares(edges: np.ndarray, cells: int) -> np.ndarray:
     """Weight of each of ``cells`` cells in the means between ``edges``, in cells, (N, cells)."""
     inner = np.clip(edges[:, None] - np.arange(cells), 0, 1)
     return np.diff(inner, axis=0) / np.maximum(np.diff(edges), 1e-9)[:, None]
-
-
-@dataclass(frozen=True, eq=False)
-class ClipSample:
-    """One clip and its motion area: frames and boxes went through the same crop, resize and flip.
-
-    Attributes:
-        frames_THWC: uint8 RGB.
-        box_T4: float32, pixels of ``frames_THWC``. Each frame's box is the hull of the motion from
-            this frame up to the next one of the clip, so that the frames left out between them
-            count, too; zeros where not valid.
-        valid_T: bool, whether anything moves there, inside the crop.
-        noise_N: float32 in [0, 1), one value a token, from the sample's own generator; it decides
-            the mask.
-        index: row of the catalog.
-        path: the file.
-        start: number of the clip's first frame in the file.
-        failures: ``(path, reason)`` of each video that was drawn first but could not be used.
-        motion_tyx: uint8, how much of each cell of the frames moves, 0 (nothing) to 255 (all of
-            it), mean over the frames of each time slot and those left out between them; several
-            cells a token, see ``clips.motion_map``. None: only boxes are known.
-    """
-
-    frames_THWC: np.ndarray
-    box_T4: np.ndarray
-    valid_T: np.ndarray
-    noise_N: np.ndarray
-    index: int
-    path: str
-    start: int
-    failures: tuple[tuple[str, str], ...] = ()
-    motion_tyx: np.ndarray | None = None

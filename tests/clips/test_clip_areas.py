@@ -12,13 +12,14 @@ import pytest
 from helpers.clipsets import area_of, settings, store_of, write_painted
 from helpers.numbered import write_numbered
 from helpers.painted import bright_box, walk
+from mofo.clips.batch import ClipSample
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.plan import hulls
 from mofo.clips.transforms import CropSettings
 from mofo.datasets.catalog import read_catalog
 from mofo.motion.detect import detect_many
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
-from mofo.types import ClipSample, TokenGrid, hull
+from mofo.types import TokenGrid, hull
 from mofo.video.reader import VideoReader
 
 

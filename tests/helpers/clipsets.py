@@ -9,12 +9,13 @@ import av
 import numpy as np
 
 from helpers.painted import paint
+from mofo.clips.batch import ClipSample
 from mofo.clips.dataset import ClipSettings
 from mofo.clips.transforms import CropSettings
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
 from mofo.motion.presets import DetectSettings
-from mofo.types import ClipSample, MotionArea, TokenGrid
+from mofo.types import MotionArea, TokenGrid
 
 SMALL = TokenGrid(4, 32, 32)
 SEES_ALL = CropSettings(scales=(1.0,))

@@ -79,3 +79,11 @@ def rows(folder: Path) -> list[dict]:
 def content(folder: Path) -> dict[str, bytes]:
     files = (file for file in folder.rglob("*") if file.is_file() and ".lock" not in file.name)
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def store_of(folder, **areas) -> AreaStore:
+    folder.mkdir()
+    for key, one in areas.items():
+        write_part(folder, f"{key}.mp4", f"/v/{key}.mp4", 1, one, DetectSettings())
+    merge(scan(folder, DetectSettings()))
+    return AreaStore.open(folder)

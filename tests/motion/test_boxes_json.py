@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from helpers.stored import store_of
 from mofo import cli
 from mofo.motion.boxes_json import import_boxes, read_boxes, to_area, to_entries
 from mofo.motion.exports import EXPORTS, AreaExport, export_areas
@@ -29,14 +30,6 @@ def area(box_T4, valid_T) -> MotionArea:
 
 
 AREA = area([[1.1, 2, 30.7, 40], [0, 0, 0, 0], [3, 4, 64, 48]], [True, False, True])
-
-
-def store_of(folder, **areas) -> AreaStore:
-    folder.mkdir()
-    for key, one in areas.items():
-        write_part(folder, f"{key}.mp4", f"/v/{key}.mp4", 1, one, DetectSettings())
-    merge(scan(folder, DetectSettings()))
-    return AreaStore.open(folder)
 
 
 def videos(folder, *names, frames=3):

@@ -1,5 +1,7 @@
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 import mofo
 from helpers.made import Page
@@ -7,31 +9,22 @@ from mofo.evaluation.measures import Sample
 from mofo.evaluation.predict import ClassScore, Prediction
 from mofo.evaluation.recognition import recognise
 from mofo.evaluation.results import Results
-from mofo.report.notebook import load_ipython_extension, show
+from mofo.report.notebook import show
 from mofo.types import MofoError
 
 SAMPLE = Sample([str(v) for v in range(20)], draws=2)
-
-
-class Formatter:
-    """Of IPython, what is asked of it."""
-
-    def __init__(self):
-        self.known = {}
-        self.formatters = {"text/html": self}
-        self.display_formatter = self
-
-    def for_type_by_name(self, module, name, function):
-        self.known[module, name] = function
 
 
 def test_areas_and_stores_are_shown(video, tmp_path):
     area = mofo.detect(video)
     plain, with_frames = show(area), show(area, video)
     assert Page(plain.html).faults == []
-    assert "<svg" in plain.html
-    assert "<img" not in plain.html
-    assert "data:image/png;base64," in with_frames.html
+    for html in (plain.html, with_frames.html, show(video).html, area._repr_html_()):
+        assert "<svg" in html
+        assert "data:image/png;base64," in html
+    assert len(with_frames.html) > 2 * len(plain.html)
+    assert show(video).html == with_frames.html
+    assert area._repr_html_() == plain.html
     mofo.detect_many([video], tmp_path / "areas", workers=0, progress=False)
     with mofo.AreaStore.open(tmp_path / "areas") as store:
         assert "1 video, 24 frames" in show(store)._repr_html_()
@@ -52,11 +45,17 @@ def test_results_and_predictions_are_shown_with_names_as_text():
         show(3)
 
 
-def test_ipython_is_told_by_type(video):
-    ipython = Formatter()
-    load_ipython_extension(ipython)
+def test_an_area_draws_itself(video, monkeypatch, tmp_path):
+    mpl.use("agg")
+    shown = []
+    monkeypatch.setattr(pyplot, "show", lambda: shown.append(True))
     area = mofo.detect(video)
-    kind = type(area)
-    assert "<svg" in ipython.known[kind.__module__, kind.__qualname__](area)
-    assert mofo.load_ipython_extension is load_ipython_extension
-    assert mofo.show is show
+    axes = area.plot()
+    assert axes.get_xlabel() == "seconds"
+    assert area.plot(axes) is axes
+    sizes = [figure.get_size_inches()[1] for figure in (area.show(), area.show(video))]
+    assert shown == [True, True]
+    assert 2 < sizes[0] < sizes[1]
+    assert area[:0].show().get_size_inches()[1] == 2
+    assert "0 frames" in area[:0]._repr_html_()
+    pyplot.close("all")

@@ -13,7 +13,39 @@ from torch import Tensor
 from torch.utils.data import default_collate, get_worker_info
 
 from mofo.clips.motion_map import map_shape
-from mofo.types import ClipSample, TokenGrid
+from mofo.types import TokenGrid
+
+
+@dataclass(frozen=True, eq=False)
+class ClipSample:
+    """One clip and its motion area: frames and boxes went through the same crop, resize and flip.
+
+    Attributes:
+        frames_THWC: uint8 RGB.
+        box_T4: float32, pixels of ``frames_THWC``. Each frame's box is the hull of the motion from
+            this frame up to the next one of the clip, so that the frames left out between them
+            count, too; zeros where not valid.
+        valid_T: bool, whether anything moves there, inside the crop.
+        noise_N: float32 in [0, 1), one value a token, from the sample's own generator; it decides
+            the mask.
+        index: row of the catalog.
+        path: the file.
+        start: number of the clip's first frame in the file.
+        failures: ``(path, reason)`` of each video that was drawn first but could not be used.
+        motion_tyx: uint8, how much of each cell of the frames moves, 0 (nothing) to 255 (all of
+            it), mean over the frames of each time slot and those left out between them; several
+            cells a token, see ``clips.motion_map``. None: only boxes are known.
+    """
+
+    frames_THWC: np.ndarray
+    box_T4: np.ndarray
+    valid_T: np.ndarray
+    noise_N: np.ndarray
+    index: int
+    path: str
+    start: int
+    failures: tuple[tuple[str, str], ...] = ()
+    motion_tyx: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch.utils.data import Dataset
 
-from mofo.clips.batch import Samples, blank_frames
+from mofo.clips.batch import ClipSample, Samples, blank_frames
 from mofo.clips.plan import ClipPlan, frames_of
 from mofo.clips.reading import ClipReader
 from mofo.clips.sources import MotionChoice
 from mofo.clips.transforms import CROP_DRAWS, CropSettings, centre_geometry, draw_geometry
 from mofo.datasets.video import Video
 from mofo.registry import choice
-from mofo.types import ClipSample, MofoError, SettingsError, TokenGrid, VideoError
+from mofo.types import MofoError, SettingsError, TokenGrid, VideoError
 from mofo.video.index import FrameIndex
 from mofo.video.sampling import dense, segments
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.batch import ClipBatch, ClipSample, collate
 from mofo.clips.dataset import SAMPLINGS
 from mofo.clips.plan import ClipPlan, frames_of
 from mofo.clips.reading import ClipReader
@@ -21,7 +21,7 @@ from mofo.clips.sources import MotionChoice
 from mofo.clips.transforms import view_geometries
 from mofo.datasets.video import Video
 from mofo.registry import choice
-from mofo.types import ClipSample, SettingsError, TokenGrid, VideoError
+from mofo.types import SettingsError, TokenGrid, VideoError
 from mofo.video.index import FrameIndex
 from mofo.video.sampling import segment_views
 from mofo.video.sampling import views as dense_views

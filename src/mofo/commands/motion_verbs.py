@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from mofo.commands.verb import print_rows, verb
@@ -86,22 +85,22 @@ def merge(call: Callable[..., Any], folder: Path) -> int:
 
 @verb("areas export", calls="mofo.motion.exports:export_areas")
 def export(call: Callable[..., Any], store: Path, *, to: Path) -> int:
-    """Write the boxes of a store in a form that other programs read.
+    """Write what moves in the videos of a store in a form that other programs read.
 
     Args:
         store: folder of the store.
-        to: file to write.
+        to: file or folder to write.
         form: the form: {motion.EXPORTS}.
         clip_union: one box a video, repeated in every frame.
 
-    The form mofo is the JSON of the released MOFO code: {file stem: [{"labels": [{"box2d": {"x1":
-    ..., "y1": ..., "x2": ..., "y2": ...}, "gt_annotation": "union"}]}, ...]}, an entry a frame.
+    A mover keeps its number over time. The form mofo, without numbers, is the JSON of the released
+    MOFO code: {file stem: [{"labels": [{"box2d": {"x1": ..., "y1": ..., "x2": ..., "y2": ...},
+    "gt_annotation": "union"}]}, ...]}, an entry a frame.
 
     example:
-      mofo areas export areas --to boxes.json
+      mofo areas export areas --to movers.json --form coco
     """
     print(f"{call(store=store, to=to)} videos\n  {to}")
-    print(f"next: mofo areas import {quote(str(to))} --videos SOURCE --out DIR brings them back")
     return 0
 
 

@@ -25,7 +25,7 @@ from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.registry import unknown
 from mofo.training.saved_models import SavedClassifier, open_classifier
-from mofo.types import MotionArea, SettingsError, StoreError, VideoError
+from mofo.types import Displayed, MotionArea, SettingsError, StoreError, VideoError
 from mofo.video.index import FrameIndex, index_frames
 from mofo.video.inputs import VideoInput, file_input
 
@@ -45,7 +45,7 @@ class ClassScore:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Displayed):
     """What a video, or a segment of it, shows.
 
     Attributes:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mofo.evaluation.measures import EvaluationError, Interval
 from mofo.system.files import replaced
+from mofo.types import Displayed
 
 FORMAT = 1  # of the file; goes up when older code could no longer read it
 
@@ -86,7 +87,7 @@ class Recognition:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Displayed):
     """What ``results.json`` holds.
 
     Attributes:

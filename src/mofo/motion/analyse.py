@@ -84,7 +84,7 @@ class _Record(FlowStream):
         size = self.size[::-1] if turned else self.size
         scale_2 = np.array([info.width / size[0], info.height / size[1]])
         movers = [_upright(frame.movers_K4, self.size, self.rotation) for frame in frames]
-        full, box_T4, valid_T = _full_size(movers, scale_2, info.width, info.height)
+        full, box_T4, valid_T = full_size(movers, scale_2, info.width, info.height)
         return MotionArea(
             width=info.width,
             height=info.height,
@@ -100,7 +100,7 @@ class _Record(FlowStream):
         )
 
 
-def _full_size(
+def full_size(
     movers: list[np.ndarray], scale_2: np.ndarray, width: int, height: int
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
     """Movers of all frames in full pixels, the box around those of each frame, whether any.

@@ -17,8 +17,8 @@ from mofo.motion.presets import PRESETS, FrameMotion, Preset, Watch
 from mofo.motion.texture import flow_confidence
 from mofo.motion.thin import thin_traces, with_thin
 
-_BLOCK = 256  # frames of a shot that are worked on together
-_CONTEXT = 24  # frames before and after them that are looked at, too
+_BLOCK = 256  # frames of a shot that are worked on together, and
+_CONTEXT = 24  # before and after them, if there is time
 _DOUBTFUL = 15  # tenths of the noise that a pixel may have changed by
 
 
@@ -31,12 +31,14 @@ class DefaultPreset(Preset):
 
     def find(self, stream: FlowStream, watch: Watch) -> Iterator[FrameMotion]:
         """See ``Preset.find``. Frames come out block by block."""
-        shot = _Shot(stream, watch)
+        context = _CONTEXT if self.delay is None else self.delay // 2
+        block = _BLOCK if self.delay is None else self.delay - context
+        shot = _Shot(stream, watch, block, context)
         for position, frame in enumerate(stream):
             watch.flow(position, frame.flow_hw2)
             if frame.begins:
                 yield from shot.finish()
-                shot = _Shot(stream, watch, position)
+                shot = _Shot(stream, watch, block, context, position)
             yield from shot.step(frame)
         yield from shot.finish()
 
@@ -47,11 +49,16 @@ class _Shot:
     Args:
         stream: where they come from.
         watch: is offered the field.
+        block: frames that are worked on together.
+        context: frames before and after them that are looked at, too.
         position: of the shot's first frame in the video.
     """
 
-    def __init__(self, stream: FlowStream, watch: Watch, position: int = 0) -> None:
+    def __init__(
+        self, stream: FlowStream, watch: Watch, block: int, context: int, position: int = 0
+    ) -> None:
         self._watch, self._position = watch, position
+        self._block, self._context = block, context
         width, height = stream.size
         self._size, self._field_yx, self._every = stream.size, stream.field_yx, stream.every
         self._half_size = (max(1, width // 2), max(1, height // 2))
@@ -89,8 +96,8 @@ class _Shot:
         self._texture_yx = None
         if frame.confidence_hw is None:
             self._texture_yx = flow_confidence(half_HW, self._field_yx)
-        if len(self._looks) >= self._answered + _BLOCK + _CONTEXT:
-            yield from self._answers(self._answered + _BLOCK)
+        if len(self._looks) >= self._answered + self._block + self._context:
+            yield from self._answers(self._answered + self._block)
 
     def finish(self) -> Iterator[FrameMotion]:
         """Gives the remaining frames; the shot has ended."""
@@ -135,7 +142,8 @@ class _Shot:
 
     def _answers(self, stop: int) -> Iterator[FrameMotion]:
         """Motion up to look ``stop`` (excluded); drops what is not needed again."""
-        first, last = max(self._answered - _CONTEXT, 0), min(stop + _CONTEXT, len(self._looks))
+        first = max(self._answered - self._context, 0)
+        last = min(stop + self._context, len(self._looks))
         looks = self._looks[first:last]
         flow_Tyx2 = np.stack([look.flow_yx2 for look in looks])
         evidence = shot_evidence(
@@ -157,7 +165,7 @@ class _Shot:
             if traces and len(movers_K4):
                 movers_K4 = with_thin(movers_K4, field_Tyx[t], traces[t], self._size)
             yield from self._between(looks[t].number, FrameMotion(movers_K4, field_Tyx[t]))
-        drop = max(stop - _CONTEXT, 0)
+        drop = max(stop - self._context, 0)
         del self._looks[:drop]
         self._answered = stop - drop
 

@@ -66,11 +66,14 @@ class Preset(ABC):
         line: one line about it, for help and docs.
         flow: the backend that it is meant for.
         cuts: whether the flow is to look for cuts.
+        delay: what moves in a frame is to be said when so many later ones were read, at the latest;
+            None: when it is known best. Not every preset can.
     """
 
     line: ClassVar[str]
     flow: ClassVar[str]
     cuts: ClassVar[bool] = True
+    delay: int | None = None
 
     @abstractmethod
     def find(self, stream: FlowStream, watch: Watch) -> Iterator[FrameMotion]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +23,10 @@ import pyarrow.dataset
 from mofo.motion.parts import AreasFile, DamagedError, Part, parts
 from mofo.motion.presets import DetectSettings
 from mofo.motion.records import SIDES, Meta, changes, from_rows, join_versions, storable
-from mofo.types import MotionArea, StoreError
+from mofo.types import Displayed, MotionArea, StoreError, pandas
 
 
-class AreaStore:
+class AreaStore(Displayed):
     """The finished motion areas of a folder: a mapping from a video's key to its ``MotionArea``.
 
     Open it with ``AreaStore.open``. Reading one video costs one row group, whatever the size of
@@ -81,6 +82,20 @@ class AreaStore:
         (0: none).
         """
         return self._videos.drop_columns(["crc", "first_row", "_part"])
+
+    def to_pandas(self) -> Any:
+        """``videos()`` as a ``pandas.DataFrame``; Polars takes the table itself.
+
+        Frames: ``dataset().to_table()``; movers: ``mofo areas export --form table``.
+
+        Raises:
+            MofoError: pandas is not installed.
+        """
+        pandas()
+        return self.videos().to_pandas()
+
+    def __repr__(self) -> str:
+        return f"AreaStore: {len(self)} videos in {self.folder}"
 
     def dataset(self) -> pyarrow.dataset.Dataset:
         """All frames of all videos as one ``pyarrow.dataset``, a row a frame.

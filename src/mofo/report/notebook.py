@@ -1,9 +1,8 @@
-"""Objects of this package in a notebook: a picture instead of a line of text.
+"""Results as pictures: in a notebook by themselves, and areas in a window, too.
 
-    %load_ext mofo                        # areas, stores, results, predictions show themselves
-    mofo.show(area, "clip.mp4")           # the same at once, with frames of the video
-
-The objects themselves know nothing of pictures: IPython asks this module for them by type.
+mofo.show("clip.mp4")                 # detects, and shows moments of it
+area.show("clip.mp4")                 # the same in a window
+area.plot()                           # axes of matplotlib
 """
 
 from __future__ import annotations
@@ -15,26 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from mofo.evaluation.predict import Prediction
 from mofo.evaluation.results import Results
+from mofo.motion.detect import detect
 from mofo.motion.store import AreaStore
-from mofo.report.figures.overlays import area_share, contact_sheet, frame_rate
+from mofo.report.figures.marks import draw_area
+from mofo.report.figures.overlays import area_share, contact_sheet, fit_size, frame_rate
 from mofo.report.page.charts import Dot, histogram, interval_chart, timeline
 from mofo.report.page.wording import counted, measure_name, percent
-from mofo.types import MofoError, MotionArea
+from mofo.types import Displayed, MotionArea
+from mofo.video.inputs import VideoInput, file_input
 
 # Charts name their colours as the report page does; a notebook may be light or dark.
 _STYLE = (
     "--accent:#c8670f;--ink:currentColor;--quiet:#8a8f96;--rule:#8a8f9655;--s1:#4c8fc4;"
     "--s2:#80868d;max-width:40rem"
 )
-_TYPES = {
-    "mofo.types": "MotionArea",
-    "mofo.motion.store": "AreaStore",
-    "mofo.evaluation.results": "Results",
-    "mofo.evaluation.predict": "Prediction",
-}
+_MOMENTS = 6  # fields that are shown where there is no video
 
 
 class Shown:
@@ -54,45 +52,97 @@ class Shown:
         return f"<shown in a notebook: {len(self.html):,} letters of HTML>"
 
 
-def show(thing: Any, video: str | Path | None = None) -> Shown:
-    """Returns a picture of an area, a store, results or a prediction, for a notebook.
+def show(
+    thing: VideoInput | MotionArea | Displayed,
+    video: VideoInput | None = None,
+    *,
+    fps: float | None = None,
+) -> Shown:
+    """Returns a picture of a video, its area, a store, results or a prediction, for a notebook.
 
     Args:
-        thing: what ``mofo.detect``, ``mofo.AreaStore.open``, ``mofo.evaluate`` or ``predict`` gave.
-        video: the file of a motion area, to show frames of it.
+        thing: a video, as ``mofo.detect`` takes it: it is detected first; or what ``mofo.detect``,
+            ``mofo.AreaStore.open``, ``mofo.evaluate`` or ``predict`` gave.
+        video: that of a motion area, to show frames of it.
+        fps: frames a second of frames in memory; None: a decoder's own, or 25.
 
     Raises:
-        MofoError: anything else.
+        SettingsError: anything else.
         VideoError: the video cannot be read.
     """
-    if isinstance(thing, MotionArea):
-        return Shown(_framed(_area(thing, video)))
-    for kind, html in _HTML.items():
-        if isinstance(thing, kind):
-            return Shown(_framed(html(thing)))
-    known = ", ".join(_TYPES.values())
-    raise MofoError(f"show: a {type(thing).__name__} has no picture; these have: {known}")
+    if isinstance(thing, Displayed):
+        return Shown(html(thing, video, fps))
+    with file_input(thing, fps) as path:
+        return Shown(html(detect(path), path))
 
 
-def load_ipython_extension(ipython: Any) -> None:
-    """Lets IPython show objects of this package as pictures; what ``%load_ext mofo`` does."""
-    formatter = ipython.display_formatter.formatters["text/html"]
-    for module, name in _TYPES.items():
-        formatter.for_type_by_name(module, name, lambda thing: show(thing).html)
-
-
-def _framed(content: str) -> str:
+def html(thing: Displayed, video: VideoInput | None = None, fps: float | None = None) -> str:
+    """What a notebook shows of a result; see ``show``."""
+    content = (
+        _area(thing, video, fps) if isinstance(thing, MotionArea) else _HTML[type(thing)](thing)
+    )
     return f'<div style="{_STYLE}">{content}</div>'
 
 
-def _area(area: MotionArea, video: str | Path | None) -> str:
+def plot_area(area: MotionArea, axes: Any = None) -> Any:
+    """See ``MotionArea.plot``."""
+    if axes is None:
+        from matplotlib import pyplot
+
+        axes = pyplot.subplots(figsize=(8, 2), layout="constrained")[1]
+    axes.fill_between(area.time_T, 100 * area_share(area), step="mid", alpha=0.4, label="box")
+    if area.field_Tyx is not None:
+        share_T = 100 * area.field_Tyx.mean((1, 2)) / 255
+        axes.plot(area.time_T, share_T, label="motion field")
+        axes.legend(loc="upper right", frameon=False)
+    for cut in area.cuts:
+        axes.axvline(area.time_T[cut], color="grey", linestyle=":")
+    axes.set(xlabel="seconds", ylabel="% of the frame", ylim=(0, None), title="What moves")
+    return axes
+
+
+def show_area(area: MotionArea, video: VideoInput | None = None) -> Any:
+    """See ``MotionArea.show``."""
+    from matplotlib import pyplot
+
+    picture_HW3 = _moments(area, video, None)
+    tall = 2 + (0 if picture_HW3 is None else 8 * picture_HW3.shape[0] / picture_HW3.shape[1])
+    figure, axes_R = pyplot.subplots(
+        2, 1, figsize=(8, tall), layout="constrained", height_ratios=[max(tall - 2, 0.01), 2]
+    )
+    axes_R[0].axis("off")
+    if picture_HW3 is not None:
+        axes_R[0].imshow(picture_HW3)
+    plot_area(area, axes_R[1])
+    pyplot.show()
+    return figure
+
+
+def _moments(area: MotionArea, video: VideoInput | None, fps: float | None) -> np.ndarray | None:
+    """Moments of the video, or of the field alone, as one RGB picture; None if there are none."""
+    if video is not None:
+        with file_input(video, fps) as path:
+            return contact_sheet(path, area)
+    if area.field_Tyx is None or not len(area):
+        return None
+    row_M = np.unique(np.linspace(0, len(area) - 1, _MOMENTS).astype(int))
+    size = fit_size(area, 110)
+    dark_HW3 = np.full((size[1], size[0], 3), 40, np.uint8)
+    tiles = [draw_area(dark_HW3, area, t) for t in row_M.tolist()]
+    between_HW3 = np.full((size[1], 4, 3), 255, np.uint8)
+    return np.hstack([part for tile in tiles for part in (tile, between_HW3)][:-1])
+
+
+def _area(area: MotionArea, video: VideoInput | None, fps: float | None) -> str:
+    if not len(area):
+        return f"<p>{escape(repr(area))}</p>"
     share_T = area_share(area)
     chart = timeline(share_T, area.cuts, (0, 0), len(area) / frame_rate(area))
     text = f"{area.width}x{area.height}, optical flow {area.flow or 'unknown'}: {chart.text}"
     picture = ""
-    if video is not None:
-        sheet_HW3 = contact_sheet(video, area)
-        bgr_HW3 = cv2.cvtColor(sheet_HW3, cv2.COLOR_RGB2BGR)
+    picture_HW3 = _moments(area, video, fps)
+    if picture_HW3 is not None:
+        bgr_HW3 = cv2.cvtColor(picture_HW3, cv2.COLOR_RGB2BGR)
         data = base64.b64encode(cv2.imencode(".png", bgr_HW3)[1].tobytes()).decode()
         picture = f'<img style="max-width:100%" alt="" src="data:image/png;base64,{data}">'
     return f"{picture}{chart.svg}<p>{escape(text)}</p>"
@@ -131,7 +181,7 @@ def _prediction(prediction: Prediction) -> str:
     return f"<p><b>{name}</b></p><table>{rows}</table>"
 
 
-_HTML: dict[type, Callable[[Any], str]] = {
+_HTML: dict[type[Displayed], Callable[[Any], str]] = {
     AreaStore: _store,
     Results: _results,
     Prediction: _prediction,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.batch import ClipBatch, ClipSample, collate
 from mofo.clips.labels import LabelTable
 from mofo.models.classifier import ClassifierSettings, inside_of, motion_of
 from mofo.models.encoder import keeps_slots
@@ -17,7 +17,6 @@ from mofo.models.heads import label_loss
 from mofo.training.augment.augmentation import Augmentation, Augmented, Plan
 from mofo.training.finetune_settings import AugmentSettings, LabelLossSettings
 from mofo.training.tasks import StepOutput
-from mofo.types import ClipSample
 
 
 class Targets:

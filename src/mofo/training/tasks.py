@@ -24,13 +24,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.batch import ClipBatch, ClipSample, collate
 from mofo.clips.dataset import ClipDataset
 from mofo.registry import Registry
 from mofo.training.optim import adamw
 from mofo.training.pretrain_settings import TrainingSettings
 from mofo.training.recipe import TASK, read_recipe
-from mofo.types import ClipSample, SettingsError
+from mofo.types import SettingsError
 
 
 def _own() -> None:

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -83,9 +84,9 @@ class Frames:
             return to_rgb(found.data), float(found.pts_seconds)
         return to_rgb(self.frames[index]), index / self.fps
 
-    def open(self) -> _OpenFrames:
+    def open(self) -> OpenFrames:
         """The frames as a ``VideoReader`` reads those of a file."""
-        return _OpenFrames(self)
+        return OpenFrames(map(self.picture, range(len(self))), self.picture(0), self.fps, len(self))
 
 
 def to_rgb(picture: Any) -> np.ndarray:
@@ -111,39 +112,51 @@ def to_rgb(picture: Any) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
 
-class _OpenFrames:
-    """Stands in for a ``Container``, see there."""
+class OpenFrames:
+    """Stands in for a ``Container``, see there.
+
+    Args:
+        pictures: all frames, RGB, and their times in seconds.
+        first: the first of them.
+        fps: frames a second.
+        frames: how many, if that is known.
+    """
 
     codec = "rawvideo"
 
-    def __init__(self, frames: Frames) -> None:
-        self._source, self.used = frames, False
-        self.fps: float | None = frames.fps
-        self.frames: int | None = len(frames)
-        self.duration: float | None = len(frames) / frames.fps
-        self.first = self._frame(0)
+    def __init__(
+        self,
+        pictures: Iterator[tuple[np.ndarray, float]],
+        first: tuple[np.ndarray, float],
+        fps: float,
+        frames: int | None,
+    ) -> None:
+        self._pictures, self.first = pictures, _coded(*first)
+        self.used, self.fps, self.frames = False, fps, frames
+        self.duration = frames / fps if frames else None
 
     def decode(self) -> Iterator[av.VideoFrame]:
-        yield self.first
-        yield from map(self._frame, range(1, len(self._source)))
-
-    def _frame(self, index: int) -> av.VideoFrame:
-        rgb_HW3, time = self._source.picture(index)
-        # As most files are coded, so that the same frames give the same areas.
-        frame = av.VideoFrame.from_ndarray(rgb_HW3, format="rgb24").reformat(
-            format="yuv420p", threads=1
-        )
-        frame.pts, frame.time_base = round(time / _CLOCK), _CLOCK
-        return frame
+        """All frames."""
+        return itertools.starmap(_coded, self._pictures)
 
     def complaints(self, last: int, end: float) -> list[str]:
+        """Nothing is wrong."""
         return []
 
     def truncation(self, packets: int, end: float) -> str | None:
+        """Nothing is missing."""
         return None
 
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def _coded(rgb_HW3: np.ndarray, time: float) -> av.VideoFrame:
+    # As most files are coded, so that the same frames give the same areas.
+    frame = av.VideoFrame.from_ndarray(rgb_HW3, format="rgb24")
+    frame = frame.reformat(format="yuv420p", threads=1)
+    frame.pts, frame.time_base = round(time / _CLOCK), _CLOCK
+    return frame
 
 
 VideoPath = str | os.PathLike[str] | Frames

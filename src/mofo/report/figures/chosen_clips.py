@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.batch import ClipBatch, ClipSample, collate
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.sources import MotionChoice
 from mofo.datasets.catalog import Video, read_catalog
 from mofo.motion.store import AreaStore
 from mofo.report.figures.films import moments
-from mofo.types import ClipSample, MofoError, SettingsError, StoreError, TokenGrid
+from mofo.types import MofoError, SettingsError, StoreError, TokenGrid
 from mofo.video.reader import VideoReader
 
 _FALLBACK = "dis"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mofo.clips.batch import collate
+from mofo.clips.batch import ClipSample, collate
 from mofo.clips.sources import MotionChoice
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Video, read_catalog
@@ -22,7 +22,7 @@ from mofo.report.figures.films import FPS, ClipFrames, Film, Row, film_frames
 from mofo.report.page.folders import FINETUNE, Contents, Test
 from mofo.report.page.media import Clip, ClipMaker
 from mofo.training.saved_models import SavedClassifier, open_classifier
-from mofo.types import ClipSample, MofoError, StoreError, TokenGrid
+from mofo.types import MofoError, StoreError, TokenGrid
 
 _TILE = 168  # pixels of a picture in a clip
 _PLAIN_GRID = TokenGrid(16, 160, 160)  # of clips without a model

@@ -1,0 +1,107 @@
+"""Whether movers keep their numbers: IDF1 on generated clips, by motmetrics.
+
+    python benchmarks/identities.py --clips 40
+
+Beside it what numbers would give that begin anew whenever a mover is not in the frame before at the
+same place (overlap of boxes alone), and each box a number of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import motmetrics
+import numpy as np
+
+from mofo.motion.detect import detect
+from mofo.motion.identities import identities
+from mofo.synth.clips import ClipRecipe, SyntheticClip, make_clip, write_clip
+from mofo.types import MotionArea, hull
+
+CAMERAS = ("static", "pan", "handheld")
+
+
+def truth(clip: SyntheticClip) -> list[dict[int, np.ndarray]]:
+    """Of each frame, the boxes of the movers that move, by number."""
+    frames = []
+    for label_HW, moving_K in zip(clip.label_THW, clip.moving_TK, strict=True):
+        boxes = {}
+        for k in np.flatnonzero(moving_K).tolist():
+            y_P, x_P = np.nonzero(label_HW == k + 1)
+            if len(y_P):
+                corners = np.stack([x_P, y_P, x_P + 1, y_P + 1], 1)
+                boxes[k + 1] = hull(corners).box_4
+        frames.append(boxes)
+    return frames
+
+
+def as_table(frames: list[dict[int, np.ndarray]]):
+    import pandas as pd
+
+    rows = [
+        (t + 1, number, box_4[0], box_4[1], box_4[2] - box_4[0], box_4[3] - box_4[1], 1.0)
+        for t, boxes in enumerate(frames)
+        for number, box_4 in boxes.items()
+    ]
+    names = ["FrameId", "Id", "X", "Y", "Width", "Height", "Confidence"]
+    return pd.DataFrame(rows, columns=names).set_index(["FrameId", "Id"])
+
+
+def numbered(area: MotionArea, kind: str) -> list[dict[int, np.ndarray]]:
+    if kind == "mofo":
+        numbers = identities(area)
+    elif kind == "each its own":
+        ends = np.cumsum([len(boxes_K4) for boxes_K4 in area.movers])
+        numbers = [
+            np.arange(end - len(b_K4), end) + 1 for end, b_K4 in zip(ends, area.movers, strict=True)
+        ]
+    else:  # its place in the frame's list
+        numbers = [np.arange(len(boxes_K4)) + 1 for boxes_K4 in area.movers]
+    return [
+        dict(zip(n.tolist(), boxes, strict=True))
+        for n, boxes in zip(numbers, area.movers, strict=True)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clips", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=900_000)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    kinds = ("mofo", "place in the list", "each its own")
+    pairs: dict[str, list] = {kind: [] for kind in kinds}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(options.clips):
+            recipe = ClipRecipe(
+                seed=options.seed + number,
+                camera=CAMERAS[number % len(CAMERAS)],
+                movers=1 + number % 3,
+                area=(0.02, 0.10),
+                pauses=number % 2 == 1,
+            )
+            clip = make_clip(recipe)
+            write_clip(clip, Path(folder, "clip.mp4"))
+            area, known = detect(Path(folder, "clip.mp4")), as_table(truth(clip))
+            for kind in kinds:
+                found = as_table(numbered(area, kind))
+                # MOTChallenge's threshold: boxes that overlap by half can be one thing.
+                pairs[kind].append(
+                    motmetrics.utils.compare_to_groundtruth(known, found, "iou", distth=0.5)
+                )
+    metrics = motmetrics.metrics.create()
+    wanted = ["idf1", "idp", "idr", "mota", "num_switches", "num_unique_objects"]
+    results = {}
+    for kind in kinds:
+        table = metrics.compute_many(pairs[kind], metrics=wanted, generate_overall=True)
+        results[kind] = {name: float(table.loc["OVERALL", name]) for name in wanted}
+        print(f"{kind:18}", "  ".join(f"{n} {v:.3g}" for n, v in results[kind].items()))
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
