@@ -35,6 +35,7 @@ from step_cost import (
     clock,
     finish,
     median,
+    memory_here,
     memory_of,
     memory_of_all,
     promise,
@@ -166,9 +167,12 @@ def measure(work: Work, options: Any) -> dict[str, Any]:
     forwards = {case: models.step(case) for case in CASES}
     runs = timed_in_turn(models, forwards, work, options.repeat)
     choosing = models.choosing()
-    if work.device == "cpu":
-        del models.module  # what follows happens in other processes
-    needed = memory_of_all(__file__, models, forwards, work, options.threads)
+    if work.small:
+        needed = {case: memory_here(models, case, forwards[case]) for case in CASES}
+    else:
+        if work.device == "cpu":
+            del models.module  # what follows happens in other processes
+        needed = memory_of_all(__file__, models, forwards, work, options.threads)
     which, lines = clock(work.device), []
     for case in CASES:
         everything = f"{case.partition(',')[0]}, keep 1"

@@ -156,6 +156,17 @@ def test_step(tmp_path, script, cases):
     assert results["promises"]
 
 
+def test_kept_tokens(tmp_path):
+    out = tmp_path / "kept.json"
+    run("kept_tokens.py", "--quick", "--out", out)
+    (result,) = json.loads(out.read_text())["results"]
+    lines = {line["case"]: line for line in result["lines"]}
+    assert len(lines) == 10
+    assert lines["training, keep 0.25"]["time_of_all"] > 0
+    assert lines["inference, keep 1"]["throughput_of_all"] == 1
+    assert 0 < lines["inference, keep 0.4"]["choosing"] < 1
+
+
 def test_actions(tmp_path):
     settings = ActionSetSettings(level="easy", clips=48, size=32, frames=8)
     write_action_set(tmp_path / "easy", settings, workers=0)
