@@ -218,3 +218,19 @@ def test_errors_cross_processes(tmp_path):
     with pytest.raises(MofoError, match="is empty"):
         list(loader)
     assert issubclass(VideoError, MofoError)
+
+
+def test_crops_around_what_moves_leave_all_else_as_it_is(videos):
+    plain = ClipDataset(videos, settings(motion="centre", repeats=2), seed=3)
+    crops = {}
+    for chance in (0.5, 1.0):
+        data = ClipDataset(videos, settings(motion="centre", repeats=2, motion_crop=chance), seed=3)
+        moved = []
+        for epoch in range(6):
+            for one, other in zip(data.clips(epoch, 0), plain.clips(epoch, 0), strict=True):
+                assert np.array_equal(one.noise_N, other.noise_N)
+                assert one.start == other.start
+                moved.append(not np.array_equal(one.frames_THWC, other.frames_THWC))
+        crops[chance] = np.mean(moved)
+    assert 0.1 < crops[0.5] < 0.9
+    assert crops[1.0] == 1

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.painted import bright_box, paint, walk
-from mofo.clips.transforms import CropSettings, Geometry, centre_geometry, draw_geometry
+from mofo.clips.transforms import (
+    CropSettings,
+    Geometry,
+    MotionCrop,
+    centre_geometry,
+    draw_geometry,
+)
 from mofo.types import SettingsError
 
 FLIPPED = CropSettings(flip=True)
@@ -165,3 +171,36 @@ def test_centre(frame, size, expected):
 def test_impossible_settings(wrong):
     with pytest.raises(SettingsError):
         CropSettings(**wrong)
+
+
+@given(
+    st.integers(8, 700), st.integers(8, 700), st.sampled_from([(56, 56), (64, 32)]),
+    st.integers(0, 99),
+)  # fmt: skip
+def test_a_motion_crop_is_in_the_frame_and_holds_what_moves(width, height, size, seed):
+    boxes_T4 = walk(10, width, height, seed)
+    valid_T = (boxes_T4[:, 2] > boxes_T4[:, 0]) & (boxes_T4[:, 3] > boxes_T4[:, 1])
+    geometry = MotionCrop(size, margin=0.1).geometry(boxes_T4, valid_T, (width, height))
+    x1, y1, x2, y2 = geometry.crop
+    assert 0 <= x1 < x2 <= width
+    assert 0 <= y1 < y2 <= height
+    largest = min(width / size[0], height / size[1])
+    assert (x2 - x1) / (y2 - y1) == pytest.approx(size[0] / size[1], rel=8 / min(x2 - x1, y2 - y1))
+    # Never enlarged where the frame is large enough, never more than the frame holds.
+    assert x2 - x1 >= int(size[0] * min(1, largest)) // 2 * 2
+    if valid_T.any() and largest >= 1:
+        low_2 = np.quantile(boxes_T4[valid_T, :2], 0.05, axis=0)
+        high_2 = np.quantile(boxes_T4[valid_T, 2:], 0.95, axis=0)
+        if ((high_2 - low_2) * 1.2 <= np.array(size) * largest - 4).all():
+            assert (low_2 >= [x1 - 2, y1 - 2]).all()
+            assert (high_2 <= [x2 + 2, y2 + 2]).all()
+    nothing = MotionCrop(size).geometry(boxes_T4, np.zeros(10, bool), (width, height))
+    assert nothing == centre_geometry((width, height), size)
+
+
+def test_an_outlier_does_not_move_a_motion_crop():
+    boxes_T4 = np.tile(np.float32([100, 100, 140, 140]), (40, 1))
+    steady = MotionCrop((64, 64)).geometry(boxes_T4, np.ones(40, bool), (640, 480))
+    assert steady.crop == (88, 88, 152, 152)
+    boxes_T4[7] = [0, 0, 640, 480]
+    assert MotionCrop((64, 64)).geometry(boxes_T4, np.ones(40, bool), (640, 480)) == steady

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.clipsets import SMALL, area_of, store_of, write_painted
 from helpers.numbered import number_of, write_numbered
-from helpers.painted import walk
+from helpers.painted import bright_box, walk
 from mofo.clips.loader import batches
 from mofo.clips.sources import MotionChoice
 from mofo.clips.transforms import centre_geometry, view_geometries
@@ -154,3 +154,45 @@ def test_impossible_settings(videos):
             replace(settings(), **change)
     with pytest.raises(IndexError):
         ViewDataset(videos, settings())[0, 6]
+
+
+@pytest.mark.parametrize("spatial", [0, 2])
+def test_one_more_view_around_what_moves(painted, spatial):
+    videos, store = painted
+    small = TokenGrid(4, 16, 16)  # so that there is something to cut
+    data = ViewDataset(
+        videos, settings(grid=small, spatial=spatial, motion_crop=True, motion=str(store))
+    )
+    assert data.settings.views == 2 * (spatial + 1)
+    plain = ViewDataset(videos, settings(grid=small, spatial=2, motion=str(store)))
+    for row, view in keys_of(data):
+        time, place = divmod(view, spatial + 1)
+        clip = data[row, view].clip
+        if place < spatial:
+            wanted = plain[row, 2 * time + place].clip
+            np.testing.assert_array_equal(clip.frames_THWC, wanted.frames_THWC)
+            np.testing.assert_array_equal(clip.box_T4, wanted.box_T4)
+            continue
+        assert clip.valid_T.any()
+        assert clip.motion_tyx.max() > 100
+        for frame, box_4, valid in zip(clip.frames_THWC, clip.box_T4, clip.valid_T, strict=True):
+            found = bright_box(frame)
+            if valid and found is not None:  # motion of two frames, the picture of the first
+                assert (found[:2] >= box_4[:2] - 1.5).all()
+                assert (found[2:] <= box_4[2:] + 1.5).all()
+        assert np.mean([bright_box(frame) is not None for frame in clip.frames_THWC]) > 0.5
+
+
+def test_a_motion_crop_goes_by_the_clips_own_motion(painted):
+    videos, _ = painted
+    # Motion is found first, the pictures are read afterwards: they are the same as at once.
+    found = ViewDataset(videos, settings(motion="dis", spatial=1, motion_crop=True))
+    plain = ViewDataset(videos, settings(motion="dis", spatial=1))[0, 1].clip
+    two = found.__getitems__([(0, 2), (0, 3)])[0].clip
+    np.testing.assert_array_equal(two.frames_THWC, plain.frames_THWC)
+    np.testing.assert_array_equal(two.motion_tyx, plain.motion_tyx)
+    shuffled = settings(motion=MotionChoice("shuffled"), motion_crop=True)
+    with pytest.raises(SettingsError, match="not a shuffled one"):
+        ViewDataset(videos, shuffled)[0, 3]
+    with pytest.raises(SettingsError, match="spatial is 0"):
+        settings(spatial=0)

@@ -1,4 +1,4 @@
-"""Only the tokens that move, by the command line: from a fine-tuning to features and pictures."""
+"""Only tokens that move, crops around what moves, by the command line: fine-tuning to features."""
 
 import json
 
@@ -52,7 +52,8 @@ def test_from_a_fine_tuning_to_a_picture(name, table, tmp_path):
         grid = open_hf_encoder(init).settings.grid
         frames, size = grid.frames, grid.height
     out = tmp_path / "run"
-    assert finetune(init, table, out, frames, size, "--tokens.keep", 0.5) == 0
+    more = ("--tokens.keep", 0.5, "--data.motion_crop", 0.5)
+    assert finetune(init, table, out, frames, size, *more) == 0
     assert open_classifier(out).settings.tokens.keep == 0.5
     assert evaluated(out, table, tmp_path / "a")[0] == "0.5 of them, by motion"
     assert evaluated(out, table, tmp_path / "b", "--keep", 1)[0] == "all"
@@ -60,6 +61,10 @@ def test_from_a_fine_tuning_to_a_picture(name, table, tmp_path):
     assert evaluated(out, table, tmp_path / "c", *quiet)[0].startswith("0.9 of them, down to 0.2")
     if name != "ours":
         return
+    crop = ("--keep", 1, "--motion-crop")
+    evaluated(out, table, tmp_path / "d", *crop)
+    assert "around what moves" in read_results(tmp_path / "d" / "results.json").about["views"]
+    assert run("predict", out, table.parent / "v4.mp4", "--views", "1x0", "--motion-crop") == 0
     seen = tmp_path / "seen.json"
     words = ("--views", "1x1", "--json", seen, "--keep", 0.3, "--keep-by", "difference")
     assert run("predict", out, table.parent / "v4.mp4", *words) == 0
@@ -81,6 +86,11 @@ def test_features_and_probes(name, table, tmp_path):
         out = tmp_path / f"{number}.parquet"
         assert run("embed", encoder, table, "--out", out, *words, *QUICK) == 0
         found[number] = np.stack(pq.read_table(out)["feature"].to_numpy())
+    out = tmp_path / "crop.parquet"
+    assert (
+        run("embed", encoder, table, "--out", out, "--motion-crop", "--areas", "dis", *QUICK) == 0
+    )
+    assert not np.allclose(found[0], np.stack(pq.read_table(out)["feature"].to_numpy()))
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[3])  # all are kept
     assert not np.allclose(found[0], found[2])
@@ -110,3 +120,6 @@ def test_mistakes_are_one_line(table, tmp_path, capsys):
     assert "cannot leave tokens out" in capsys.readouterr().err
     assert finetune(model, table, tmp_path / "run", 4, 32, *more, "--data.areas", "none") == 2
     assert "tokens.by motion needs motion areas" in capsys.readouterr().err
+    crop = ("--data.motion_crop", 0.5, "--data.areas", "none")
+    assert finetune(model, table, tmp_path / "run", 4, 32, *crop) == 2
+    assert "data.motion_crop needs motion areas" in capsys.readouterr().err

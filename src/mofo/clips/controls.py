@@ -49,6 +49,14 @@ class ShuffledMotion(MotionSource):
                 other = int(self._next[other])
         raise VideoError(request.video.path, "there is no other video to take motion from")
 
+    def frame_motion(self, request: ClipRequest) -> FrameMotion:
+        """Another video's frames have another size and length.
+
+        Raises:
+            SettingsError: always.
+        """
+        raise SettingsError("a motion crop is cut around the clip's own motion, not a shuffled one")
+
     @classmethod
     def describe(cls, choice: MotionChoice) -> str:
         """Where motion comes from."""

@@ -13,7 +13,14 @@ from mofo.clips.batch import ClipSample, Samples, blank_frames
 from mofo.clips.plan import ClipPlan, frames_of
 from mofo.clips.reading import ClipReader
 from mofo.clips.sources import MotionChoice
-from mofo.clips.transforms import CROP_DRAWS, CropSettings, centre_geometry, draw_geometry
+from mofo.clips.transforms import (
+    CROP_DRAWS,
+    CropSettings,
+    Geometry,
+    MotionCrop,
+    centre_geometry,
+    draw_geometry,
+)
 from mofo.datasets.video import Video
 from mofo.registry import choice
 from mofo.types import MofoError, SettingsError, TokenGrid, VideoError
@@ -23,7 +30,8 @@ from mofo.video.sampling import dense, segments
 SAMPLINGS = ("dense", "segments")
 # Tags that keep the generators of one sample apart from each other and from those that others make
 # of the same seed. Never 0: NumPy takes [1, 2] and [1, 2, 0] for the same.
-_PLACE, _VIEW, _OTHERS = 1, 2, 3
+_PLACE, _VIEW, _OTHERS, _AROUND = 1, 2, 3, 4
+_MARGIN = 0.5  # the largest one that is drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,7 @@ class ClipSettings:
         stride: frames of the file from one frame of the clip to the next ("dense" only).
         random: random place and crop; without, the middle of the video and of the frame.
         crop: how crops are drawn.
+        motion_crop: chance of a crop around what moves, with a margin that is drawn.
         motion: where motion comes from: a name in ``MOTION_SOURCES``, the folder of a store, or a
             ``MotionChoice``.
         repeats: clips of each decoded segment, each with its own crop and noise.
@@ -51,6 +60,7 @@ class ClipSettings:
     stride: int = 4
     random: bool = True
     crop: CropSettings = field(default_factory=CropSettings)
+    motion_crop: float = 0.0
     motion: MotionChoice | str = "none"
     repeats: int = 1
     tries: int = 10
@@ -174,12 +184,23 @@ class _RandomPlan:
             frame_T = dense(grid.frames, settings.stride, start, stop, rng)
         frame_size, size = (index.width, index.height), (grid.width, grid.height)
         crops = (
-            draw_geometry(settings.crop, frame_size, size, self._generator(number))
+            self._around(
+                number, draw_geometry(settings.crop, frame_size, size, self._generator(number))
+            )
             if settings.random
             else centre_geometry(frame_size, size)
             for number in range(settings.repeats)
         )
         return ClipPlan(frame_T, tuple(crops), grid, frame_size)
+
+    def _around(self, number: int, drawn: Geometry) -> Geometry | MotionCrop:
+        """The crop that was drawn, or one around what moves."""
+        if not self.settings.motion_crop:
+            return drawn
+        chance, margin = np.random.default_rng([*self.key, _AROUND, number]).random(2)
+        if chance >= self.settings.motion_crop:
+            return drawn
+        return MotionCrop(drawn.size, _MARGIN * margin, drawn.flip)
 
     def noise(self, number: int) -> np.ndarray:
         """Of the clip ``number``, float32 ``(N,)`` in [0, 1)."""

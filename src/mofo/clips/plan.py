@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from mofo.clips.motion_map import box_map, field_map
-from mofo.clips.transforms import Geometry
+from mofo.clips.transforms import Geometry, MotionCrop
 from mofo.datasets.video import Video
 from mofo.types import TokenGrid, VideoError
 from mofo.video.index import FrameIndex
@@ -55,13 +55,14 @@ class ClipPlan:
 
     Attributes:
         frame_T: int64 frame numbers in the file, never falling.
-        crops: where the pixels come from, one for each clip.
+        crops: where the pixels come from, one for each clip; around what moves it is only known
+            with the motion (``settled``).
         grid: how a clip is cut into tokens.
         frame_size: ``(width, height)`` of the upright frames, pixels.
     """
 
     frame_T: np.ndarray
-    crops: tuple[Geometry, ...]
+    crops: tuple[Geometry | MotionCrop, ...]
     grid: TokenGrid
     frame_size: tuple[int, int]
 
@@ -69,6 +70,22 @@ class ClipPlan:
     def span(self) -> range:
         """Numbers of all frames from the first to the last one, those left out among them."""
         return range(int(self.frame_T[0]), int(self.frame_T[-1]) + 1)
+
+    @property
+    def needs_motion(self) -> bool:
+        """Whether a crop follows from the motion."""
+        return any(isinstance(crop, MotionCrop) for crop in self.crops)
+
+    def settled(self, motion: FrameMotion) -> ClipPlan:
+        """The same with all crops known."""
+        boxes = motion.box_F4, motion.valid_F, self.frame_size
+        crops = (c.geometry(*boxes) if isinstance(c, MotionCrop) else c for c in self.crops)
+        return replace(self, crops=tuple(crops))
+
+    @property
+    def geometries(self) -> tuple[Geometry, ...]:
+        """The crops of a plan that needs no motion, or has it already."""
+        return tuple(crop for crop in self.crops if isinstance(crop, Geometry))
 
     def motion(self, crop: Geometry, motion: FrameMotion) -> ClipMotion:
         """Motion of the whole span as the frames of a clip show it through a crop.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import av
@@ -64,12 +65,15 @@ class ClipReader:
         def work(index: FrameIndex) -> tuple[ClipPlan, list[Clip]]:
             video = self.videos[row]
             plan = planner(video, index)
+            request = ClipRequest(row=row, video=video, index=index, plan=plan, planner=planner)
+            drawn, motions = False, []
+            if plan.needs_motion:
+                plan, motions = self._around(request)
             canvas = _Canvas(index, plan, into)
-            request = ClipRequest(
-                row=row, video=video, index=index, plan=plan, planner=planner, on_frame=canvas.draw
-            )
-            motions = self.source.clip_motion(request)
-            if not self.source.decodes:
+            if not motions:
+                motions = self.source.clip_motion(replace(request, on_frame=canvas.draw))
+                drawn = self.source.decodes
+            if not drawn:
                 for number, frame in read_frames(video.path, index, plan.frame_T):
                     canvas.draw(number, frame)
             pairs = zip(canvas.frames, motions, strict=True)
@@ -87,11 +91,18 @@ class ClipReader:
         def work(index: FrameIndex) -> list[ClipMotion]:
             video = self.videos[row]
             plan = planner(video, index)
-            return self.source.clip_motion(
-                ClipRequest(row=row, video=video, index=index, plan=plan, planner=planner)
-            )
+            request = ClipRequest(row=row, video=video, index=index, plan=plan, planner=planner)
+            return self._around(request)[1] if plan.needs_motion else (
+                self.source.clip_motion(request)
+            )  # fmt: skip
 
         return self._with_index(row, work)
+
+    def _around(self, request: ClipRequest) -> tuple[ClipPlan, list[ClipMotion]]:
+        """A plan of which a crop follows from the motion: motion first, pictures afterwards."""
+        motion = self.source.frame_motion(request)
+        plan = request.plan.settled(motion)
+        return plan, [plan.motion(crop, motion) for crop in plan.geometries]
 
     def _with_index(self, row: int, work: Callable[[FrameIndex], _Result]) -> _Result:
         """Works with the file's index, by a more reliable one if it proves to be wrong."""
@@ -120,7 +131,7 @@ class _Canvas:
             np.empty((len(plan.frame_T), crop.size[1], crop.size[0], 3), np.uint8)
             if into is None
             else into[number]
-            for number, crop in enumerate(plan.crops)
+            for number, crop in enumerate(plan.geometries)
         ]
 
     def draw(self, number: int, frame: av.VideoFrame) -> None:
@@ -129,7 +140,7 @@ class _Canvas:
             return
         index = self._index
         t, *repeated = self._slots[number]
-        for crop, frames_THWC in zip(self._plan.crops, self.frames, strict=True):
+        for crop, frames_THWC in zip(self._plan.geometries, self.frames, strict=True):
             crop_picture(
                 frame,
                 crop.crop,

@@ -101,7 +101,7 @@ class MotionSource:
     def clip_motion(self, request: ClipRequest) -> list[ClipMotion]:
         """Motion in the frames of a clip, seen through each crop of its plan."""
         motion = self.frame_motion(request)
-        return [request.plan.motion(crop, motion) for crop in request.plan.crops]
+        return [request.plan.motion(crop, motion) for crop in request.plan.geometries]
 
     @classmethod
     def describe(cls, choice: MotionChoice) -> str:

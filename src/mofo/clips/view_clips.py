@@ -18,7 +18,7 @@ from mofo.clips.dataset import SAMPLINGS
 from mofo.clips.plan import ClipPlan, frames_of
 from mofo.clips.reading import ClipReader
 from mofo.clips.sources import MotionChoice
-from mofo.clips.transforms import view_geometries
+from mofo.clips.transforms import MotionCrop, view_geometries
 from mofo.datasets.video import Video
 from mofo.registry import choice
 from mofo.types import SettingsError, TokenGrid, VideoError
@@ -36,8 +36,9 @@ class ViewSettings:
         sampling: "dense": every ``stride``-th frame, from places spread evenly over the video;
             "segments": a frame of each of equal parts, at places spread evenly within them.
         stride: of "dense".
-        temporal, spatial: how many segments of time, and how many crops of each; a video has
-            ``temporal * spatial`` views.
+        temporal, spatial: how many segments of time, and how many crops of each.
+        motion_crop: one more crop of each: around what moves, see ``MotionCrop``; with
+            ``spatial`` 0 the only one.
         motion: where motion comes from, see ``ClipSettings``.
 
     Raises:
@@ -49,19 +50,26 @@ class ViewSettings:
     stride: int = 4
     temporal: int = 2
     spatial: int = 3
+    motion_crop: bool = False
     motion: MotionChoice | str = "codec"
 
     def __post_init__(self) -> None:
         choice("sampling", self.sampling, SAMPLINGS)
         object.__setattr__(self, "motion", MotionChoice.parse(self.motion))
         for name in ("stride", "temporal", "spatial"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}: expected 1 or more")
+            least = 0 if name == "spatial" and self.motion_crop else 1
+            if getattr(self, name) < least:
+                raise SettingsError(f"{name} is {getattr(self, name)}: expected {least} or more")
+
+    @property
+    def crops(self) -> int:
+        """Crops of each segment of time."""
+        return self.spatial + self.motion_crop
 
     @property
     def views(self) -> int:
         """Views of each video."""
-        return self.temporal * self.spatial
+        return self.temporal * self.crops
 
 
 def parse_views(text: str) -> tuple[int, int]:
@@ -80,7 +88,7 @@ class View(NamedTuple):
     """One view, or why it could not be read.
 
     Attributes:
-        row, view: of the catalog and of the video; ``view = time * spatial + place``.
+        row, view: of the catalog and of the video; ``view = time * crops + place``.
         clip: None if the video cannot be used.
         reason: why; else empty.
     """
@@ -145,16 +153,16 @@ class ViewDataset(Dataset[View]):
         for row, view in keys:
             if not (0 <= row < len(self.videos) and 0 <= view < self.settings.views):
                 raise IndexError(f"view {view} of row {row}: {len(self.videos)} videos")
-        spatial = self.settings.spatial
-        groups = itertools.groupby(keys, lambda key: (key[0], key[1] // spatial))
+        crops = self.settings.crops
+        groups = itertools.groupby(keys, lambda key: (key[0], key[1] // crops))
         return [
             view
             for (row, time), group in groups
-            for view in self._read(row, time, [view % spatial for _, view in group])
+            for view in self._read(row, time, [view % crops for _, view in group])
         ]
 
     def _read(self, row: int, time: int, places: list[int]) -> list[View]:
-        first, path = time * self.settings.spatial, self.videos[row].path
+        first, path = time * self.settings.crops, self.videos[row].path
         try:
             plan, clips = self.reader.read(row, _ViewPlan(self.settings, time, places))
         except VideoError as error:
@@ -198,7 +206,8 @@ class _ViewPlan:
         else:
             clips = dense_views(grid.frames, settings.stride, start, stop, settings.temporal)
         frame_size, size = (index.width, index.height), (grid.width, grid.height)
-        crops = view_geometries(frame_size, size, settings.spatial)
+        even = view_geometries(frame_size, size, settings.spatial) if settings.spatial else ()
+        crops = (*even, MotionCrop(size))
         chosen = tuple(crops[place] for place in self.places)
         return ClipPlan(clips[self.time], chosen, grid, frame_size)
 

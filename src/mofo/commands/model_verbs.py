@@ -30,6 +30,8 @@ def evaluate(
         sources: labelled videos: CSV lists, data sets, folders.
         split: train, validation, test or all (default: validation, if there is one).
         views: segments of time x crops.
+        motion_crop: one more crop of each segment, around what moves; with --views 2x0 the only
+            one.
         areas: motion areas, see below.
         store: store of motion areas, as `mofo detect` makes it.
         workers: processes that read (default: all processors).
@@ -122,7 +124,18 @@ def attentive(call: Callable[..., Any], checkpoint: str, *, out: Path | None = N
     return _print_probe(call("attentive", _checkpoint(checkpoint)), out)
 
 
-@_probe("areas", "k", "temperature", "pool", "layer", "keep", "keep_by", "checkpoint", "config")
+@_probe(
+    "areas",
+    "k",
+    "temperature",
+    "pool",
+    "layer",
+    "motion_crop",
+    "keep",
+    "keep_by",
+    "checkpoint",
+    "config",
+)
 def areas(
     call: Callable[..., Any], *, frames: int = 16, size: int = 224, out: Path | None = None
 ) -> int:

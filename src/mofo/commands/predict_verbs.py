@@ -30,6 +30,7 @@ def predict(
     top: int = 5,
     areas: str = "detected",
     views: tuple[int, int] | None = None,
+    motion_crop: bool = False,
     window: float | None = None,
     hop: float | None = None,
     json: Path | None = None,
@@ -46,6 +47,8 @@ def predict(
         top: classes of each.
         areas: motion areas: codec, dis, none, or a store's folder (default: as in training).
         views: segments of time x crops (2x3; of a window: 1x1).
+        motion_crop: one more crop of each segment, around what moves; with --views 2x0 the only
+            one.
         window: slide over each video in windows of so many seconds.
         hop: seconds from one window to the next (half a window).
         json: write all as JSON; -: to stdout, and nothing else there.
@@ -64,8 +67,8 @@ def predict(
     if hop is not None and window is None:
         raise SettingsError("--hop is from one window to the next: give --window, too")
     model = call(checkpoint=checkpoint)
-    choice = model.choose_motion(areas)
-    options = {"top": top, "areas": choice}
+    choice = model.choose_motion(areas, motion_crop)
+    options = {"top": top, "areas": choice, "motion_crop": motion_crop}
     options["views"] = views or ((TEMPORAL, SPATIAL) if window is None else WINDOW_VIEWS)
     quiet = json is not None and str(json) == "-"
     show: Callable[[str], Any] = (lambda text: None) if quiet else print

@@ -28,6 +28,7 @@ def evaluate(
     *,
     split: str | None = None,
     views: tuple[int, int] = (TEMPORAL, SPATIAL),
+    motion_crop: bool = False,
     areas: str = "detected",
     store: str | Path | None = None,
     batch: int = 12,
@@ -53,6 +54,7 @@ def evaluate(
         split: take the videos of this split; "all": every video; None: "validation", where the
             sources tell splits.
         views: of each video: segments of time, crops of each.
+        motion_crop: one more crop of each segment, around what moves; with 0 crops the only one.
         areas, store: where motion comes from, see ``choose_motion``.
         batch: views at once; it does not change the results.
         workers: processes that read, for each process that computes; None: one a processor.
@@ -97,7 +99,8 @@ def evaluate(
         stride=saved.sampling.stride,
         temporal=views[0],
         spatial=views[1],
-        motion=choose_motion(areas, store, saved, seed=seed),
+        motion_crop=motion_crop,
+        motion=choose_motion(areas, store, saved, seed=seed, motion_crop=motion_crop),
     )
     dataset = ViewDataset(videos, settings)
     everything = len(catalog) + len(catalog.problems)
@@ -168,8 +171,8 @@ def _too_many(unreadable: dict[str, str], videos: int, share: float) -> TooManyU
 
 
 def _views_text(settings: ViewSettings) -> str:
-    text = (
-        f"{settings.temporal} of time x {settings.spatial} of space; {settings.grid.frames} frames"
-    )
+    crops = [f"{settings.spatial} of space"] if settings.spatial else []
+    crops += ["1 around what moves"] if settings.motion_crop else []
+    text = f"{settings.temporal} of time x {' and '.join(crops)}; {settings.grid.frames} frames"
     stride = f", stride {settings.stride}" if settings.sampling == "dense" else ""
     return f"{text}, {settings.sampling}{stride}"

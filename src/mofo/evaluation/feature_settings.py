@@ -27,6 +27,7 @@ class FeatureSettings:
             encoder's training.
         areas: where motion areas come from: "codec", "dis", a store's folder, or "none". None:
             "codec" where they are needed. Not looked at where they are not.
+        motion_crop: take the part of the frame around what moves, not its middle.
         keep: share of the tokens that the encoder computes; None: as in its training.
         keep_by: which: "motion", "random" or "difference"; None: as in its training.
 
@@ -40,6 +41,7 @@ class FeatureSettings:
     sampling: str | None = None
     stride: int | None = None
     areas: str | None = None
+    motion_crop: bool = False
     keep: float | None = None
     keep_by: str | None = None
 
@@ -52,8 +54,12 @@ class FeatureSettings:
             problems.append(f"clips {self.clips}, stride {self.stride}: must be 1 or more")
         if self.clips > 1 and (pool.per_token or not pool.needs_encoder):
             problems.append(f"{self.pool} of {self.clips} clips have no average: use one clip")
-        if self.areas == "none" and pool.needs_motion:
-            problems.append(f"pool {self.pool} needs motion areas: codec, dis or a store")
+        for name, needed in (
+            (f"pool {self.pool}", pool.needs_motion),
+            ("motion_crop", self.motion_crop),
+        ):
+            if self.areas == "none" and needed:
+                problems.append(f"{name} needs motion areas: codec, dis or a store")
         try:
             TokenSettings().changed(keep=self.keep, by=self.keep_by)
         except SettingsError as error:
@@ -70,7 +76,7 @@ class FeatureSettings:
         pool, tokens = POOLS[self.pool], self.tokens(encoder)
         if encoder is not None:
             check_keeps(encoder.settings, tokens)
-        needs_motion = pool.needs_motion or tokens.uses_motion
+        needs_motion = pool.needs_motion or tokens.uses_motion or self.motion_crop
         areas = self.areas or ("codec" if needs_motion else "none")
         own = encoder.sampling if encoder is not None else None
         return replace(

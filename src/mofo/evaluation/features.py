@@ -112,7 +112,8 @@ def extract(
         sampling=str(settings.sampling),
         stride=int(settings.stride or 1),
         temporal=settings.clips,
-        spatial=1,
+        spatial=0 if settings.motion_crop else 1,
+        motion_crop=settings.motion_crop,
         motion=settings.motion,
     )
     dataset = ViewDataset(videos, views)
@@ -234,6 +235,7 @@ def _about(
         "layer": settings.layer,
         "pool": settings.pool,
         "tokens": asdict(settings.tokens(encoder)) if encoder is not None else None,
+        "motion_crop": settings.motion_crop,
         "clips": settings.clips,
         "frames": [grid.frames, grid.height, grid.width, grid.tubelet, grid.patch],
         "sampling": settings.sampling,

@@ -31,7 +31,7 @@ from mofo.video.inputs import VideoInput, file_input
 
 DETECTED = "detected"
 _WITHOUT_STORE = "dis"  # instead of a store that is not named
-_FOR_TOKENS = "codec"  # where the training had none, and tokens are to be kept by motion
+_WITHOUT_TRAINED = "codec"  # where the training had none, but tokens or crops go by motion
 _LEFT = 0.1  # of a hop
 WINDOW_VIEWS = (1, 1)
 
@@ -106,9 +106,11 @@ class VideoClassifier:
         """Names of the classes by head."""
         return self.saved.classes
 
-    def choose_motion(self, areas: str | MotionChoice = "detected") -> MotionChoice:
+    def choose_motion(
+        self, areas: str | MotionChoice = "detected", motion_crop: bool = False
+    ) -> MotionChoice:
         """Where motion comes from, see ``predict``."""
-        return choose_motion(areas, None, self.saved)
+        return choose_motion(areas, None, self.saved, motion_crop=motion_crop)
 
     def predict(
         self,
@@ -119,6 +121,7 @@ class VideoClassifier:
         top: int = 5,
         views: tuple[int, int] = (TEMPORAL, SPATIAL),
         areas: str | MotionChoice = "detected",
+        motion_crop: bool = False,
         fps: float | None = None,
     ) -> Prediction:
         """What a video, or a segment of it, shows, from several views.
@@ -131,6 +134,8 @@ class VideoClassifier:
             views: segments of time, crops of each.
             areas: motion areas: "detected": found as in training; "codec", "dis"; "none"; or the
                 folder of a store.
+            motion_crop: one more crop of each segment, around what moves; with ``views`` (1, 0)
+                the only one.
             fps: frames a second of frames in memory; None: a decoder's own, or 25.
 
         Raises:
@@ -139,7 +144,7 @@ class VideoClassifier:
         """
         with file_input(source, fps) as path:
             video = replace(_video(path), start=start, end=end)
-            [found] = self._predicted([video], [(start, end)], top, views, areas)
+            [found] = self._predicted([video], [(start, end)], top, views, areas, motion_crop)
             if isinstance(found, VideoError):
                 raise found
         return found if isinstance(source, str | os.PathLike) else replace(found, path="in memory")
@@ -155,6 +160,7 @@ class VideoClassifier:
         top: int = 5,
         views: tuple[int, int] = WINDOW_VIEWS,
         areas: str | MotionChoice = "detected",
+        motion_crop: bool = False,
     ) -> Iterator[Prediction | VideoError]:
         """What a long video shows, window after window; only one of them is in memory at a time.
 
@@ -162,7 +168,7 @@ class VideoClassifier:
             path: the file.
             window: length of a window, seconds.
             hop: from one beginning to the next; None: half a window.
-            top, views, areas: as in ``predict``, of each window.
+            top, views, areas, motion_crop: as in ``predict``, of each window.
 
         Yields:
             A prediction for each window; or an error, where a part of the file cannot be read.
@@ -175,7 +181,7 @@ class VideoClassifier:
         window_spans(1.0, window, hop or window / 2)  # wrong numbers are told before any work
         spans = window_spans(duration_of(index_frames(video.path)), window, hop or window / 2)
         videos = [replace(video, start=start, end=end) for start, end in spans]
-        yield from self._predicted(videos, spans, top, views, areas)
+        yield from self._predicted(videos, spans, top, views, areas, motion_crop)
 
     def area(self, path: str | os.PathLike[str], choice: MotionChoice) -> MotionArea | None:
         """The motion area of all frames of a file, for a picture; None if there is none.
@@ -202,6 +208,7 @@ class VideoClassifier:
         top: int,
         views: tuple[int, int],
         areas: str | MotionChoice,
+        motion_crop: bool,
     ) -> Iterator[Prediction | VideoError]:
         if top < 1:
             raise SettingsError(f"top {top}: expected 1 or more")
@@ -211,7 +218,8 @@ class VideoClassifier:
             stride=self.saved.sampling.stride,
             temporal=views[0],
             spatial=views[1],
-            motion=self.choose_motion(areas),
+            motion_crop=motion_crop,
+            motion=self.choose_motion(areas, motion_crop),
         )
         dataset = ViewDataset(videos, settings)
         for row, span in enumerate(spans):
@@ -266,17 +274,23 @@ def _video(path: str | os.PathLike[str]) -> Video:
 
 
 def choose_motion(
-    areas: str | MotionChoice, store: str | Path | None, saved: SavedClassifier, *, seed: int = 0
+    areas: str | MotionChoice,
+    store: str | Path | None,
+    saved: SavedClassifier,
+    *,
+    seed: int = 0,
+    motion_crop: bool = False,
 ) -> MotionChoice:
     """What a test does about motion.
 
     Args:
         areas: "detected": from the store or, without one, found as in the model's training; a name
-            in ``MOTION_SOURCES``; the folder of a store. A model of which neither the fusion nor
-            the kept tokens use motion gets none in any case.
+            in ``MOTION_SOURCES``; the folder of a store. None in any case where neither fusion,
+            nor kept tokens, nor crops use motion.
         store: folder with motion areas, for "detected", "truth" and "shuffled".
         saved: the model.
         seed: of "shuffled".
+        motion_crop: whether a crop is cut around what moves.
 
     Raises:
         SettingsError: names that are unknown or contradict each other.
@@ -292,12 +306,12 @@ def choose_motion(
             known = (DETECTED, *MOTION_SOURCES)
             raise StoreError(f"no such folder of a store; {unknown('areas', areas, known)}")
         areas, folder = DETECTED, areas
-    fusion, keeps = saved.settings.fusion, saved.settings.tokens.uses_motion
-    trained = saved.sampling.areas
-    if keeps and trained == "none":
-        trained = _FOR_TOKENS
+    fusion, trained = saved.settings.fusion, saved.sampling.areas
+    beside = motion_crop or saved.settings.tokens.uses_motion
+    if beside and trained == "none":
+        trained = _WITHOUT_TRAINED
     choice = _choice(areas, folder, trained, seed)
-    if not FUSIONS[fusion].uses_motion and not keeps:
+    if not FUSIONS[fusion].uses_motion and not beside:
         return MotionChoice("none", note=f"the fusion {fusion!r} does not use motion")
     return choice
 

@@ -227,6 +227,7 @@ def _clips_text(encoder: FrozenEncoder | None, features: Features) -> dict[str, 
     about = features.about
     frames, height, width, *_ = about["frames"]
     clip = f"{frames} frames of {width}x{height}, {about['sampling']}"
+    clip += ", around what moves" if about["motion_crop"] else ""
     if about["stride"]:
         clip += f", stride {about['stride']}"
     text = {"clips": f"{about['clips']} of each video; {clip}", "areas": str(about["areas"])}

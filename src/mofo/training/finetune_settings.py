@@ -42,6 +42,8 @@ class LabelledDataSettings(ClipDataSettings):
     per_class: int = Field(0, ge=0)
     """Take so many training videos of each class, drawn by the seed; 0: all. With several heads,
     of the classes of the first."""
+    motion_crop: float = Field(0.0, ge=0, le=1)
+    """Chance of a crop around what moves, at full resolution, in place of one at any place."""
     balance: float = Field(0.0, ge=0, le=1)
     """0: videos are seen equally often, 1: classes are; between: in between."""
 

@@ -58,8 +58,13 @@ class FinetuneTask(Task):
     def __init__(self, settings: FinetuneSettings) -> None:
         super().__init__(settings)
         data, run, optim = settings.data, settings.run, settings.optim
-        if settings.tokens.uses_motion and MotionChoice.parse(data.areas).source == "none":
-            raise SettingsError("tokens.by motion needs motion areas: set data.areas")
+        if MotionChoice.parse(data.areas).source == "none":
+            for name, used in (
+                ("tokens.by motion", settings.tokens.uses_motion),
+                ("data.motion_crop", data.motion_crop > 0),
+            ):
+                if used:
+                    raise SettingsError(f"{name} needs motion areas: set data.areas")
         self.ema_decay, self.early_stop_patience = optim.ema_decay, optim.early_stop_patience
         self._notes: list[str] = []
         catalog = read_catalog(data.source)
@@ -207,6 +212,7 @@ class FinetuneTask(Task):
             sampling=data.sampling,
             stride=data.stride,
             crop=CropSettings(flip=data.flip),
+            motion_crop=data.motion_crop,
             motion=data.areas,
             repeats=data.clips_per_video,
         )
