@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mofo.synth.camera_path import CameraPath, camera_path, follow_path, wander
-from mofo.synth.cutouts import Cutout, Trajectory, cut_out, trajectory
+from mofo.synth.cutouts import Cutout, Shown, Trajectory, cut_out, trajectory
 from mofo.synth.depth import DepthScene
 from mofo.synth.textures import photographs
 from mofo.video.writer import VideoWriter
@@ -54,48 +54,20 @@ class ClipRecipe:
 
 
 @dataclass(frozen=True, eq=False)
-class SyntheticClip:
-    """A generated clip and its truth.
+class SyntheticClip(Shown):
+    """A generated clip and its truth; things are its movers.
 
     Attributes:
         recipe: what it was made from.
-        video_THW3: uint8 RGB.
-        label_THW: uint8, 0 where no mover is seen, k + 1 on the visible pixels of mover k,
-            whether it moves at that moment or stands still.
-        moving_TK: bool, whether mover k moves against the background in frame t.
     """
 
     recipe: ClipRecipe
-    video_THW3: np.ndarray
-    label_THW: np.ndarray
-    moving_TK: np.ndarray
 
     def moving_mask(self) -> np.ndarray:
         """Bool ``(T, H, W)``: pixels of cut-outs that move in that frame."""
         frames = len(self.moving_TK)
         table_TL = np.concatenate([np.zeros((frames, 1), bool), self.moving_TK], 1)
         return np.stack([table_TL[t][self.label_THW[t]] for t in range(frames)])
-
-    def boxes(self) -> tuple[np.ndarray, ...]:
-        """Per frame a float32 ``(K, 4)`` box around each mover that moves and is seen, pixels."""
-        return tuple(
-            np.array(
-                [
-                    box
-                    for k in np.flatnonzero(moving_K)
-                    if (box := _tight_box(label_HW == k + 1)) is not None
-                ],
-                np.float32,
-            ).reshape(-1, 4)
-            for label_HW, moving_K in zip(self.label_THW, self.moving_TK, strict=True)
-        )
-
-
-def _tight_box(mask_HW: np.ndarray) -> tuple[int, int, int, int] | None:
-    columns, rows = np.flatnonzero(mask_HW.any(0)), np.flatnonzero(mask_HW.any(1))
-    if len(columns) == 0:
-        return None
-    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
 def make_clip(recipe: ClipRecipe) -> SyntheticClip:
@@ -139,7 +111,7 @@ def make_clip(recipe: ClipRecipe) -> SyntheticClip:
     moving_TK = (
         np.stack([m.moving() for m in movers], 1) if movers else np.zeros((recipe.frames, 0), bool)
     )
-    return SyntheticClip(recipe, video_THW3, label_THW, moving_TK)
+    return SyntheticClip(video_THW3, label_THW, moving_TK, recipe)
 
 
 def _followed(recipe: ClipRecipe, rng: np.random.Generator) -> Trajectory:
@@ -177,7 +149,7 @@ def _depth_clip(
         frames.append(np.clip(frame_HW3 + 0.5, 0, 255).astype(np.uint8))
         labels.append(label_HW)
     moving_TK = np.ones((recipe.frames, recipe.movers), bool)
-    return SyntheticClip(recipe, np.stack(frames), np.stack(labels), moving_TK)
+    return SyntheticClip(np.stack(frames), np.stack(labels), moving_TK, recipe)
 
 
 def write_clip(clip: SyntheticClip, path: str | Path, *, crf: int = 23) -> Path:

@@ -1,4 +1,4 @@
-"""Cut-outs of real texture and the ways they move, for generated clips."""
+"""Cut-outs of real texture, the ways they move, and where they are seen, for generated clips."""
 
 from __future__ import annotations
 
@@ -36,6 +36,40 @@ class Trajectory:
         cos_T, sin_T = self.scale_T * np.cos(self.angle_T), self.scale_T * np.sin(self.angle_T)
         linear_T22 = np.stack([np.stack([cos_T, -sin_T], 1), np.stack([sin_T, cos_T], 1)], 1)
         return np.concatenate([linear_T22, self.position_T2[:, :, None]], 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Frames, and the truth about what moves in them.
+
+    Attributes:
+        video_THW3: uint8 RGB.
+        label_THW: uint8, k + 1 on the visible pixels of thing k, whether it moves at that moment
+            or stands still; 0 elsewhere.
+        moving_TK: bool, whether thing k moves against the background in frame t.
+    """
+
+    video_THW3: np.ndarray
+    label_THW: np.ndarray
+    moving_TK: np.ndarray
+
+    def boxes(self) -> tuple[np.ndarray, ...]:
+        """Per frame a float32 ``(K, 4)`` box around each thing that moves and is seen, pixels."""
+        frames = zip(self.label_THW, self.moving_TK, strict=True)
+        return tuple(
+            np.array(
+                [
+                    (x, y, x + width, y + height)
+                    for x, y, width, height in (
+                        cv2.boundingRect((label_HW == k + 1).astype(np.uint8))
+                        for k in np.flatnonzero(moving_K)
+                    )
+                    if width
+                ],
+                np.float32,
+            ).reshape(-1, 4)
+            for label_HW, moving_K in frames
+        )
 
 
 def cut_out(photo_HW3: np.ndarray, rng: np.random.Generator, pixels: int = 192) -> Cutout:

@@ -30,64 +30,32 @@ class ActionClass:
     template: str
 
 
-def _pair(path: str, family: str, first: tuple[str, str], second: tuple[str, str]) -> tuple:
-    return (
-        ActionClass(first[0], path, False, family, first[1]),
-        ActionClass(second[0], path, True, family, second[1]),
-    )
-
-
+# Class, path ("-": backwards), family, sentence.
+_TABLE = """
+left              sideways   one  something moves to the left
+right             -sideways  one  something moves to the right
+up                upright    one  something moves up
+down              -upright   one  something moves down
+towards           depth      one  something comes nearer, time and again
+away              -depth     one  something goes away, time and again
+clockwise         turning    one  something turns clockwise
+counterclockwise  -turning   one  something turns counter-clockwise
+stopping          halting    one  something moves along, then stops
+starting          -halting   one  something stands still, then moves along
+dropping          falling    one  something hangs, then drops faster and faster
+rising            -falling   one  something shoots up slower and slower, then hangs
+bouncing          bouncing   one  something bounces on a floor
+swaying           swaying    one  something sways from side to side
+meeting           closing    two  two things move to each other and stay together
+parting           -closing   two  two things stand together, then move apart
+pushing           pushing    two  one thing comes up to another and pushes it along
+pulling           -pushing   two  one thing pulls another along, then leaves it behind
+passing           passing    two  two things pass each other
+returning         returning  two  two things meet and turn back
+"""
 CLASSES: dict[str, ActionClass] = {
-    one.name: one
-    for one in (
-        *_pair(
-            "sideways",
-            "one",
-            ("left", "something moves to the left"),
-            ("right", "something moves to the right"),
-        ),
-        *_pair("upright", "one", ("up", "something moves up"), ("down", "something moves down")),
-        *_pair(
-            "depth",
-            "one",
-            ("towards", "something comes nearer, time and again"),
-            ("away", "something goes away, time and again"),
-        ),
-        *_pair(
-            "turning",
-            "one",
-            ("clockwise", "something turns clockwise"),
-            ("counterclockwise", "something turns counter-clockwise"),
-        ),
-        *_pair(
-            "halting",
-            "one",
-            ("stopping", "something moves along, then stops"),
-            ("starting", "something stands still, then moves along"),
-        ),
-        *_pair(
-            "falling",
-            "one",
-            ("dropping", "something hangs, then drops faster and faster"),
-            ("rising", "something shoots up slower and slower, then hangs"),
-        ),
-        ActionClass("bouncing", "bouncing", False, "one", "something bounces on a floor"),
-        ActionClass("swaying", "swaying", False, "one", "something sways from side to side"),
-        *_pair(
-            "closing",
-            "two",
-            ("meeting", "two things move to each other and stay together"),
-            ("parting", "two things stand together, then move apart"),
-        ),
-        *_pair(
-            "pushing",
-            "two",
-            ("pushing", "one thing comes up to another and pushes it along"),
-            ("pulling", "one thing pulls another along, then leaves it behind"),
-        ),
-        ActionClass("passing", "passing", False, "two", "two things pass each other"),
-        ActionClass("returning", "returning", False, "two", "two things meet and turn back"),
-    )
+    name: ActionClass(name, path.removeprefix("-"), path[0] == "-", family, template)
+    for name, path, family, template in (row.split(None, 3) for row in _TABLE.strip().splitlines())
 }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mofo.registry import choice
 from mofo.synth.actions.classes import CLASSES
-from mofo.types import SettingsError
 
 _EASY = ("left", "right", "up", "down", "towards", "away", "clockwise", "counterclockwise")
 _TWO = ("meeting", "parting", "pushing", "pulling")
@@ -141,6 +141,4 @@ def level_named(name: str) -> Level:
     Raises:
         SettingsError: there is none.
     """
-    if name not in LEVELS:
-        raise SettingsError(f"there is no level {name!r}: choose from {', '.join(LEVELS)}")
-    return LEVELS[name]
+    return LEVELS[choice("level", name, LEVELS)]

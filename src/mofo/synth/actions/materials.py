@@ -49,7 +49,8 @@ _SOURCES: dict[str, tuple[tuple[str, str | float], ...]] = {
         ("carphone_pristine", 1.0),
     ),
 }
-_TEXTURES = {"train": 320, "validation": 96, "test": 96}
+TEXTURES = {"train": 320, "validation": 96, "test": 96}
+"""How many a split draws from."""
 _TEXTURE_PIXELS = 112  # square root of the area that a texture's shape fills, at its finest
 
 
@@ -96,11 +97,6 @@ def pictures(split: str) -> dict[str, np.ndarray]:
     if not found:
         raise MofoError(f"no pictures for the split {split!r}: install scikit-learn and matplotlib")
     return found
-
-
-def texture_count(split: str) -> int:
-    """Number of textures that a split draws from."""
-    return _TEXTURES[split]
 
 
 @lru_cache(maxsize=512)

@@ -14,9 +14,10 @@ import numpy as np
 
 from mofo.synth.actions.classes import CLASSES
 from mofo.synth.actions.levels import Level, level_named
-from mofo.synth.actions.materials import Texture, background, texture, texture_count
+from mofo.synth.actions.materials import TEXTURES, Texture, background, texture
 from mofo.synth.actions.motion_paths import Poses, draw_poses
 from mofo.synth.camera_path import CameraPath, camera_path
+from mofo.synth.cutouts import Shown
 
 FPS = 12
 """Frames a second of a clip of ``FRAMES`` frames; a clip of more lasts as long."""
@@ -55,39 +56,18 @@ class ActionRecipe:
 
 
 @dataclass(frozen=True, eq=False)
-class ActionClip:
-    """A generated clip and its truth.
+class ActionClip(Shown):
+    """A generated clip and its truth; things are one or two, then the restless one if there is one.
 
     Attributes:
         recipe: what it was made from.
-        video_THW3: uint8 RGB.
-        label_THW: uint8, 0 where nothing is seen that moves of itself at some time, k + 1 on the
-            visible pixels of thing k (one or two, then the restless distractor if there is one).
-        moving_TK: bool, whether thing k moves against the background at that frame.
         group: names of the background and the first texture.
         crf: quality to encode with.
     """
 
     recipe: ActionRecipe
-    video_THW3: np.ndarray
-    label_THW: np.ndarray
-    moving_TK: np.ndarray
     group: str
     crf: int
-
-    def boxes(self) -> tuple[np.ndarray, ...]:
-        """Per frame a float32 ``(K, 4)`` box around each thing that moves and is seen, pixels."""
-        return tuple(
-            np.array(
-                [
-                    box
-                    for k in np.flatnonzero(moving_K)
-                    if (box := _tight_box(label_HW == k + 1)) is not None
-                ],
-                np.float32,
-            ).reshape(-1, 4)
-            for label_HW, moving_K in zip(self.label_THW, self.moving_TK, strict=True)
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +118,7 @@ def make_action_clip(recipe: ActionRecipe) -> ActionClip:
 
     def fresh() -> Texture:
         for _ in range(4):  # not of the background's own picture, if there is another
-            chosen = texture(recipe.split, int(rng.integers(texture_count(recipe.split))))
+            chosen = texture(recipe.split, int(rng.integers(TEXTURES[recipe.split])))
             if not chosen.name.endswith(ground.name):
                 break
         return chosen
@@ -198,7 +178,7 @@ def make_action_clip(recipe: ActionRecipe) -> ActionClip:
         grain_HW3 = cv2.merge([rng.standard_normal((side, side), np.float32)] * 3)
         cv2.addWeighted(frame_HW3, gain_T[t], grain_HW3, noise, 0, video_THW3[t], cv2.CV_8U)
     group = f"{ground.name}/{min(names)[1]}"
-    return ActionClip(recipe, video_THW3, label_THW, np.stack(moving, 1), group, crf)
+    return ActionClip(video_THW3, label_THW, np.stack(moving, 1), recipe, group, crf)
 
 
 def _camera(level: Level, frames: int, rng: np.random.Generator) -> CameraPath:
@@ -290,10 +270,3 @@ def _set_apart(
         target = ground + rng.choice(sides) * distance
     rgb_HW3 = cv2.add(rgba_HW4[..., :3], np.full((*rgba_HW4.shape[:2], 3), target - grey), dtype=0)
     return np.dstack([rgb_HW3, rgba_HW4[..., 3]])
-
-
-def _tight_box(mask_HW: np.ndarray) -> tuple[int, int, int, int] | None:
-    columns, rows = np.flatnonzero(mask_HW.any(0)), np.flatnonzero(mask_HW.any(1))
-    if len(columns) == 0:
-        return None
-    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
