@@ -124,5 +124,5 @@ def test_levels():
     assert len(LEVELS["hard"].classes) >= 16
     assert set(LEVELS["easy"].classes) < set(LEVELS["medium"].classes) < set(ALL)
     assert len(opposites(ALL)) == 8
-    with pytest.raises(SettingsError, match="easy, medium, hard|did you mean"):
+    with pytest.raises(SettingsError, match="did you mean"):
         level_named("harder")
