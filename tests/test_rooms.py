@@ -18,6 +18,7 @@ ROOMS = (
     "video",
     "datasets",
     "motion",
+    "curation",
     "clips",
     "masking",
     "models",

@@ -19,6 +19,7 @@ CHAIN = (
     "video",
     "datasets",
     "motion",
+    "curation",
     "clips",
     "masking",
     "models",

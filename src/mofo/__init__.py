@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mofo.clips.dataset import ClipDataset, ClipSettings
     from mofo.clips.loader import clip_batches
+    from mofo.curation.score_files import score_many
+    from mofo.curation.scores import VideoScore
+    from mofo.curation.selection import filter_scores
+    from mofo.curation.single import score
     from mofo.datasets.catalog import read_catalog
     from mofo.evaluation.embed import Embedding, embed
     from mofo.evaluation.evaluate import evaluate
@@ -79,6 +83,7 @@ __all__ = [
     "VideoClassifier",
     "VideoError",
     "VideoReader",
+    "VideoScore",
     "__version__",
     "clip_batches",
     "detect",
@@ -86,6 +91,7 @@ __all__ = [
     "embed",
     "evaluate",
     "export_weights",
+    "filter_scores",
     "finetune",
     "import_weights",
     "load",
@@ -95,6 +101,8 @@ __all__ = [
     "probe",
     "read_catalog",
     "report",
+    "score",
+    "score_many",
     "show",
     "stream",
 ]
@@ -132,12 +140,14 @@ _HOMES = {
     "VideoClassifier": "mofo.evaluation.predict",
     "VideoError": "mofo.types",
     "VideoReader": "mofo.video.reader",
+    "VideoScore": "mofo.curation.scores",
     "clip_batches": "mofo.clips.loader",
     "detect": "mofo.motion.detect",
     "detect_many": "mofo.motion.detect",
     "embed": "mofo.evaluation.embed",
     "evaluate": "mofo.evaluation.evaluate",
     "export_weights": "mofo.weights.exporting",
+    "filter_scores": "mofo.curation.selection",
     "finetune": "mofo.report.training_pictures",
     "import_weights": "mofo.weights.importing",
     "load": "mofo.evaluation.predict",
@@ -147,6 +157,8 @@ _HOMES = {
     "probe": "mofo.evaluation.probe",
     "read_catalog": "mofo.datasets.catalog",
     "report": "mofo.report",
+    "score": "mofo.curation.single",
+    "score_many": "mofo.curation.score_files",
     "show": "mofo.report.notebook",
     "stream": "mofo.motion.live",
 }

@@ -49,6 +49,16 @@ def detect(
 
         draw = OVERLAYS
     report = call(out=out, shard=shard, draw=draw)
+    print_report(report)
+    if shard != (1, 1):
+        print(f"when all {shard[1]} shards are done, the store is complete")
+    elif report.done + report.skipped:
+        print(_NEXT.format(out))
+    return 1 if report.failed else 0
+
+
+def print_report(report: Any) -> None:
+    """Prints a ``DetectReport``: warnings and failures to stderr, counts and files to stdout."""
     print_rows("warnings", report.warnings)
     print_rows("failed", report.failures)
     parts = [f"{report.done} done"]
@@ -60,11 +70,6 @@ def detect(
     print(line)
     for path in report.paths:
         print(f"  {path}")
-    if shard != (1, 1):
-        print(f"when all {shard[1]} shards are done, the store is complete")
-    elif report.done + report.skipped:
-        print(_NEXT.format(out))
-    return 1 if report.failed else 0
 
 
 @verb("areas merge", calls="mofo.motion.detect:merge_shards")

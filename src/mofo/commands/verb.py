@@ -22,7 +22,18 @@ from mofo.commands.parser import Parser
 from mofo.registry import Registry
 
 Run = Callable[..., int]
-_PARTS = ("motion", "data", "training", "model", "predict", "weights", "show", "page", "demo")
+_PARTS = (
+    "motion",
+    "curation",
+    "data",
+    "training",
+    "model",
+    "predict",
+    "weights",
+    "show",
+    "page",
+    "demo",
+)
 
 
 class Verb:

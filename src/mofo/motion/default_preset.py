@@ -13,7 +13,7 @@ from mofo.motion.evidence import shot_evidence
 from mofo.motion.field import motion_field
 from mofo.motion.flow.backend import FlowFrame, FlowStream
 from mofo.motion.movers import frame_movers
-from mofo.motion.presets import PRESETS, FrameMotion, Preset, Watch
+from mofo.motion.presets import PRESETS, FrameMotion, Look, Preset, Watch
 from mofo.motion.texture import flow_confidence
 from mofo.motion.thin import thin_traces, with_thin
 
@@ -161,6 +161,17 @@ class _Shot:
             doubtful = [tenths_HW > _DOUBTFUL for tenths_HW in evidence.changed]
             traces = thin_traces(field_Tyx, flow_Tyx2, doubtful)
         for t in range(self._answered - first, stop - first):
+            self._watch.look(
+                Look(
+                    self._position + looks[t].number,
+                    looks[t].span,
+                    looks[t].half_HW,
+                    self._size,
+                    field_Tyx[t],
+                    evidence.motion_Thw[t],
+                    evidence.homography_T33[t],
+                )
+            )
             movers_K4 = frame_movers(field_Tyx[t], evidence.changed[t], self._size)
             if traces and len(movers_K4):
                 movers_K4 = with_thin(movers_K4, field_Tyx[t], traces[t], self._size)

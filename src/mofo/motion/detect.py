@@ -25,8 +25,8 @@ from mofo.motion.merge import merge, scan
 from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.system.files import folder_lock, remove_temporaries
-from mofo.system.pool import ENGINES, Engine, InProcess, Result
-from mofo.system.processes import Terminated, terminable, usable_cpus, worker_count
+from mofo.system.pool import ENGINES, Engine, Result, make_engine
+from mofo.system.processes import Terminated, terminable
 from mofo.system.progress import Progress
 from mofo.types import MofoError, MotionArea, SettingsError, StoreError, VideoError
 from mofo.video.inputs import VideoInput, are_paths, video_input
@@ -166,7 +166,7 @@ def detect_many(
         run = _Run(plan, settings, draw, Progress(len(plan.works), show=progress))
         try:
             with terminable():
-                run.work(_engine(engine, workers, len(plan.works), timeout))
+                run.work(make_engine(engine, detect_video, workers, len(plan.works), timeout))
         except KeyboardInterrupt as error:
             run.leave(isinstance(error, Terminated))
         finally:
@@ -291,14 +291,6 @@ def _remove_temporaries(folder: Path, *, alone: bool) -> None:
         remove_temporaries(folder / name, alone=alone)
     for place, _, _ in os.walk(folder / OVERLAYS):
         remove_temporaries(Path(place), alone=alone)
-
-
-def _engine(name: str, workers: int | None, works: int, stall: float | None) -> Engine:
-    if name == "local":
-        count = worker_count(workers, works)
-        return (ENGINES[name] if count else InProcess)(detect_video, count, stall)
-    count = min(usable_cpus() if workers is None else workers, works)
-    return ENGINES[name](detect_video, count, stall)
 
 
 def _check(

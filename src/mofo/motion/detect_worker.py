@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mofo.motion.merge import Located
@@ -66,7 +66,7 @@ def detect_video(task: Task, progress: Callable[[int], None] | None = None) -> O
 
     Every error of one video becomes an ``Outcome``, so that the others go on.
     """
-    frames, trace = 0, ""
+    frames = 0
     warnings: tuple[str, ...] = ()
     try:
         if task.known is not None:
@@ -86,20 +86,24 @@ def detect_video(task: Task, progress: Callable[[int], None] | None = None) -> O
             with replaced(file, suffix=file.suffix) as temporary:
                 write(task.path, area, temporary)
         return Outcome(frames, warnings)
-    except VideoError as error:
-        failure = error.reason
-    except MofoError as error:
-        failure = str(error)
-    except MemoryError:
-        failure = "out of memory"
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        failure = f"{error.strerror or error}{where}"
-        return Outcome(frames, warnings, failure, disk_full=error.errno in FULL_DISK)
     except Exception as error:
-        failure = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-        trace = traceback.format_exc()
-    return Outcome(frames, warnings, failure, trace)
+        return replace(failed(error), frames=frames, warnings=warnings)
+
+
+def failed(error: Exception) -> Outcome:
+    """What an error that ended a task is told as."""
+    if isinstance(error, VideoError):
+        return Outcome(failure=error.reason)
+    if isinstance(error, MofoError):
+        return Outcome(failure=str(error))
+    if isinstance(error, MemoryError):
+        return Outcome(failure="out of memory")
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        reason = f"{error.strerror or error}{where}"
+        return Outcome(failure=reason, disk_full=error.errno in FULL_DISK)
+    reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
+    return Outcome(failure=reason, trace="".join(traceback.format_exception(error)))
 
 
 def picture_files(folder: Path, key: str, endings: Iterable[str]) -> list[Path]:

@@ -39,12 +39,14 @@ class Evidence:
         changed: uint8 ``(H, W)`` of half-size pixels, one array a frame: change in tenths of the
             noise.
         camera_T: float32, mean length of the camera's own flow, pixels a frame.
+        homography_T33: maps pixels of the frame before, among the T, to each; the first to itself.
     """
 
     strength_Thw: np.ndarray
     motion_Thw: np.ndarray
     changed: list[np.ndarray]
     camera_T: np.ndarray
+    homography_T33: np.ndarray
 
 
 def shot_evidence(
@@ -68,7 +70,8 @@ def shot_evidence(
     if frames < 2:
         nothing_Thw = np.zeros((frames, rows, columns), np.float32)
         changed = [np.zeros_like(half_HW) for half_HW in halves]
-        return Evidence(nothing_Thw, nothing_Thw, changed, np.zeros(frames, np.float32))
+        still_T33 = np.tile(np.eye(3), (frames, 1, 1))
+        return Evidence(nothing_Thw, nothing_Thw, changed, np.zeros(frames, np.float32), still_T33)
     camera = fitter.fit(flow_Thw2[1:], confidence_Thw[1:])
     weight_Thw = confidence_Thw[1:, ..., None]
     span_T = np.ones(frames) if span_T is None else span_T
@@ -88,7 +91,8 @@ def shot_evidence(
     cosine_Thw = (residual_Thw2 * shift_Thw2).sum(-1) / (motion_Thw * camera_Thw + 1e-3)
     parallax_Thw = ramp(cosine_Thw, *_ALONG) * ramp(camera_Thw, _LEAST_SHIFT, 2 * _LEAST_SHIFT)
     strength_Thw *= 1 - 0.5 * parallax_Thw
-    return Evidence(strength_Thw, motion_Thw, changed, camera_T)
+    homography_T33 = np.concatenate([np.eye(3)[None], camera.homography_T33])
+    return Evidence(strength_Thw, motion_Thw, changed, camera_T, homography_T33)
 
 
 def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -34,6 +34,28 @@ class FrameMotion(NamedTuple):
     field_yx: np.ndarray | None = None
 
 
+class Look(NamedTuple):
+    """A frame that the default preset has looked at; with ``codec`` it looks at some only.
+
+    Attributes:
+        position: of the frame in the video.
+        span: frames since the last one that was looked at.
+        grey_HW: uint8, the picture at half the size of the analysis.
+        size: width and height of the analysis in pixels.
+        field_yx: float32, 0 to 1, share of each cell that moves.
+        motion_yx: float32, motion of a cell against the camera, pixels of the analysis a frame.
+        homography_33: the camera: pixels of the last frame looked at to those of this one.
+    """
+
+    position: int
+    span: int
+    grey_HW: np.ndarray
+    size: tuple[int, int]
+    field_yx: np.ndarray
+    motion_yx: np.ndarray
+    homography_33: np.ndarray
+
+
 @dataclass(eq=False)
 class Watch:
     """What to keep of chosen frames while a video is analysed, for pictures.
@@ -57,6 +79,9 @@ class Watch:
         """Offers the map of a frame."""
         if position in self.wanted:
             self.maps[position] = map_hw.copy()
+
+    def look(self, look: Look) -> None:
+        """Offers what is known of a frame that was looked at (default preset); it is not kept."""
 
 
 class Preset(ABC):

@@ -21,7 +21,13 @@ from multiprocessing.sharedctypes import RawArray
 from typing import Any, NamedTuple, Protocol
 
 from mofo.registry import Registry, plugins
-from mofo.system.processes import begin_worker, death, starting_workers
+from mofo.system.processes import (
+    begin_worker,
+    death,
+    starting_workers,
+    usable_cpus,
+    worker_count,
+)
 from mofo.types import MofoError
 
 _BEAT = 0.5  # seconds between two looks at the workers
@@ -152,6 +158,26 @@ class LocalEngine:
         if self._stall is not None and worker.idle_seconds() > self._stall:
             worker.end()
             yield Result(task, failure=f"gave up: no progress for {self._stall:g} seconds")
+
+
+def make_engine(
+    name: str, work: Work, workers: int | None, tasks: int, stall: float | None = None
+) -> Engine:
+    """The engine of that name with as many workers as there is work for.
+
+    Args:
+        name: in ``ENGINES``.
+        work: what is done with a task.
+        workers: processes at most; None for all processors; 0 works in the calling process (local
+            engine).
+        tasks: how many there are.
+        stall: give up a task that makes no progress for so many seconds.
+    """
+    if name == "local":
+        count = worker_count(workers, tasks)
+        return (ENGINES[name] if count else InProcess)(work, count, stall)
+    count = min(usable_cpus() if workers is None else workers, tasks)
+    return ENGINES[name](work, count, stall)
 
 
 class _Worker:

@@ -1,0 +1,166 @@
+"""The table of scores: a Parquet file, and beside it a journal while it is being made.
+
+Rows are of a video (or a listed segment of one), of its shots and of its windows; ``per`` says of
+which. The columns are those of ``Score``, and of the file: ``path``; ``key``, ``labels`` (JSON),
+``split``, ``group``, ``name``, ``listed_start`` and ``listed_end`` as in its list; ``size`` in
+bytes, ``width`` and ``height`` in pixels, ``flow`` that was used.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mofo.curation.scores import Score, ScoreSettings, VideoScore
+from mofo.datasets.video import Video
+from mofo.system.files import replaced
+from mofo.types import MofoError
+
+Row = dict[str, Any]
+IDENTITY = ("path", "size", "listed_start", "listed_end")
+"""Columns that say which segment of which file was scored."""
+
+_META = b"mofo.scores"
+_BATCH = 10_000  # files whose rows are turned into columns at once
+_KINDS = {"str": pa.string(), "int": pa.int64(), "float": pa.float64()}
+_FILE = {
+    "path": "str", "key": "str", "labels": "str", "split": "str", "group": "str", "name": "str",
+    "size": "int", "width": "int", "height": "int", "flow": "str", "listed_start": "float",
+    "listed_end": "float",
+}  # fmt: skip
+_COLUMNS = _FILE | {field.name: str(field.type) for field in fields(Score)}
+SCHEMA = pa.schema([pa.field(name, _KINDS[kind]) for name, kind in _COLUMNS.items()])
+
+
+def rows_of(video: Video, size: int, score: VideoScore) -> list[Row]:
+    """Rows of a video and its parts."""
+    file = {
+        "path": video.path,
+        "key": video.key,
+        "labels": json.dumps(video.labels) if video.labels else None,
+        "split": video.split,
+        "group": video.group,
+        "name": video.name,
+        "size": size,
+        "width": score.width,
+        "height": score.height,
+        "flow": score.flow,
+        "listed_start": video.start,
+        "listed_end": video.end,
+    }
+    return [file | part.to_dict() for part in (score, *score.shots, *score.windows)]
+
+
+def video_of(row: Row) -> Video:
+    """The video, or the part of one, that a row is about."""
+    whole = row["per"] == "video"
+    return Video(
+        row["path"],
+        row["key"],
+        labels=tuple(map(tuple, json.loads(row["labels"] or "[]"))),
+        start=row["listed_start"] if whole else row["start"],
+        end=row["listed_end"] if whole else row["end"],
+        split=row["split"],
+        group=row["group"],
+        name=row["name"],
+    )
+
+
+def read_scores(path: str | Path, settings: ScoreSettings | None = None) -> pa.Table:
+    """Reads a table of scores.
+
+    Args:
+        path: the Parquet file.
+        settings: that it has to have been made with, if given.
+
+    Raises:
+        MofoError: it is no such table, is damaged, or was made with other settings.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise MofoError(f"{path}: does not exist: `mofo score` makes it") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise MofoError(f"{path}: cannot be read as Parquet ({str(error)[:100]})") from None
+    text = (table.schema.metadata or {}).get(_META)
+    if text is None or not table.schema.equals(SCHEMA):
+        raise MofoError(f"{path}: is no table of scores: `mofo score SOURCE --out FILE` makes one")
+    _check(json.loads(text), settings, path)
+    return table
+
+
+def _check(made: Row, settings: ScoreSettings | None, place: str | Path) -> None:
+    wanted = made if settings is None else asdict(settings)
+    if made != wanted:
+        other = ", ".join(f"{k} {made.get(k)}" for k in wanted if made.get(k) != wanted[k])
+        raise MofoError(f"{place}: was scored with {other}: choose another file, or remove it")
+
+
+class Journal:
+    """Rows of finished files, a line each, until all are finished.
+
+    Args:
+        file: of the journal; made if it is not there.
+        settings: of the scores.
+
+    Raises:
+        MofoError: it was begun with other settings.
+    """
+
+    def __init__(self, file: Path, settings: ScoreSettings) -> None:
+        self._settings = settings
+        self._file = file.open("a+b")
+        self._file.seek(0)
+        header = self._file.readline()
+        if header.endswith(b"\n"):
+            _check(json.loads(header), settings, file)
+            for line in self._file:  # a killed run may have left a part of its last line
+                if not line.endswith(b"\n"):
+                    self._file.truncate(self._file.tell() - len(line))
+        else:
+            self._file.truncate(0)
+            self._write(asdict(settings))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        """The rows of each file."""
+        self._file.seek(0)
+        self._file.readline()
+        for line in self._file:
+            yield json.loads(line)
+
+    def add(self, rows: list[Row]) -> None:
+        """Keeps the rows of one more file."""
+        self._write(rows)
+
+    def _write(self, content: Any) -> None:
+        self._file.write(json.dumps(content).encode() + b"\n")
+        self._file.flush()
+
+    def write_table(self, target: Path) -> None:
+        """Puts all rows into the table ``target``, beside those that it has of other files."""
+        tables = [SCHEMA.empty_table()]
+        files = iter(self)
+        while batch := list(itertools.islice(files, _BATCH)):
+            tables.append(pa.Table.from_pylist([row for rows in batch for row in rows], SCHEMA))
+        new = pa.concat_tables(tables)
+        if target.exists():
+            old = read_scores(target, self._settings)
+            new = pa.concat_tables([old.filter(~pc.field("path").isin(new["path"].unique())), new])
+        table = new.take(pc.sort_indices(new["path"]))  # stable: the rows of a file stay in order
+        meta = {_META: json.dumps(asdict(self._settings)).encode()}
+        with replaced(target, flush=True) as part:
+            pq.write_table(table.replace_schema_metadata(meta), part)
