@@ -1,7 +1,7 @@
 """What it saves to compute only the tokens that move: a step of fine-tuning, and inference.
 
     python benchmarks/kept_tokens.py                                 # CPU, float32, one thread
-    python benchmarks/kept_tokens.py --sizes base:6 --batch 1        # 6 of its 12 blocks
+    python benchmarks/kept_tokens.py --sizes base:2 --batch 1        # 2 of its 12 blocks
     python benchmarks/kept_tokens.py --device cuda --sizes small,base,vjepa2
 
 Sizes are those of our ViT, and "vjepa2": V-JEPA 2 ViT-L of transformers, random weights. All blocks
@@ -12,6 +12,7 @@ takes alone is the last column. How time and memory are measured: ``step_cost.py
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -35,9 +36,8 @@ from step_cost import (
     clock,
     finish,
     median,
+    memory_apart,
     memory_here,
-    memory_of,
-    memory_of_all,
     promise,
     ratios,
     timed_in_turn,
@@ -162,17 +162,27 @@ def clips(grid: TokenGrid, batch: int) -> ClipBatch:
     )
 
 
+def memory_of(models: Models) -> dict[str, dict[str, float]]:
+    """MB that each case needs, after one step of it."""
+    needed = {}
+    for case in CASES:
+        step = models.step(case)
+        step().backward()
+        needed[case] = memory_here(models, case, step)
+        needed[case]["step"] = max(needed[case]["step"], 1e-3)  # too small to be seen
+    return needed
+
+
 def measure(work: Work, options: Any) -> dict[str, Any]:
     models = Models(work)
     forwards = {case: models.step(case) for case in CASES}
     runs = timed_in_turn(models, forwards, work, options.repeat)
     choosing = models.choosing()
-    if work.small:
-        needed = {case: memory_here(models, case, forwards[case]) for case in CASES}
+    if work.device == "cpu" and not work.small:
+        del models.module  # what follows happens in another process
+        needed = memory_apart(__file__, work, "all", options.threads)
     else:
-        if work.device == "cpu":
-            del models.module  # what follows happens in other processes
-        needed = memory_of_all(__file__, models, forwards, work, options.threads)
+        needed = memory_of(models)
     which, lines = clock(work.device), []
     for case in CASES:
         everything = f"{case.partition(',')[0]}, keep 1"
@@ -225,7 +235,7 @@ def main() -> None:
     given = (options.batch, options.device, options.quick)
     works = [Work(name, *given) for name in options.sizes]
     if options.memory_of:
-        print(memory_of(Models(works[0]), options.memory_of))
+        print(json.dumps(memory_of(Models(works[0]))))
         return
     results = [measure(work, options) for work in works]
     grid = works[0].model.grid

@@ -11,7 +11,7 @@ from helpers.probed import write_labelled, write_pretrained
 from mofo import cli
 from mofo.evaluation.results import read_results
 from mofo.models.hf.folder import open_hf_encoder
-from mofo.training.saved_models import open_classifier
+from mofo.training.saved_models import encoder_weights, open_classifier
 
 QUICK = ("--quiet", "--workers", "0")
 
@@ -99,6 +99,27 @@ def test_features_and_probes(name, table, tmp_path):
     assert run("probe", "attentive", encoder, *probe, *words) == 0
     assert run("probe", "knn", encoder, *probe, "--k", 1, "--keep-by", "random") == 0
     assert "0.4 of them, by random" in read_results(tmp_path / "results.json").about["tokens"]
+
+
+@pytest.mark.parametrize("name", ["ours", "vjepa2"])
+def test_adapters_by_the_command_line(name, table, tmp_path, capsys):
+    if name == "ours":
+        init, sizes = write_pretrained(tmp_path / "model"), (4, 32)
+    else:
+        save(tmp_path / "model", name)
+        init, sizes = f"hf:{tmp_path / 'model'}", (4, 32)
+    out = tmp_path / "run"
+    more = ("--model.lora", 2, "--optim.lr", 0.1, "--model.freeze", 1)
+    assert finetune(init, table, out, *sizes, *more, "--run.stop_at", 1) == 1
+    assert finetune(init, table, out, *sizes, *more) == 0  # continues: two steps in all
+    before, after = encoder_weights(init).weights, encoder_weights(out).weights
+    changed = {key for key in after if not (after[key] == before[key]).all()}
+    assert changed
+    assert all(key.endswith(".weight") and "norm" not in key for key in changed)
+    evaluated(out, table, tmp_path / "results")
+    assert run("embed", out, table, "--out", tmp_path / "x.parquet", *QUICK) == 0
+    assert finetune(init, table, tmp_path / "no", *sizes, *more, "--model.freeze", "encoder") == 2
+    assert "no layer of the encoder is left" in capsys.readouterr().err
 
 
 def test_mistakes_are_one_line(table, tmp_path, capsys):

@@ -66,7 +66,8 @@ class ClipReader:
             video = self.videos[row]
             plan = planner(video, index)
             request = ClipRequest(row=row, video=video, index=index, plan=plan, planner=planner)
-            drawn, motions = False, []
+            drawn = False
+            motions: list[ClipMotion] = []
             if plan.needs_motion:
                 plan, motions = self._around(request)
             canvas = _Canvas(index, plan, into)

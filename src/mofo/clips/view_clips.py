@@ -18,7 +18,7 @@ from mofo.clips.dataset import SAMPLINGS
 from mofo.clips.plan import ClipPlan, frames_of
 from mofo.clips.reading import ClipReader
 from mofo.clips.sources import MotionChoice
-from mofo.clips.transforms import MotionCrop, view_geometries
+from mofo.clips.transforms import Geometry, MotionCrop, view_geometries
 from mofo.datasets.video import Video
 from mofo.registry import choice
 from mofo.types import SettingsError, TokenGrid, VideoError
@@ -207,7 +207,7 @@ class _ViewPlan:
             clips = dense_views(grid.frames, settings.stride, start, stop, settings.temporal)
         frame_size, size = (index.width, index.height), (grid.width, grid.height)
         even = view_geometries(frame_size, size, settings.spatial) if settings.spatial else ()
-        crops = (*even, MotionCrop(size))
+        crops: list[Geometry | MotionCrop] = [*even, MotionCrop(size)]
         chosen = tuple(crops[place] for place in self.places)
         return ClipPlan(clips[self.time], chosen, grid, frame_size)
 

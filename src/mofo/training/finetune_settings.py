@@ -73,6 +73,8 @@ class ClassifierChoice(Section):
     """Chance that the last block skips one of its branches for a sample."""
     freeze: str = "0"
     """"encoder", or how many of its first blocks do not train."""
+    lora: int = Field(0, ge=0)
+    """Rank of new matrices beside the encoder's, which then stays as it is (LoRA); 0: none."""
     activation_checkpointing: bool = False
     """Less memory for more time."""
 

@@ -19,8 +19,9 @@ from mofo.datasets.catalog import Catalog, read_catalog
 from mofo.datasets.label_faults import label_faults
 from mofo.datasets.video import Video
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
+from mofo.models.lora import add_lora
 from mofo.models.model_settings import ModelSettings
-from mofo.training.finetune_settings import FinetuneSettings
+from mofo.training.finetune_settings import ClassifierChoice, FinetuneSettings
 from mofo.training.finetune_step import (
     FinetuneStep,
     PlannedCollate,
@@ -225,8 +226,8 @@ class FinetuneTask(Task):
         if self._start is not None:
             path, weights = self._start
             self._notes.append(f"{path}: {load_encoder(model, weights, str(path))}")
+        fixed = adapt(model, self.settings.model, self.settings.run.seed)
         self._layers = model.layer_names()
-        fixed = freeze(model, self.settings.model.freeze)
         if fixed:
             self._notes.append(f"{fixed / 1e6:.1f} M parameters do not train")
         return model
@@ -284,7 +285,21 @@ class FinetuneTask(Task):
         """See ``Task``."""
         sizes = ClassifierSettings.from_dict(case["classifier"])
         step = FinetuneStep(sizes, settings.augment, settings.loss, targets_of(case))
-        return Classifier(sizes), step
+        model = Classifier(sizes)
+        adapt(model, settings.model)
+        return model, step
+
+
+def adapt(model: Classifier, choice: ClassifierChoice, seed: int = 0) -> int:
+    """Says what of an encoder trains; returns the number of parameters that do not.
+
+    Raises:
+        SettingsError: more blocks than there are, or none left for LoRA.
+    """
+    freeze(model, choice.freeze)
+    if choice.lora:
+        add_lora(model.encoder, choice.lora, model.frozen_blocks, seed)
+    return sum(p.numel() for p in model.parameters() if not p.requires_grad)
 
 
 def _first_of(catalog: Catalog) -> str:

@@ -15,6 +15,7 @@ from mofo.clips.token_area import MotionSettings
 from mofo.masking.kept_tokens import TokenSettings
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.hf.folder import PREFIX, open_hf_encoder
+from mofo.models.lora import merge_lora
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.training.checkpoint import (
@@ -74,7 +75,7 @@ def open_classifier(path: str | Path, **tokens: Any) -> SavedClassifier:
         settings = ClassifierSettings.from_dict(metadata.classifier)
         model = Classifier(settings)
     model.settings = replace(settings, tokens=settings.tokens.changed(**tokens))
-    fit_weights(model, opened.best_weights(), str(opened.path))
+    fit_weights(model, merge_lora(opened.best_weights()), str(opened.path))
     return SavedClassifier(
         model=model.eval(),
         classes={head: tuple(names) for head, names in metadata.classes.items()},
@@ -152,7 +153,7 @@ def encoder_weights(path: str | Path) -> SavedEncoder:
             classifier = ClassifierSettings.from_dict(metadata.classifier)
         sizes, span, motion = classifier.model, classifier.area_span, classifier.motion
         tokens = classifier.tokens
-        best = opened.best_weights()
+        best = merge_lora(opened.best_weights())
         weights = {name: t for name, t in best.items() if name.startswith("encoder.")}
     else:
         raise CheckpointError(f"{opened.path}: is of {metadata.task!r}, which has no encoder")
