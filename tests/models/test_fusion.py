@@ -13,7 +13,8 @@ from mofo.models.fusion import FUSIONS, Fusion, MotionCrossAttention, make_fusio
 from mofo.models.layers import init_weights
 from mofo.types import SettingsError
 
-FUSION_NAMES = built_in(FUSIONS)
+# V-JEPA's pooler is compared with transformers': tests/weights/test_vjepa2.py.
+FUSION_NAMES = [name for name in built_in(FUSIONS) if name != "vjepa_pooler"]
 
 WIDTH, TOKENS = 24, 10
 WITH_BLOCK = [name for name in FUSION_NAMES if FUSIONS[name].has_attention]

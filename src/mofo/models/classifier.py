@@ -40,6 +40,7 @@ class ClassifierSettings:
         labels: "single": one class of each head is true; "multi": any number of them.
         fusion: one of ``FUSIONS``: "cross_attention" is MOFO's, "mean" VideoMAE's.
         fusion_heads: of its attention; None: 3, or 4 where the width is no multiple of 3.
+        fusion_options: further ones of its class, plain data.
         area_span: the motion area of a token: of the whole "clip", the same in all time slots, or
             of its own "tubelet". See ``MotionSettings``.
         motion_threshold: motion of a token, in (0, 1], from which on it is inside, where motion is
@@ -56,6 +57,7 @@ class ClassifierSettings:
     labels: str = "single"
     fusion: str = "cross_attention"
     fusion_heads: int | None = None
+    fusion_options: dict[str, Any] = field(default_factory=dict)
     area_span: str = "clip"
     motion_threshold: float = 0.5
     motion: MotionSettings = field(default_factory=MotionSettings)
@@ -114,9 +116,14 @@ class Classifier(nn.Module, HubModel):
         # The LayerNorm stands behind the fusion, in the heads.
         self.encoder = make_encoder(model, final_norm=False, generator=generator)
         self.fusion = make_fusion(
-            settings.fusion, self.encoder.width, settings.fusion_heads, model.norm_eps
+            settings.fusion,
+            self.encoder.width,
+            settings.fusion_heads,
+            model.norm_eps,
+            **settings.fusion_options,
         )
-        self.head = Heads(self.encoder.width, settings.classes, model.head_norm_eps)
+        norm_eps = model.head_norm_eps if self.fusion.norms else None
+        self.head = Heads(self.encoder.width, settings.classes, norm_eps)
         for part in (self.fusion, self.head):
             init_weights(part, generator)
         self.fusion.init_extra(generator)

@@ -10,7 +10,7 @@ All take ``fusion(tokens_BND, inside_BN)``, and no sample's result depends on an
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,12 @@ from mofo.models.layers import Mlp, empty_linear, is_transformed, recompute
 from mofo.registry import Registry
 from mofo.types import SettingsError
 
-FUSIONS: Registry[type[Fusion]] = Registry("fusion")
+
+def _own() -> None:
+    import mofo.models.pooler  # noqa: F401
+
+
+FUSIONS: Registry[type[Fusion]] = Registry("fusion", _own)
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # queries, keys, values -> mixed values
 
@@ -39,12 +44,14 @@ class Fusion(nn.Module):
     Attributes:
         uses_motion: whether the motion area makes a difference.
         has_attention: whether its weights depend on the tokens.
+        norms: whether its features go through a LayerNorm before the heads.
         description: what it does with the motion area, in one line, for people.
         attended: what a picture of its weights shows, in one sentence, for people.
     """
 
     uses_motion: ClassVar[bool] = False
     has_attention: ClassVar[bool] = False
+    norms: ClassVar[bool] = True
     description: ClassVar[str]
     attended: ClassVar[str] = "This fusion has no attention: its weights are fixed."
 
@@ -306,6 +313,7 @@ def make_fusion(
     width: int,
     heads: int | None = None,
     norm_eps: float = 1e-6,
+    **options: Any,
 ) -> Fusion:
     """Returns a new fusion of that name, whose weights are still to be set.
 
@@ -314,11 +322,12 @@ def make_fusion(
         width: channels of a token.
         heads: of the attention. None: MOFO's 3, or 4 where the width is no multiple of 3.
         norm_eps: epsilon of the LayerNorms.
+        options: further ones of that fusion.
 
     Raises:
         SettingsError: an unknown name, or heads that do not divide the width.
     """
-    return FUSIONS[name](width, fusion_heads(width, heads), norm_eps)
+    return FUSIONS[name](width, fusion_heads(width, heads), norm_eps, **options)
 
 
 def fusion_heads(width: int, heads: int | None = None) -> int:

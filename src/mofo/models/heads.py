@@ -17,11 +17,17 @@ _SMALL = 0.001  # scale of the weights at the start: all classes begin as likely
 
 
 class Heads(nn.Module):
-    """A LayerNorm and, for each name, a linear layer to that many classes."""
+    """A LayerNorm and, for each name, a linear layer to that many classes.
 
-    def __init__(self, width: int, classes: Mapping[str, int], norm_eps: float) -> None:
+    Args:
+        width: channels of the features.
+        classes: by name, how many.
+        norm_eps: epsilon of the LayerNorm; None: there is none.
+    """
+
+    def __init__(self, width: int, classes: Mapping[str, int], norm_eps: float | None) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width, eps=norm_eps)
+        self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(width, eps=norm_eps)
         self.linear = nn.ModuleDict(
             {name: empty_linear(width, count) for name, count in classes.items()}
         )

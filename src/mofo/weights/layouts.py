@@ -117,7 +117,7 @@ class Layout(ABC):
 
 
 def _load() -> None:
-    for module in ("hf_videomae", "mofo_release", "videomae"):
+    for module in ("hf_videomae", "mofo_release", "videomae", "vjepa2"):
         importlib.import_module(f"mofo.weights.{module}")
 
 

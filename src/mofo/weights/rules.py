@@ -1,10 +1,11 @@
 """Names of tensors: another program's and ours, as one list of renaming rules a layout.
 
 A rule is a pair of templates: our name, and theirs. ``{n}`` stands for a number, ``{p}`` for weight
-or bias, ``{head}`` for the name of a classifier's head. Theirs may be several parts, joined along
-the first axis (``a + b``), each with several names, the present one first (``a | b``). Shapes come
-from our model. Two tensors have another shape there: the patch embedding is a convolution's kernel,
-(D, c, p0, p1, p2), ours (D, (p0 p1 p2 c)); the mask token is (1, 1, D), ours (D,).
+or bias, ``{head}`` for the name of a classifier's head, ``{rest}`` for anything. Theirs may be
+several parts, joined along the first axis (``a + b``), each with several names, the present one
+first (``a | b``). Shapes come from our model. Two tensors have another shape there: the patch
+embedding is a convolution's kernel, (D, c, p0, p1, p2), ours (D, (p0 p1 p2 c)); the mask token is
+(1, 1, D), ours (D,).
 """
 
 from __future__ import annotations
@@ -26,8 +27,14 @@ Renaming = Sequence[tuple[str, str]]
 Settings = ModelSettings | ClassifierSettings
 
 _POSITIONS = "positions.made_for"
+_COMPUTED = (_POSITIONS, ".scale_C", ".shift_C")  # from settings, in no file
 _KERNEL, _MASK_TOKEN = "encoder.embed.proj.weight", "decoder.mask_token"
-_FIELDS = {"{n}": r"(?P<n>\d+)", "{p}": r"(?P<p>weight|bias)", "{head}": r"(?P<head>\w+)"}
+_FIELDS = {
+    "{n}": r"(?P<n>\d+)",
+    "{p}": r"(?P<p>weight|bias)",
+    "{head}": r"(?P<head>\w+)",
+    "{rest}": r"(?P<rest>.+)",
+}
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,13 @@ class Rule:
     def take(self, parts: Sequence[Tensor]) -> Tensor:
         """Their tensors as ours."""
         tensor = torch.cat(list(parts)) if len(parts) > 1 else parts[0]
-        if len(self.their_shape) == 5:
+        if len(self.their_shape) > len(self.shape) > 1:
             tensor = tensor.movedim(1, -1)
         return tensor.reshape(self.shape)
 
     def give(self, tensor: Tensor) -> dict[str, Tensor]:
         """Ours as their tensors, by their present names."""
-        if len(self.their_shape) == 5:
+        if len(self.their_shape) > len(self.shape) > 1:
             width, channels, *block = self.their_shape
             tensor = tensor.reshape(width, *block, channels).movedim(-1, 1)
         parts = tensor.reshape(self.their_shape).chunk(len(self.theirs))
@@ -111,7 +118,7 @@ def model_shapes(settings: Settings) -> dict[str, Shape]:
     """Shapes of our model's tensors; none is made."""
     with torch.device("meta"):
         state = new_model(settings).state_dict()
-    return {n: tuple(t.shape) for n, t in state.items() if not n.endswith(_POSITIONS)}
+    return {n: tuple(t.shape) for n, t in state.items() if not n.endswith(_COMPUTED)}
 
 
 def new_model(settings: Settings) -> Classifier | MaskedAutoencoder:
@@ -122,9 +129,13 @@ def new_model(settings: Settings) -> Classifier | MaskedAutoencoder:
 
 
 def made_for(settings: Settings) -> dict[str, Tensor]:
-    """What our position tables remember: the grid (t, h, w) that the weights were trained on."""
+    """What is in no file: the grid (t, h, w) of positions, the scales of an encoder's pixels."""
     classifier = isinstance(settings, ClassifierSettings)
-    grid = settings.model.grid if isinstance(settings, ClassifierSettings) else settings.grid
+    model = settings.model if isinstance(settings, ClassifierSettings) else settings
+    if model.encoder != "vit":
+        state = new_model(settings).state_dict()
+        return {name: tensor for name, tensor in state.items() if name.endswith(_COMPUTED)}
+    grid = model.grid
     parts = ("encoder",) if classifier else ("encoder", "decoder")
     return {f"{part}.{_POSITIONS}": torch.tensor([grid.t, grid.h, grid.w]) for part in parts}
 

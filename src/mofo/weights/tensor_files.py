@@ -23,12 +23,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mofo.models.hf.folder import PROCESSORS
 from mofo.weights.loading import WeightsError
 
 CONFIG = "config.json"
 # DeepSpeed's folders, the default of the official scripts; optimisers lie beside it.
 _DEEPSPEED = "mp_rank_00_model_states.pt"
-_INSIDE = ("model", "module", "state_dict", "model_state_dict")
+_INSIDE = ("model", "module", "state_dict", "model_state_dict", "encoder")
 _SHARDS = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 
@@ -50,12 +51,14 @@ class Opened(NamedTuple):
     Attributes:
         tensors: float32 where they are floats, on the CPU.
         config: of a Hugging Face folder; None for a file.
+        preprocessing: of a Hugging Face folder: how pixels are prepared; None: it does not say.
         args: options of the program that wrote a ``.pth``, as far as it kept them.
     """
 
     tensors: dict[str, Tensor]
     config: dict[str, Any] | None
     args: dict[str, Any]
+    preprocessing: dict[str, Any] | None = None
 
 
 def open_weights(path: str | Path) -> Opened:
@@ -146,7 +149,9 @@ def _open_folder(path: Path) -> Opened:
             tensors |= read_tensors(path / Path(name).name)
     else:
         raise WeightsError(f"{path}: has neither {' nor '.join(_WHOLE)}")
-    return Opened(_settled(_dig(tensors, path)), config, {})
+    files = (path / name for name in PROCESSORS)
+    preprocessing = next((read_json(file) for file in files if file.is_file()), None)
+    return Opened(_settled(_dig(tensors, path)), config, {}, preprocessing)
 
 
 def _dig(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:

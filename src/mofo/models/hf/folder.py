@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from mofo.models.model_settings import ModelSettings
 from mofo.types import SettingsError, TokenGrid
 
 PREFIX = "hf:"
-_PROCESSORS = (
+PROCESSORS = (
     "preprocessor_config.json",
     "video_preprocessor_config.json",
     "processor_config.json",
@@ -97,13 +97,25 @@ def _reason(place: str, error: Exception) -> str:
 
 
 def _preprocessing(place: str) -> dict[str, Any]:
-    """Mean, deviation and scale of pixels: pixel (0 to 255) * scale + shift, then normalised."""
+    """How its files say that pixels are prepared."""
     content = None
-    for file in _PROCESSORS:
+    for file in PROCESSORS:
         content = content or _read_json(place, file)
+    return preprocessing_of(content)
+
+
+def preprocessing_of(content: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Mean, deviation and scale of pixels: pixel (0 to 255) * scale + shift, then normalised.
+
+    Args:
+        content: of one of ``PROCESSORS``; None: there was none.
+
+    Raises:
+        SettingsError: there was none.
+    """
     if content is None:
         raise SettingsError(
-            f"has none of {', '.join(_PROCESSORS)}: mean and deviation of its pixels are not known"
+            f"has none of {', '.join(PROCESSORS)}: mean and deviation of its pixels are not known"
         )
     for nested in ("video_processor", "image_processor"):
         content = content.get(nested) or content
