@@ -82,6 +82,12 @@ def test_bytes_and_frames_in_memory_are_predicted_as_their_file(table, model):
         assert shares[score.name] == pytest.approx(score.probability, abs=0.02)
 
 
+@pytest.mark.parametrize("name", ["MCG-NJU/videomae-base", "hf:MCG-NJU/videomae-base"])
+def test_names_of_the_hub_are_told_how_to_come_in(name):
+    with pytest.raises(CheckpointError, match="mofo weights import"):
+        load(name)
+
+
 def test_several_heads(table, tmp_path):
     classes = {"verb": ("cut", "wash"), "noun": ("onion", "pan", "knife")}
     found = load(write_classifier(tmp_path, classes)).predict(table.parent / "clip0.mp4")

@@ -264,9 +264,12 @@ def open_checkpoint(path: str | Path, *, best: bool = False) -> Checkpoint:
         for line in problems:
             print(line, file=sys.stderr)
         return checkpoint
+    others = "weights of other programs: `mofo weights import FILE_OR_FOLDER --out DIR`"
+    if path.exists():
+        raise CheckpointError(f"{path}: is no checkpoint: it has no {_METADATA} ({others})")
     raise CheckpointError(
-        f"{path}: is no checkpoint: it has no {_METADATA}"
-        + (" (weights of others: `mofo weights import`)" if path.is_file() else "")
+        f"{path}: is no checkpoint: there is no such folder; {others}; an encoder of Hugging "
+        f"Face's hub in embed, probe and finetune: hf:{path}"
     )
 
 

@@ -64,6 +64,11 @@ def open_classifier(path: str | Path, **tokens: Any) -> SavedClassifier:
         CheckpointError: no checkpoint, or one of a pre-training, which has no classes yet.
         SettingsError: tokens that cannot be kept so.
     """
+    if str(path).startswith(PREFIX):
+        raise CheckpointError(
+            f"{path}: an encoder has no classes: embed, probe and finetune take it; a classifier "
+            "comes in by `mofo weights import FOLDER --out DIR`"
+        )
     opened = open_checkpoint(path, best=True)
     metadata = opened.metadata
     if metadata.classifier is None:
