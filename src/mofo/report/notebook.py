@@ -94,10 +94,11 @@ def plot_area(area: MotionArea, axes: Any = None) -> Any:
     if area.field_Tyx is not None:
         share_T = 100 * area.field_Tyx.mean((1, 2)) / 255
         axes.plot(area.time_T, share_T, label="motion field")
-        axes.legend(loc="upper right", frameon=False)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     for cut in area.cuts:
         axes.axvline(area.time_T[cut], color="grey", linestyle=":")
-    axes.set(xlabel="seconds", ylabel="% of the frame", ylim=(0, None), title="What moves")
+    axes.set(xlabel="seconds", ylabel="% of the frame", ylim=(0, None))
+    axes.set_title("What moves", loc="left")
     return axes
 
 
