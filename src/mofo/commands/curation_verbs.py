@@ -16,7 +16,9 @@ from mofo.commands.verb import verb
     calls="mofo.curation.score_files:score_many",
     settings={"settings": "mofo.curation.scores:ScoreSettings"},
 )
-def score(call: Callable[..., Any], *, out: Path) -> int:
+def score(
+    call: Callable[..., Any], *, out: Path, page: Path | None = None, examples: int = 9
+) -> int:
     """Tell how much moves by itself in each of many videos, and how the camera does.
 
     Args:
@@ -28,6 +30,8 @@ def score(call: Callable[..., Any], *, out: Path) -> int:
         workers: processes (default: all processors).
         timeout: give a video up after so many seconds without progress.
         engine: what runs the processes: {system.ENGINES}.
+        page: HTML page to write: histograms, and clips from the stillest to the liveliest.
+        examples: clips on the page.
 
     The same command goes on after a stop, and adds what is new. Columns: moving (share of the time
     in which something moves by itself), moving_frames, area_10 to area_90 (share of the frame),
@@ -35,11 +39,15 @@ def score(call: Callable[..., Any], *, out: Path) -> int:
     letterbox, brightness.
 
     example:
-      mofo score videos/ --out scores.parquet
+      mofo score videos/ --out scores.parquet --page scores.html
       mofo filter scores.parquet 'moving > .5 and camera < .5' --out kept.csv
     """
     report = call(out=out)
     print_report(report)
+    if page is not None and report.done + report.skipped:
+        from mofo.report.page.score_page import score_page
+
+        print(f"  {score_page(out, page, examples=examples)}")
     if report.done + report.skipped:
         print(f"next: mofo filter {quote(str(out))} 'moving > .5' --out kept.csv")
     return 1 if report.failed else 0

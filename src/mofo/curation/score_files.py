@@ -18,7 +18,7 @@ from mofo.motion.detect_plan import write_failures
 from mofo.motion.detect_worker import Outcome, failed
 from mofo.motion.records import storable
 from mofo.system.files import folder_lock
-from mofo.system.pool import Engine, make_engine
+from mofo.system.pool import Engine, check_engine, make_engine
 from mofo.system.processes import Terminated, terminable
 from mofo.system.progress import Progress
 from mofo.types import MofoError, SettingsError
@@ -68,6 +68,7 @@ def score_many(
     start, target, settings = time.monotonic(), Path(out).absolute(), settings or ScoreSettings()
     if target.suffix != ".parquet":
         raise SettingsError(f"{out}: the name of a table of scores ends in .parquet")
+    check_engine(engine, workers, timeout)
     several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     catalog = read_catalog([os.fspath(source) for source in several])
     folder = target.with_name(f"{target.name}.unfinished")

@@ -25,7 +25,7 @@ from mofo.motion.merge import merge, scan
 from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.system.files import folder_lock, remove_temporaries
-from mofo.system.pool import ENGINES, Engine, Result, make_engine
+from mofo.system.pool import Engine, Result, check_engine, make_engine
 from mofo.system.processes import Terminated, terminable
 from mofo.system.progress import Progress
 from mofo.types import MofoError, MotionArea, SettingsError, StoreError, VideoError
@@ -300,10 +300,6 @@ def _check(
         raise SettingsError(
             f"shard {shard[0]}/{shard[1]}: the first number goes from 1 to the second"
         )
-    if workers is not None and workers < 0:
-        raise MofoError(f"workers is {workers}: 0 (this process) is the least")
-    if timeout is not None and timeout <= 0:
-        raise MofoError(f"timeout is {timeout:g}: it has to be more than 0 seconds")
-    ENGINES.check(engine)
+    check_engine(engine, workers, timeout)
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder}: is a file: a store is a folder")

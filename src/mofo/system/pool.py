@@ -28,7 +28,7 @@ from mofo.system.processes import (
     usable_cpus,
     worker_count,
 )
-from mofo.types import MofoError
+from mofo.types import MofoError, SettingsError
 
 _BEAT = 0.5  # seconds between two looks at the workers
 _FALSE_STARTS = 3  # processes in a row that end before they could take a task
@@ -158,6 +158,19 @@ class LocalEngine:
         if self._stall is not None and worker.idle_seconds() > self._stall:
             worker.end()
             yield Result(task, failure=f"gave up: no progress for {self._stall:g} seconds")
+
+
+def check_engine(name: str, workers: int | None, stall: float | None) -> None:
+    """Checks what ``make_engine`` is going to get.
+
+    Raises:
+        SettingsError: an unknown name, or a number out of range.
+    """
+    ENGINES.check(name)
+    if workers is not None and workers < 0:
+        raise SettingsError(f"workers is {workers}: 0 (this process) is the least")
+    if stall is not None and stall <= 0:
+        raise SettingsError(f"timeout is {stall:g}: it has to be more than 0 seconds")
 
 
 def make_engine(

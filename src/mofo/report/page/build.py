@@ -100,19 +100,34 @@ def report(
         text = _render(contents, made, title or _title(contents), note, maker)
     finally:
         contents.close()
-    # Names of files may hold bytes that are no letters.
-    data = text.encode("utf-8", "backslashreplace")
     path = Path(out)
-    make_folder(path)
-    with writing(path), replaced(path) as part:
-        part.write_bytes(data)
-    return ReportPage(path, len(data), tuple(made), tuple(contents.problems))
+    size = write_page(path, text)
+    return ReportPage(path, size, tuple(made), tuple(contents.problems))
 
 
 def _render(
     contents: Contents, made: dict[str, dict[str, Any]], title: str, note: str, maker: ClipMaker
 ) -> str:
-    paths = Paths(contents.folders)
+    guesses = list(guess_sentences(made.get("training", {}).get("seen", ())))
+    return page_text(
+        Paths(contents.folders),
+        title=title,
+        note=note,
+        sentences=conclusion(contents, guesses),
+        tiles=tiles(contents),
+        sections=[(name, _TITLES[name], content) for name, content in made.items()],
+        shade=shade,
+        left_out=maker.left_out,
+    )
+
+
+def page_text(paths: Paths, **content: Any) -> str:
+    """A page as HTML.
+
+    Args:
+        paths: shortens the paths in it.
+        content: what ``page.html`` and the templates of its sections take.
+    """
 
     def shortened(value: Any) -> Any:
         is_text = type(value) is str and not value.startswith(("data:image/", "data:video/"))
@@ -131,20 +146,27 @@ def _render(
     style, script = (
         Markup(source.get_source(environment, name)[0]) for name in ("style.css", "script.js")
     )
-    guesses = list(guess_sentences(made.get("training", {}).get("seen", ())))
     return environment.get_template("page.html").render(
-        title=title,
-        note=note,
         date=f"{datetime.now(UTC):%-d %B %Y}",
-        sentences=conclusion(contents, guesses),
-        tiles=tiles(contents),
-        sections=[(name, _TITLES[name], content) for name, content in made.items()],
         style=style,
         script=script,
-        shade=shade,
         version=version("mofo"),
-        left_out=maker.left_out,
+        **content,
     )
+
+
+def write_page(path: Path, text: str) -> int:
+    """Writes a page; its folder is made. Returns its bytes.
+
+    Raises:
+        MofoError: it cannot be written.
+    """
+    # Names of files may hold bytes that are no letters.
+    data = text.encode("utf-8", "backslashreplace")
+    make_folder(path)
+    with writing(path), replaced(path) as part:
+        part.write_bytes(data)
+    return len(data)
 
 
 def _title(contents: Contents) -> str:

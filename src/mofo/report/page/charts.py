@@ -162,23 +162,30 @@ def interval_chart(dots: Sequence[Dot], *, title: str) -> Chart | None:
 
 
 def histogram(
-    share_V: np.ndarray, *, title: str, x_name: str, noun: str = "videos"
+    value_V: np.ndarray, *, title: str, x_name: str, noun: str = "videos", shares: bool = True
 ) -> Chart | None:
-    """Draws how many of ``noun`` have which share, 0 to 100 %; returns None for no values."""
-    share_V = share_V[np.isfinite(share_V)]
-    if not len(share_V):
+    """Draws how many of ``noun`` have which value; returns None for no values.
+
+    ``shares``: they are 0 to 100 %; otherwise numbers from 0 on, of which the highest 2 % may stand
+    beyond the axis.
+    """
+    value_V = value_V[np.isfinite(value_V)]
+    if not len(value_V):
         return None
+    top = 1.0 if shares else max(float(np.percentile(value_V, 98)), 0.1)
     figure, axes = _figure(_WIDTH, 150, (40, 36, 14, 10))
-    counts, edges = np.histogram(share_V.clip(0, 1), bins=20, range=(0, 1))
-    axes.bar(edges[:-1], counts, 0.046, align="edge", color=_COLOURS["accent"], alpha=0.85)
-    axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
+    counts, edges = np.histogram(value_V.clip(0, top), bins=20, range=(0, top))
+    axes.bar(edges[:-1], counts, 0.046 * top, align="edge", color=_COLOURS["accent"], alpha=0.85)
+    axes.set_xlim(0, top)
+    if shares:
+        axes.xaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.set_xlabel(x_name, loc="right", color=_QUIET)
     axes.set_ylabel(noun, loc="top", color=_QUIET)
     axes.grid(axis="y", color=_RULE, linewidth=0.8)
-    middle = float(np.median(share_V))
-    text = f"{len(share_V):,} {noun}; the middle one: {100 * middle:.0f} %"
+    middle = float(np.median(value_V))
+    text = f"{len(value_V):,} {noun}; the middle one: "
+    text += f"{100 * middle:.0f} %" if shares else f"{middle:.2g}"
     return _chart(figure, title, text)
 
 

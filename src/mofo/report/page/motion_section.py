@@ -19,6 +19,7 @@ from mofo.report.page.folders import AreaFolder, Contents
 from mofo.report.page.media import Clip, ClipMaker
 from mofo.report.page.wording import percent
 from mofo.types import MofoError, MotionArea, StoreError
+from mofo.video.inputs import VideoPath
 from mofo.video.reader import Frame, VideoReader
 
 _SECONDS, _SEARCHED = 6.0, 40.0  # of a clip; of a video that is searched for the best segment
@@ -147,12 +148,12 @@ def best_segment(area: MotionArea) -> tuple[int, int]:
 
 
 def area_clip(
-    path: str | Path, area: MotionArea, segment: tuple[int, int], maker: ClipMaker
+    path: VideoPath, area: MotionArea, segment: tuple[int, int], maker: ClipMaker
 ) -> tuple[Clip | None, tuple[str, ...]]:
     """Makes a clip of a segment of a video with its motion area and, beside it, its motion field.
 
     Args:
-        path: the video.
+        path: the video, or frames in memory.
         area: of all of its frames.
         segment: of frames.
         maker: has the room.
@@ -174,7 +175,7 @@ def area_clip(
 
 
 def _frames(
-    path: str | Path, area: MotionArea, segment: tuple[int, int], every: int
+    path: VideoPath, area: MotionArea, segment: tuple[int, int], every: int
 ) -> Iterator[np.ndarray]:
     size = fit_size(area, _PORTRAIT if area.height > area.width else _HEIGHT)
     boxes = replace(area, field_Tyx=None)
