@@ -221,3 +221,12 @@ def test_interval_of_a_ratio(scripts):
     assert 0.96 <= low < 0.99
     assert 1.01 < high <= 1.04
     assert ratios({"a": ours, "b": ours}, "a", "b", "cpu", "time")["time_95"] == [1.0, 1.0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_identities(tmp_path):
+    pytest.importorskip("motmetrics")
+    run("identities.py", "--clips", 1, "--out", tmp_path / "out.json")
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert results["mofo"]["num_unique_objects"] == 1
+    assert results["mofo"]["idf1"] > 0.8 > results["each its own"]["idf1"]

@@ -100,6 +100,11 @@ def test_a_list_of_paths_gives_an_area_each(file, area):
         mofo.detect([file, file.with_name("absent.mp4")])
 
 
+def test_a_folder_is_told_to_be_a_list(file):
+    with pytest.raises(VideoError, match=r"detect\(\["):
+        mofo.detect(file.parent)
+
+
 def test_frames_as_a_file_lose_little(frames_THWC):
     with file_input(frames_THWC, fps=10) as path, VideoReader(path, colour="rgb") as reader:
         written_THWC = np.stack([frame.image for frame in reader])

@@ -102,6 +102,11 @@ def detect(
     settings = DetectSettings(preset=preset, flow=flow, short_side=short_side)
     if are_paths(source):
         return {video.key: analyse(video.path, settings) for video in _videos(source)}
+    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
+        name = os.fspath(source)
+        raise VideoError(
+            name, f"is a folder: detect([{name!r}]) gives the area of each video in it"
+        )
     with video_input(source, fps) as video:
         return analyse(video, settings)
 

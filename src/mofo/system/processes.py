@@ -153,14 +153,15 @@ def worker_count(wanted: int | None, tasks: int) -> int:
         tasks: more than there are tasks would have nothing to do.
     """
     count = min(usable_cpus() if wanted is None else wanted, tasks)
-    if count and not _is_guarded():
+    if not count or _is_guarded():
+        return count
+    if count > 1:
         warnings.warn(
             f"{sys.modules['__main__'].__file__}: one process reads all videos; with "
             f"`if __name__ == '__main__':` before what it does, {count} would",
             stacklevel=3,
         )
-        return 0
-    return count
+    return 0
 
 
 def _is_guarded() -> bool:
