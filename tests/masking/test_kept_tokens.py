@@ -80,6 +80,15 @@ def test_by_pixels_that_change_the_camera_counts():
                        keep_BV)  # fmt: skip
 
 
+def test_runs_show_each_place_once_and_again_while_it_moves():
+    motion = torch.zeros(1, 4, 4, 6)
+    motion[0, 1:3, 2, 3] = 1.0  # a place that moves in two slots and has come to rest in the last
+    settings = TokenSettings(keep=27 / 96, by="runs", even=0)
+    keep_BV = settings.choose(GRID, clips().frames_BTHWC[:1], motion, torch.rand(1, 96))
+    place = 2 * 6 + 3
+    assert keep_BV[0].tolist() == [*range(24), 24 + place, 48 + place, 72 + place]
+
+
 @pytest.mark.parametrize("per_slot", [False, True])
 def test_quiet_clips_keep_fewer(per_slot):
     settings = TokenSettings(keep=0.8, least=0.2)
@@ -87,9 +96,8 @@ def test_quiet_clips_keep_fewer(per_slot):
     groups = settings.groups(clips(), GRID, per_slot=per_slot)
     counts = {row: keep.shape[1] for rows, keep in groups for row in rows.tolist()}
     by_share = [settings.count(GRID, share, per_slot) for share in settings.shares]
-    assert [counts[row] for row in range(4)] == [
-        by_share[n] for n in (2, 1, 0, 1 if per_slot else 2)
-    ]
+    places = (2, 2 if per_slot else 1, 0, 2)  # of the shares
+    assert [counts[row] for row in range(4)] == [by_share[place] for place in places]
     assert TokenSettings(keep=0.4).groups(clips(), GRID) is None
 
 

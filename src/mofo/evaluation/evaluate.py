@@ -65,7 +65,7 @@ def evaluate(
         submission: file for the EPIC-KITCHENS-100 challenge, ``.zip`` or ``.json``. Segments
             without labels (``split="test"``) are then scored and not evaluated.
         keep: share of the tokens that the encoder computes; None: as in training.
-        keep_by: which: "motion", "random" or "difference"; None: as in training.
+        keep_by: which: "motion", "runs", "random" or "difference"; None: as in training.
         keep_least: clips in which less moves keep fewer tokens, down to this share; None: all keep
             as many.
         progress: show a bar on stderr.

@@ -74,6 +74,25 @@ class MovingTokens(TokenChoice):
         return motion_Bthw
 
 
+@CHOICES.register("runs")
+class RunTokens(TokenChoice):
+    """Each place once, and again whenever it moves: what stands still need not be repeated.
+
+    Run-length tokens (Choudhury et al., arXiv 2411.05222) of a fixed number, camera taken out.
+    """
+
+    uses_motion = True
+    description = "each place once, and again as long as it moves and when it has come to rest"
+
+    @staticmethod
+    def score(
+        grid: TokenGrid, frames_BTHWC: Tensor, motion_Bthw: Tensor, noise_BN: Tensor
+    ) -> Tensor:
+        """1 in the first slot; then the motion of the slot or of the one before."""
+        later_Bthw = torch.maximum(motion_Bthw[:, 1:], motion_Bthw[:, :-1])
+        return torch.cat([torch.ones_like(motion_Bthw[:, :1]), later_Bthw], 1)
+
+
 @CHOICES.register("random")
 class RandomTokens(TokenChoice):
     """Any: what others have to be compared with."""
@@ -138,7 +157,7 @@ class TokenSettings:
             problems.append(f"even {self.even} is not in [0, 1)")
         if not 0 <= self.least <= self.keep:
             problems.append(f"least {self.least} is not between 0 and keep {self.keep}")
-        if self.least and not CHOICES[self.by].uses_motion:
+        if self.least and CHOICES[self.by] is not MovingTokens:
             problems.append(f"least goes by motion, not by {self.by!r}")
         CHOICES.check(self.by)
         if problems:
