@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mofo.evaluation.predict import Prediction, VideoClassifier, load
     from mofo.evaluation.probe import ProbeReport, probe
     from mofo.evaluation.results import Results
+    from mofo.evaluation.search import search
     from mofo.masking import MaskSettings, make_mask
     from mofo.models.classifier import Classifier, ClassifierSettings
     from mofo.models.mae import MaskedAutoencoder
@@ -105,6 +106,7 @@ __all__ = [
     "score",
     "score_many",
     "score_page",
+    "search",
     "show",
     "stream",
 ]
@@ -162,6 +164,7 @@ _HOMES = {
     "score": "mofo.curation.single",
     "score_many": "mofo.curation.score_files",
     "score_page": "mofo.report.page.score_page",
+    "search": "mofo.evaluation.search",
     "show": "mofo.report.notebook",
     "stream": "mofo.motion.live",
 }

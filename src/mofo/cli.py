@@ -34,7 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (without the program's name) and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     with safe_output() as out:
-        code = _with_plugins(words)
+        try:
+            code = _with_plugins(words)
+        except KeyboardInterrupt:  # while modules were imported
+            code = _fail("", "stopped", 130)
         out.flush()
         if out.error is None:
             return code

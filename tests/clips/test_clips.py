@@ -15,9 +15,10 @@ from helpers.clipsets import SEES_ALL, SMALL, same, settings
 from helpers.numbered import number_of, write_numbered
 from mofo.clips.batch import ClipBatch, blank_frames, collate
 from mofo.clips.dataset import ClipDataset
-from mofo.clips.transforms import CropSettings
+from mofo.clips.transforms import CropSettings, centre_geometry
 from mofo.datasets.catalog import read_catalog
-from mofo.types import MofoError, TokenGrid, VideoError
+from mofo.types import MofoError, SettingsError, TokenGrid, VideoError
+from mofo.video.reader import VideoReader
 
 
 def test_frames_that_were_asked_for(videos):
@@ -59,6 +60,40 @@ def test_segments(videos):
         sample = ClipDataset(videos, chosen, seed=1)[epoch, 1]
         numbers = [number_of(image[..., 1]) for image in sample.frames_THWC]
         assert [number // 15 for number in numbers] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("seconds", [0.32, 1.28])
+def test_clips_by_time(videos, seconds):
+    """The file has 25 frames a second."""
+    chosen = settings(grid=TokenGrid(4, 96, 128), crop=SEES_ALL, seconds=seconds)
+    for epoch in range(4):
+        sample = ClipDataset(videos, chosen, seed=1)[epoch, 0]
+        numbers = [number_of(image[..., 1]) for image in sample.frames_THWC]
+        assert np.diff(numbers).tolist() == [round(seconds * 25 / 4)] * 3
+
+
+@pytest.mark.parametrize("fit", ["pad", "squeeze"])
+def test_the_whole_frame_is_read(videos, fit):
+    """As the geometry makes it of decoded frames."""
+    chosen = settings(grid=TokenGrid(4, 128, 128), random=False, crop=CropSettings(fit=fit))
+    data = ClipDataset(videos, chosen, seed=1)
+    sample = data[0, 0]
+    with VideoReader(videos[0].path, colour="rgb") as reader:
+        frames_THWC = np.stack([frame.image for frame in reader])[sample.start :: 2][:4]
+    wanted = centre_geometry((128, 96), (128, 128), fit).frames(frames_THWC)
+    assert np.abs(sample.frames_THWC.astype(int) - wanted).mean() < 3
+
+
+def test_parts_with_motion_are_preferred(folder, videos, tmp_path):
+    still, moving = np.zeros(60, bool), np.arange(60) >= 50
+    with pytest.raises(SettingsError, match="store"):
+        settings(moving=1.0)
+    data = ClipDataset(videos, settings(), seed=1)
+    data.reader.source.moving = lambda row: moving if row == 0 else still
+    object.__setattr__(data.settings, "moving", 1.0)
+    starts = [[data[epoch, row].start for epoch in range(12)] for row in (0, 1)]
+    assert min(starts[0]) > 43
+    assert np.ptp(starts[1]) > 15
 
 
 def test_stretches_of_a_file(folder, tmp_path):

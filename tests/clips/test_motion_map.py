@@ -17,7 +17,7 @@ from helpers.painted import BRIGHT, DARK, walk
 from mofo.clips.dataset import ClipDataset
 from mofo.clips.motion_map import box_map, cells_of, field_map, map_shape
 from mofo.clips.token_area import MotionSettings, inside_tokens, pooled_motion
-from mofo.clips.transforms import CropSettings, Geometry, draw_geometry
+from mofo.clips.transforms import FITS, CropSettings, Geometry, draw_geometry
 from mofo.datasets.catalog import read_catalog
 from mofo.types import SettingsError, TokenGrid
 
@@ -93,15 +93,15 @@ def test_frames_left_out_between_count():
 
 
 @examples(max_examples=100, deadline=None)
-@given(st.integers(0, 10**6), st.booleans())
-def test_boxes_and_fields_go_the_same_way(seed, flip):
+@given(st.integers(0, 10**6), st.booleans(), st.sampled_from(FITS))
+def test_boxes_and_fields_go_the_same_way(seed, flip, fit):
     """A field of single pixels that a box fills gives the map of that box."""
     rng = np.random.default_rng(seed)
     x1, y1 = rng.integers(0, 40, 2)
     x2, y2 = x1 + rng.integers(1, 40), y1 + rng.integers(1, 24)
     field_Fyx = np.zeros((2, 64, 80), np.uint8)
     field_Fyx[:, y1:y2, x1:x2] = 255
-    crop = draw_geometry(CropSettings(flip=flip), (80, 64), (64, 64), rng)
+    crop = draw_geometry(CropSettings(flip=flip, fit=fit), (80, 64), (64, 64), rng)
     box_F4, valid_F = np.tile(np.float32([x1, y1, x2, y2]), (2, 1)), np.ones(2, bool)
     start_T = np.array([0, 0, 1, 1])
     from_box = box_map(box_F4, valid_F, crop, start_T, GRID)

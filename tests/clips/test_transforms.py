@@ -12,6 +12,7 @@ from mofo.clips.transforms import (
     MotionCrop,
     centre_geometry,
     draw_geometry,
+    whole_geometry,
 )
 from mofo.types import SettingsError
 
@@ -204,3 +205,29 @@ def test_an_outlier_does_not_move_a_motion_crop():
     assert steady.crop == (88, 88, 152, 152)
     boxes_T4[7] = [0, 0, 640, 480]
     assert MotionCrop((64, 64)).geometry(boxes_T4, np.ones(40, bool), (640, 480)) == steady
+
+
+@pytest.mark.parametrize("fit", ["pad", "squeeze"])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(("width", "height"), [(320, 180), (180, 320), (90, 90), (501, 77)])
+def test_the_whole_frame(fit, flip, width, height):
+    """All of it is seen, and boxes go where the pixels go."""
+    geometry = whole_geometry(fit, (width, height), (112, 112), flip)
+    boxes_T4 = walk(12, width, height, seed=3)
+    assert disagreement(geometry, boxes_T4, width, height) <= 1.01
+    everything = np.float32([[0, 0, width, height]])
+    box_T4, _ = geometry.boxes(everything, np.ones(1, bool))
+    sides = np.diff(box_T4.reshape(2, 2), axis=0)[0]
+    wanted = (
+        (112, 112) if fit == "squeeze" else 112 * np.array([width, height]) / max(width, height)
+    )
+    assert sides == pytest.approx(wanted, abs=1)
+    drawn = draw_geometry(
+        CropSettings(fit=fit, flip=True), (width, height), (112, 112), np.random.default_rng(1)
+    )
+    assert drawn.crop == geometry.crop
+
+
+def test_an_unknown_fit():
+    with pytest.raises(SettingsError, match="did you mean 'squeeze'"):
+        CropSettings(fit="sqeeze")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import av
 import numpy as np
@@ -232,6 +233,26 @@ def test_splits(run, table, tmp_path):
     assert judged(run, listed, split="all").heads["label"].count == 10
     with pytest.raises(MofoError, match=r"no video of the split 'val'.*train \(5\)"):
         judged(run, listed, split="val")
+    tested = rewritten(table, "split", ["train"] * 8 + ["test"] * 2, tmp_path / "tested.csv")
+    assert judged(run, tested).heads["label"].count == 2
+    trained = rewritten(table, "split", ["train"] * 10, tmp_path / "trained.csv")
+    with pytest.raises(MofoError, match="name others to test on"):
+        judged(run, trained)
+
+
+def test_predictions_as_a_table(run, table, tmp_path):
+    file = tmp_path / "new" / "predictions.csv"
+    judged(run, table, predictions=file)
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 10
+    names = list(CLASSES["label"])
+    for row in rows:
+        assert Path(row["path"]).is_file()
+        assert row["label"] in names
+        shares = {name: float(row[name]) for name in names}
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
+        assert row["prediction"] == max(shares, key=shares.get)
 
 
 def test_intervals_are_over_groups(run, table, tmp_path):

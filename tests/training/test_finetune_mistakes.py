@@ -8,6 +8,7 @@ from helpers.changes import changed
 from helpers.coloured import rows_of, write_coloured, write_rows
 from mofo.cli import main
 from mofo.training.checkpoint import open_checkpoint
+from mofo.training.finetune_task import FinetuneTask
 from mofo.training.trainer import train
 from mofo.types import SettingsError
 
@@ -47,10 +48,6 @@ def listed(settings, path, rows, **options):
         (["--data.sampling", "uniform"], "sampling 'uniform' is unknown"),
         (["--augment.mixup", "-1"], "augment.mixup: -1"),
         (["--mask.ratio", "0.5"], "mask: unknown section"),
-        (
-            ["--optim.batch", "64"],
-            "fewer clips than optim.batch",
-        ),
         (["--data.size", "50"], "50"),
         (["--loss.labels", "one"], "labels 'one' is unknown: choose from single, multi"),
     ],
@@ -213,6 +210,26 @@ def test_the_command_line(recipe, capsys, tmp_path):
     assert "last validation: videos 6, loss" in said.out
     assert said.err == "stopped at run.stop_at; the same command continues from here\n"
     assert main([*words, "--run.stop_at", "0"]) == 0
-    assert "next: mofo evaluate" in capsys.readouterr().out
+    assert f"next: mofo evaluate {recipe.parent / 'run'}" in capsys.readouterr().out
     assert main(["finetune", "--keys"]) == 0
     assert "freeze (0)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("splits", "command"),
+    [
+        (("train", "validation"), "mofo evaluate OUT LIST --split validation"),
+        (("train", "test"), "mofo evaluate OUT LIST --split test"),  # as most published sets
+        (("train", "validation", "test"), "mofo evaluate OUT LIST --split test"),
+        (("train",), "mofo predict OUT VIDEO"),
+        (("",), "mofo predict OUT VIDEO"),
+    ],
+)
+def test_what_comes_next_is_no_test_on_training_videos(
+    plain_tuned, rows, tmp_path, splits, command
+):
+    cycled = [[*row[:2], splits[n % len(splits)]] for n, row in enumerate(rows)]
+    table = tmp_path / "other.csv"
+    settings = listed(plain_tuned, table, cycled)
+    wanted = command.replace("OUT", settings.run.out).replace("LIST", str(table))
+    assert FinetuneTask(settings).next_command().startswith(wanted)

@@ -39,10 +39,6 @@ def recipe(settings, tmp_path):
         (["--mask.ratio", "1.0"], "ratio 1.0 is not between 0 and 1"),
         (["--mask.strategy", "motoin"], "did you mean 'motion'?"),
         (["--model.size", "smal"], "did you mean 'small'?"),
-        (
-            ["--optim.batch", "64"],
-            "fewer clips than optim.batch",
-        ),
         (["--run.precision", "fp16"], "precision 'fp16' is unknown"),
         (["--run.trackers", "tensorbord"], "run.trackers"),
         (["--data.clips_per_video", "3"], "multiple of 3"),

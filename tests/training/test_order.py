@@ -28,6 +28,19 @@ def test_a_step_does_not_depend_on_how_it_is_divided(micro, processes):
     assert keys_of_steps(20, divide(micro=micro, processes=processes), stop=7) == whole
 
 
+@pytest.mark.parametrize(
+    ("clips", "repeats", "processes", "batch"), [(8, 1, 1, 8), (14, 2, 2, 12), (99, 1, 1, 12)]
+)
+def test_a_step_takes_no_more_clips_than_an_epoch_has(clips, repeats, processes, batch):
+    given = {"micro": 12, "repeats": repeats, "processes": processes, "clips": clips}
+    assert Division.of(batch=12, **given).batch == batch
+
+
+def test_fewer_videos_than_processes():
+    with pytest.raises(SettingsError, match="2 videos are fewer than 3 processes"):
+        Division.of(batch=12, micro=12, repeats=2, processes=3, clips=4)
+
+
 def test_every_video_comes_once_an_epoch_and_none_is_left_over():
     keys = list(itertools.chain(*keys_of_steps(20, divide(), stop=10)))
     assert len(keys) == 120

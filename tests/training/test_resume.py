@@ -79,7 +79,7 @@ def test_a_signal_saves_and_says_how_to_continue(settings, tmp_path, number):
     # A terminal's Ctrl-C and the end of a job's time reach all processes, workers included.
     os.killpg(process.pid, number)
     code, out, err = finish(process)
-    assert code == 1, err
+    assert code == (130 if number == signal.SIGINT else 1), err
     assert f"stopped by {signal.Signals(number).name}; the same command continues" in err
     assert "Traceback" not in err
     done = int(out.split()[0].replace(",", ""))

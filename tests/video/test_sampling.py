@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mofo.types import SettingsError
-from mofo.video.sampling import dense, segment_views, segments, views
+from mofo.video.sampling import dense, moving_first, segment_views, segments, timed, views
 
 counts, strides = st.integers(1, 40), st.integers(1, 9)
 stretches = st.tuples(st.integers(0, 500), st.integers(1, 400)).map(lambda s: (s[0], s[0] + s[1]))
@@ -109,3 +109,44 @@ def test_views_of_segments():
     assert second.tolist() == [7, 17, 27]
     with pytest.raises(SettingsError, match="0 clips"):
         segment_views(4, 0, 10, 0)
+
+
+@given(counts, st.floats(0.05, 20), st.lists(st.floats(1e-3, 2), min_size=1, max_size=80), seeds)
+def test_timed(count, seconds, gaps, seed):
+    """Steps of time, not of frames: the frame that is shown at each."""
+    times_T = np.cumsum(gaps)
+    found = timed(count, seconds, times_T, 7, generator(seed))
+    assert found.dtype == np.int64
+    assert (np.diff(found) >= 0).all()
+    assert 7 <= found[0] <= found[-1] < 7 + len(times_T)
+    step = seconds / count
+    if (count - 1) * step > times_T[-1] - times_T[0]:
+        assert found[0] == 7
+        assert found[-1] == 6 + len(times_T)
+
+
+@pytest.mark.parametrize("rate", [12.5, 25, 60])
+def test_clips_of_any_rate_show_the_same_time(rate):
+    times_T = np.arange(int(10 * rate)) / rate
+    found = timed(8, 2.0, times_T)
+    assert times_T[found] - times_T[found[0]] == pytest.approx(np.arange(8) * 0.25, abs=1 / rate)
+    ends = [timed(8, 2.0, times_T, place=place) for place in (0, 1)]
+    assert ends[0][0] == 0
+    assert times_T[-1] - times_T[ends[1][-1]] < 2 / rate
+
+
+def test_moving_parts_are_drawn_more_often():
+    moving_F = np.zeros(100, bool)
+    moving_F[60:80] = True
+    stop_S = np.arange(91) + 10
+    rng = np.random.default_rng(0)
+
+    def share(weight):
+        first = [moving_first(moving_F, stop_S, weight, rng) for _ in range(400)]
+        return np.mean([moving_F[f : f + 10].any() for f in first])
+
+    assert share(0) == pytest.approx(29 / 91, abs=0.07)
+    assert share(1) == 1
+    assert share(0.5) == pytest.approx(0.5 + 0.5 * 29 / 91, abs=0.07)
+    still = [moving_first(np.zeros(100, bool), stop_S, 1, rng) for _ in range(400)]
+    assert np.std(still) > 20

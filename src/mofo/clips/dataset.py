@@ -25,7 +25,7 @@ from mofo.datasets.video import Video
 from mofo.registry import choice
 from mofo.types import MofoError, SettingsError, TokenGrid, VideoError
 from mofo.video.index import FrameIndex
-from mofo.video.sampling import dense, segments
+from mofo.video.sampling import dense, moving_first, segments, timed
 
 SAMPLINGS = ("dense", "segments")
 # Tags that keep the generators of one sample apart from each other and from those that others make
@@ -43,6 +43,10 @@ class ClipSettings:
         sampling: "dense": every ``stride``-th frame from a place on; "segments": one frame from
             each of equal parts of the video.
         stride: frames of the file from one frame of the clip to the next ("dense" only).
+        seconds: length of a clip in time, whatever the frame rate, in place of sampling and stride;
+            0: these count.
+        moving: how much "dense" clips and those by ``seconds`` prefer parts of the video in which
+            anything moves: 0 not at all, 1 in proportion to the moving frames. It needs a store.
         random: random place and crop; without, the middle of the video and of the frame.
         crop: how crops are drawn.
         motion_crop: chance of a crop around what moves, with a margin that is drawn.
@@ -58,6 +62,8 @@ class ClipSettings:
     grid: TokenGrid = field(default_factory=lambda: TokenGrid(16, 224, 224))
     sampling: str = "dense"
     stride: int = 4
+    seconds: float = 0.0
+    moving: float = 0.0
     random: bool = True
     crop: CropSettings = field(default_factory=CropSettings)
     motion_crop: float = 0.0
@@ -71,6 +77,11 @@ class ClipSettings:
         for name in ("stride", "repeats", "tries"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}: expected 1 or more")
+        if self.moving and not MotionChoice.parse(self.motion).store:
+            raise SettingsError(
+                "clips are to prefer what moves (moving), which only a store of motion areas "
+                "knows: run `mofo detect` and name its folder"
+            )
 
 
 class ClipDataset(Dataset[ClipSample]):
@@ -150,7 +161,8 @@ class ClipDataset(Dataset[ClipSample]):
     ) -> tuple[ClipSample, ...]:
         """The clips of one video."""
         settings, video = self.settings, self.videos[row]
-        planner = _RandomPlan(settings, key)
+        moving_F = self.reader.source.moving(row) if settings.moving else None
+        planner = _RandomPlan(settings, key, moving_F)
         plan, clips = self.reader.read(row, planner, into)
         samples = []
         for number, clip in enumerate(clips):
@@ -172,13 +184,19 @@ class _RandomPlan:
 
     settings: ClipSettings
     key: tuple[int, ...]
+    moving_F: np.ndarray | None = None
 
     def __call__(self, video: Video, index: FrameIndex) -> ClipPlan:
         """Frames and crops; without ``settings.random`` the middle of video and frame."""
         settings, grid = self.settings, self.settings.grid
         start, stop = frames_of(video, index)
         rng = np.random.default_rng([*self.key, _PLACE]) if settings.random else None
-        if settings.sampling == "segments":
+        if rng is not None and self.moving_F is not None and len(self.moving_F) >= stop:
+            start, stop = self._moving_part(index, start, stop, rng)
+        if settings.seconds:
+            times_T = index.seconds_of(start, stop)
+            frame_T = timed(grid.frames, settings.seconds, times_T, start, rng)
+        elif settings.sampling == "segments":
             frame_T = segments(grid.frames, start, stop, rng)
         else:
             frame_T = dense(grid.frames, settings.stride, start, stop, rng)
@@ -188,7 +206,7 @@ class _RandomPlan:
                 number, draw_geometry(settings.crop, frame_size, size, self._generator(number))
             )
             if settings.random
-            else centre_geometry(frame_size, size)
+            else centre_geometry(frame_size, size, settings.crop.fit)
             for number in range(settings.repeats)
         )
         return ClipPlan(frame_T, tuple(crops), grid, frame_size)
@@ -201,6 +219,24 @@ class _RandomPlan:
         if chance >= self.settings.motion_crop:
             return drawn
         return MotionCrop(drawn.size, _MARGIN * margin, drawn.flip)
+
+    def _moving_part(
+        self, index: FrameIndex, start: int, stop: int, rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """The frames of one clip in the stretch, drawn by what moves in them."""
+        settings, frames = self.settings, self.settings.grid.frames
+        if settings.seconds:
+            own_T = np.maximum.accumulate(index.seconds_of(start, stop))
+            length = settings.seconds * (frames - 1) / frames
+            count = max(1, np.searchsorted(own_T, own_T[-1] - length, side="right"))
+            stop_S = np.searchsorted(own_T, own_T[:count] + length + 1e-6, side="right")
+        else:
+            span = (frames - 1) * settings.stride + 1
+            count = max(1, stop - start - span + 1)
+            stop_S = np.minimum(np.arange(count) + span, stop - start)
+        assert self.moving_F is not None
+        first = moving_first(self.moving_F[start:stop], stop_S, settings.moving, rng)
+        return start + first, start + int(stop_S[first])
 
     def noise(self, number: int) -> np.ndarray:
         """Of the clip ``number``, float32 ``(N,)`` in [0, 1)."""

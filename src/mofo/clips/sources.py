@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import av
+import numpy as np
 
 from mofo.clips.plan import ClipMotion, ClipPlan, FrameMotion, Planner
 from mofo.datasets.video import Video
@@ -102,6 +103,10 @@ class MotionSource:
         """Motion in the frames of a clip, seen through each crop of its plan."""
         motion = self.frame_motion(request)
         return [request.plan.motion(crop, motion) for crop in request.plan.geometries]
+
+    def moving(self, row: int) -> np.ndarray | None:
+        """In which frames of a video anything moves, bool; None: not known before it is read."""
+        return None
 
     @classmethod
     def describe(cls, choice: MotionChoice) -> str:

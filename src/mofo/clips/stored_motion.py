@@ -58,6 +58,10 @@ class StoredMotion(MotionSource):
             None if field_Tyx is None else field_Tyx[frames],
         )
 
+    def moving(self, row: int) -> np.ndarray:
+        """See ``MotionSource``."""
+        return self._table[row].valid_T
+
     @classmethod
     def describe(cls, choice: MotionChoice) -> str:
         """Where motion comes from."""

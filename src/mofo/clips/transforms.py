@@ -6,9 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mofo.registry import choice
 from mofo.types import SettingsError
-from mofo.video.picture import resized
+from mofo.video.picture import on_frame, resized
 
+FITS = ("crop", "pad", "squeeze")
+"""How a frame becomes a clip's shape: a part of it; all of it with black bars; all of it, squeezed.
+"""
 _OUTLIERS = 0.05  # share of the frames' boxes at each side of a clip's
 CROP_DRAWS = 4
 """Numbers that ``draw_geometry`` takes from its generator."""
@@ -24,16 +28,19 @@ class CropSettings:
         distortion: steps in ``scales`` by which width and height may differ.
         flip: mirror half of the clips left to right. Off by default: many labels have a left and
             a right ("pushing something from left to right").
+        fit: one of ``FITS``; scales and distortion are those of "crop".
 
     Raises:
-        SettingsError: an impossible scale or distortion.
+        SettingsError: an impossible scale or distortion, another fit.
     """
 
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     distortion: int = 1
     flip: bool = False
+    fit: str = "crop"
 
     def __post_init__(self) -> None:
+        choice("fit", self.fit, FITS)
         if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
             raise SettingsError(f"scales are {self.scales}: expected shares above 0, at most 1")
         if self.distortion < 0:
@@ -45,7 +52,8 @@ class Geometry:
     """Where the pixels of a clip come from.
 
     Attributes:
-        crop: ``(x1, y1, x2, y2)``, whole pixels of the upright frame, half-open.
+        crop: ``(x1, y1, x2, y2)``, whole pixels of the upright frame, half-open; what lies outside
+            of the frame is black.
         size: ``(width, height)`` of the clip's frames.
         flip: mirrored left to right, after the crop.
     """
@@ -63,9 +71,12 @@ class Geometry:
         Returns:
             uint8 ``(T, height, width, C)``.
         """
-        x1, y1, x2, y2 = self.crop
+        frame_size = frames_THWC.shape[2], frames_THWC.shape[1]
+        (x1, y1, x2, y2), (left, top, right, bottom) = on_frame(self.crop, frame_size, self.size)
         cut_THWC = frames_THWC[:, y1:y2, x1:x2]
-        out = np.stack([resized(cut_HWC, self.size) for cut_HWC in cut_THWC])
+        out = np.zeros((len(cut_THWC), self.size[1], self.size[0], 3), np.uint8)
+        for picture, cut_HWC in zip(out, cut_THWC, strict=True):
+            picture[top:bottom, left:right] = resized(cut_HWC, (right - left, bottom - top))
         return np.ascontiguousarray(out[:, :, ::-1]) if self.flip else out
 
     def boxes(self, box_T4: np.ndarray, valid_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,6 +121,9 @@ def draw_geometry(
         size: ``(width, height)`` of the clip's frames.
         rng: the sample's own generator; ``CROP_DRAWS`` values are drawn from it.
     """
+    if settings.fit != "crop":
+        mirrored = settings.flip and rng.random(CROP_DRAWS)[-1] < 0.5
+        return whole_geometry(settings.fit, frame_size, size, bool(mirrored))
     steps = len(settings.scales)
     pairs = [
         (i, j) for i in range(steps) for j in range(steps) if abs(i - j) <= settings.distortion
@@ -127,18 +141,33 @@ def draw_geometry(
     return Geometry(_box(places, sides), size, bool(settings.flip and flip < 0.5))
 
 
-def centre_geometry(frame_size: tuple[int, int], size: tuple[int, int]) -> Geometry:
-    """The largest part of the frame in the shape of ``size``, from its middle.
+def whole_geometry(
+    fit: str, frame_size: tuple[int, int], size: tuple[int, int], flip: bool = False
+) -> Geometry:
+    """The whole frame: squeezed, or in the middle of black bars; see ``FITS``."""
+    if fit == "squeeze":
+        return Geometry((0, 0, *frame_size), size, flip)
+    scale = max(frame_size[0] / size[0], frame_size[1] / size[1])
+    sides = [max(whole, round(side * scale)) for side, whole in zip(size, frame_size, strict=True)]
+    places = [-((side - whole) // 2) for side, whole in zip(sides, frame_size, strict=True)]
+    return Geometry(_box(places, sides), size, flip)
+
+
+def centre_geometry(
+    frame_size: tuple[int, int], size: tuple[int, int], fit: str = "crop"
+) -> Geometry:
+    """The largest part of the frame in the shape of ``size``, from its middle; or all of it.
 
     Args:
         frame_size: ``(width, height)`` of the upright frames.
         size: ``(width, height)`` of the clip's frames.
+        fit: one of ``FITS``.
     """
-    return view_geometries(frame_size, size, 1)[0]
+    return view_geometries(frame_size, size, 1, fit)[0]
 
 
 def view_geometries(
-    frame_size: tuple[int, int], size: tuple[int, int], several: int
+    frame_size: tuple[int, int], size: tuple[int, int], several: int, fit: str = "crop"
 ) -> tuple[Geometry, ...]:
     """The largest part of the frame in the shape of ``size``, at ``several`` places: for testing.
 
@@ -149,7 +178,10 @@ def view_geometries(
         frame_size: ``(width, height)`` of the upright frames.
         size: ``(width, height)`` of the clip's frames.
         several: how many, 1 or more.
+        fit: one of ``FITS``; with the whole frame all are the same.
     """
+    if fit != "crop":
+        return (whole_geometry(fit, frame_size, size),) * several
     scale = min(frame_size[0] / size[0], frame_size[1] / size[1])
     sides = [_even(min(side * scale, whole)) for side, whole in zip(size, frame_size, strict=True)]
     rooms = [whole - side for whole, side in zip(frame_size, sides, strict=True)]

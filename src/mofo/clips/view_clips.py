@@ -18,12 +18,12 @@ from mofo.clips.dataset import SAMPLINGS
 from mofo.clips.plan import ClipPlan, frames_of
 from mofo.clips.reading import ClipReader
 from mofo.clips.sources import MotionChoice
-from mofo.clips.transforms import Geometry, MotionCrop, view_geometries
+from mofo.clips.transforms import FITS, Geometry, MotionCrop, view_geometries
 from mofo.datasets.video import Video
 from mofo.registry import choice
 from mofo.types import SettingsError, TokenGrid, VideoError
 from mofo.video.index import FrameIndex
-from mofo.video.sampling import segment_views
+from mofo.video.sampling import segment_views, timed
 from mofo.video.sampling import views as dense_views
 
 
@@ -36,6 +36,8 @@ class ViewSettings:
         sampling: "dense": every ``stride``-th frame, from places spread evenly over the video;
             "segments": a frame of each of equal parts, at places spread evenly within them.
         stride: of "dense".
+        seconds: length of a clip in time, in place of sampling and stride; 0: these count.
+        fit: how a frame becomes a clip's shape, see ``FITS``.
         temporal, spatial: how many segments of time, and how many crops of each.
         motion_crop: one more crop of each: around what moves, see ``MotionCrop``; with
             ``spatial`` 0 the only one.
@@ -48,6 +50,8 @@ class ViewSettings:
     grid: TokenGrid = field(default_factory=lambda: TokenGrid(16, 224, 224))
     sampling: str = "dense"
     stride: int = 4
+    seconds: float = 0.0
+    fit: str = "crop"
     temporal: int = 2
     spatial: int = 3
     motion_crop: bool = False
@@ -55,6 +59,7 @@ class ViewSettings:
 
     def __post_init__(self) -> None:
         choice("sampling", self.sampling, SAMPLINGS)
+        choice("fit", self.fit, FITS)
         object.__setattr__(self, "motion", MotionChoice.parse(self.motion))
         for name in ("stride", "temporal", "spatial"):
             least = 0 if name == "spatial" and self.motion_crop else 1
@@ -201,12 +206,20 @@ class _ViewPlan:
         """Frames and crops."""
         settings, grid = self.settings, self.settings.grid
         start, stop = frames_of(video, index)
-        if settings.sampling == "segments":
+        if settings.seconds:
+            places = [0.5] if settings.temporal == 1 else np.linspace(0, 1, settings.temporal)
+            times_T = index.seconds_of(start, stop)
+            clips = tuple(
+                timed(grid.frames, settings.seconds, times_T, start, place=place)
+                for place in places
+            )
+        elif settings.sampling == "segments":
             clips = segment_views(grid.frames, start, stop, settings.temporal)
         else:
             clips = dense_views(grid.frames, settings.stride, start, stop, settings.temporal)
         frame_size, size = (index.width, index.height), (grid.width, grid.height)
-        even = view_geometries(frame_size, size, settings.spatial) if settings.spatial else ()
+        few = settings.spatial
+        even = view_geometries(frame_size, size, few, settings.fit) if few else ()
         crops: list[Geometry | MotionCrop] = [*even, MotionCrop(size)]
         chosen = tuple(crops[place] for place in self.places)
         return ClipPlan(clips[self.time], chosen, grid, frame_size)

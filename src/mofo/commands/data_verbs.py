@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,8 @@ def convert(
     format_: str = "",
     videos: Path | None = None,
     split_number: int = 1,
+    hold_out: float = 0.0,
+    seed: int = 0,
     probe: bool = False,
     workers: int | None = None,
     progress: bool = True,
@@ -84,6 +87,8 @@ def convert(
         format_: name of the format: {datasets.FORMATS}.
         videos: folder that the videos are below, if not the source's.
         split_number: official split, 1 to 3.
+        hold_out: share of each class to put in split validation, the rest in train.
+        seed: of what is held out.
         probe: open the files: size, frame rate, number of frames.
         workers: files opened at once (default: all processors).
 
@@ -92,8 +97,10 @@ def convert(
     examples:
       mofo data convert something-something-v2/ --to ssv2.parquet
       mofo data convert ucf101/ --split-number 2 --to ucf101-2.parquet
+      mofo data convert folders-of-classes/ --to videos.csv --hold-out 0.25
       mofo data convert train.csv --format list --videos clips/ --to k400.parquet
     """
+    from mofo.datasets import splits
     from mofo.datasets.catalog import read_catalog
     from mofo.datasets.catalog_file import write_catalog
     from mofo.datasets.formats.format import FORMATS, split_name
@@ -121,6 +128,8 @@ def convert(
         problem = next(iter(catalog.problems), None)
         reason = ": ".join(problem) if problem else "there are no rows, or all are excluded"
         raise MofoError(f"no video is left: {reason}")
+    if hold_out:
+        catalog = replace(catalog, videos=splits.hold_out(catalog.videos, hold_out, seed))
     metadata, unreadable = _probe(catalog, workers, progress) if probe else ({}, [])
     write_catalog(to, catalog, metadata=metadata)
     problems = [*catalog.problems, *unreadable]
@@ -151,18 +160,17 @@ def convert(
 def _probe(
     catalog: Catalog, workers: int | None, progress: bool
 ) -> tuple[dict[str, FileMetadata], list[tuple[str, str]]]:
-    from tqdm import tqdm
-
     from mofo.datasets.inspect_file import probe
     from mofo.system.processes import usable_cpus
+    from mofo.system.progress import Bar
     from mofo.types import VideoError
 
     paths = list(dict.fromkeys(video.path for video in catalog))
     metadata: dict[str, FileMetadata] = {}
     unreadable = []
     results = probe(paths, workers or usable_cpus())
-    for path, result in tqdm(
-        results, total=len(paths), desc="probe", unit="file", disable=not progress
+    for path, result in Bar(
+        iterable=results, total=len(paths), desc="probe", unit="file", show=progress
     ):
         if isinstance(result, VideoError):
             unreadable.append((path, result.reason))
@@ -194,9 +202,9 @@ def synth(call: Callable[..., Any], *, clips: int, out: Path, progress: bool = T
     example:
       mofo data synth --level easy --clips 2000 --out actions
     """
-    from tqdm import tqdm
+    from mofo.system.progress import Bar
 
-    with tqdm(total=clips, unit="clip", disable=not progress) as bar:
+    with Bar(total=clips, unit="clip", show=progress) as bar:
         report = call(out=out, clips=clips, progress=bar.update)
         bar.total = report.done
     counts = ", ".join(f"{count} {split}" for split, count in report.counts.items())

@@ -19,6 +19,7 @@ def evaluate(
     *,
     out: Path | None = None,
     submission: Path | None = None,
+    predictions: Path | None = None,
 ) -> int:
     """Test a fine-tuned model: several views of each video, with intervals.
 
@@ -28,7 +29,7 @@ def evaluate(
     Args:
         checkpoint: its folder, or that of a run: then the best.
         sources: labelled videos: CSV lists, data sets, folders.
-        split: train, validation, test or all (default: validation, if there is one).
+        split: train, validation, test or all (default: validation, else test).
         views: segments of time x crops.
         motion_crop: one more crop of each segment, around what moves; with --views 2x0 the only
             one.
@@ -39,6 +40,7 @@ def evaluate(
         max_unreadable: share of the videos; more end the test.
         out: folder for results.json and pictures.
         submission: also write the EPIC-KITCHENS challenge's .zip.
+        predictions: also write FILE.csv: path, label, prediction, a probability for each class.
 
     --areas says which motion areas the model gets: detected (its own; from --store, or found now as
     in training), none, shuffled (another video's), centre (the middle of the frame), truth (exact
@@ -51,12 +53,12 @@ def evaluate(
     """
     from mofo.evaluation.evaluate import is_main
 
-    results = call(checkpoint=checkpoint, submission=submission)
+    results = call(checkpoint=checkpoint, submission=submission, predictions=predictions)
     if not is_main():
         return 0
     _print_results(results, out)
-    if submission:
-        print(f"\n  {submission}")
+    for file in filter(None, (submission, predictions)):
+        print(f"\n  {file}")
     print(f"next: mofo predict {quote(checkpoint)} VIDEO")
     return 0
 
@@ -172,6 +174,8 @@ def embed(call: Callable[..., Any], checkpoint: str, sources: list[str], *, out:
         sources: videos, folders, globs, CSV lists or data sets.
         out: FILE.parquet, FILE.npz, or a folder.
         split: only train, validation or test (default: all).
+        window: a feature for each window of so many seconds, not one a video.
+        hop: seconds from one window to the next (half a window).
         cache: keep features here for the next time.
         pool: mean, inside, both or tokens.
 
@@ -189,8 +193,36 @@ def embed(call: Callable[..., Any], checkpoint: str, sources: list[str], *, out:
         if out.lower().endswith(".npz"):
             print(f'next: numpy.load("{report.path}")["feature"] in Python')
         else:
-            print(f'next: pyarrow.parquet.read_table("{report.path}"), or any Parquet reader')
+            print(f"next: mofo search CLIP.mp4 {quote(str(report.path))}")
     return 1 if report.failures else 0
+
+
+@verb("search", calls="mofo.evaluation.search:search")
+def search(call: Callable[..., Any], query: str, features: str) -> int:
+    """The videos and moments that look most like a clip, from `mofo embed`'s features.
+
+    Prints similarity (cosine, 1 for the same), file, moment and label, the nearest first. Features
+    that were made with --window give moments.
+
+    Args:
+        query: a video.
+        features: Parquet file or folder of `mofo embed`.
+        checkpoint: model of the features (default: where it was when they were made).
+        start: begin of a segment of the query, seconds.
+        end: its end.
+        top: how many.
+        per_video: moments of one file at most.
+
+    examples:
+      mofo embed runs/first videos/ --window 4 --out features.parquet
+      mofo search clip.mp4 features.parquet
+    """
+    matches = call(query=query, features=features)
+    for match in matches:
+        print(match)
+    if matches:
+        print(f"next: mofo show motion {quote(matches[0].path)}")
+    return 0
 
 
 def _checkpoint(name: str) -> str | None:

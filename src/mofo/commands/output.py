@@ -13,6 +13,8 @@ from typing import Any, TextIO
 # move the cursor up, and so may we.
 _CONTROLS = re.compile("\x1b\\[A|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
+_STARTS = re.compile(r"next:|mofo[\w ]*:|failed \(|(?:warnings|left out|cannot be used) \(|note:")
+
 
 class SafeStream:
     """A text stream whose failures never stop the work.
@@ -25,11 +27,13 @@ class SafeStream:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        plain = "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb"
+        self._colours = not plain and stream.isatty()
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
         """Writes, or notes why not."""
-        safe = _CONTROLS.sub(_escaped, text)
+        safe = self._coloured(_CONTROLS.sub(_escaped, text))
         encoding = self._stream.encoding or "utf-8"
         with self._noted():
             self._stream.write(safe.encode(encoding, "backslashreplace").decode(encoding))
@@ -39,6 +43,14 @@ class SafeStream:
         """Flushes, or notes why not."""
         with self._noted():
             self._stream.flush()
+
+    def _coloured(self, text: str) -> str:
+        """On a terminal: what is wrong in red, what is doubtful in yellow, what comes next bold."""
+        match = _STARTS.match(text) if self._colours else None
+        if match is None:
+            return text
+        colour = {"n": "1", "m": "31", "f": "31"}.get(text[0], "33")
+        return f"\x1b[{colour}m{match[0]}\x1b[0m{text[match.end() :]}"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -66,4 +66,4 @@ def app(
         page = serve(Path(folder), models, port=port, open_browser=open_)
         print(f"gallery: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
         page.block_thread()
-    return 0
+    return 130  # as after any Ctrl-C

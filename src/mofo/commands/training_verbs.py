@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def pretrain(
     _print_report(report)
     if not report.finished:
         return _stopped(report)
-    print(f"next: mofo show reconstruction {shlex.quote(str(report.checkpoint))} VIDEO")
+    print(f"next: {report.next}")
     return 0
 
 
@@ -99,7 +98,6 @@ def finetune(
     if keys:
         print(TASKS["finetune"].settings_type.explain())
         return 0
-    from mofo.clips.sources import MotionChoice
     from mofo.report.training_pictures import finetune as train
 
     short = {"model.init": json.dumps(init) if init else None, "model.freeze": freeze}
@@ -116,9 +114,7 @@ def finetune(
         return _stopped(report)
     if report.steps < report.of:
         print(f"ended early: {settings.optim.early_stop_patience} validations without a new best")
-    store = MotionChoice.parse(settings.data.areas).store
-    words = [settings.run.out, *settings.data.source, *(["--store", store] if store else [])]
-    print(f"next: mofo evaluate {shlex.join(words)}")
+    print(f"next: {report.next}")
     return 0
 
 
@@ -138,4 +134,4 @@ def _print_report(report: Any) -> None:
 def _stopped(report: Any) -> int:
     reason = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"
     print(f"{reason}; the same command continues from here", file=sys.stderr)
-    return 1
+    return 130 if report.stopped_by == "SIGINT" else 1

@@ -8,7 +8,6 @@ modules, on the tokens of an encoder that does not learn.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from mofo.evaluation.features import Features
 from mofo.evaluation.measures import EvaluationError
@@ -24,6 +22,7 @@ from mofo.evaluation.probes import PROBES, Probe, ProbeResult, check_classes, he
 from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads
 from mofo.models.layers import init_weights
+from mofo.system.progress import Bar
 from mofo.types import SettingsError
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -150,9 +149,7 @@ class AttentiveProbe(Probe):
         learner = _Learner(settings, classes, width, self.seed, torch.device(self.device))
         rate = settings.rates[0]
         passes = settings.epochs * (1 if len(settings.rates) == 1 else 2)
-        with tqdm(
-            total=passes, unit="epoch", desc="probe", disable=not self.progress, file=sys.stderr
-        ) as bar:
+        with Bar(total=passes, unit="epoch", desc="probe", show=self.progress) as bar:
             if len(settings.rates) > 1:
                 rng = np.random.default_rng(self.seed)
                 fit_V, held_V = held_out(train.label_V, train.group_V, rng)
@@ -207,7 +204,7 @@ class _Learner:
         self._settings, self._classes, self._width = settings, classes, width
         self._seed, self._device = seed, device
 
-    def learn(self, train: LabelledTokens, rates: Sequence[float], bar: tqdm) -> list[_Classifier]:
+    def learn(self, train: LabelledTokens, rates: Sequence[float], bar: Bar) -> list[_Classifier]:
         """One probe for each rate, all from the same weights and in the same order."""
         settings, scale = self._settings, self._scale(train)
         probes = [

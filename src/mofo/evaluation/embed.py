@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,19 @@ from mofo.datasets.catalog import read_catalog
 from mofo.datasets.video import Video
 from mofo.evaluation.feature_settings import FeatureSettings, Work
 from mofo.evaluation.features import Features, extract
+from mofo.evaluation.measures import EvaluationError
+from mofo.evaluation.predict import duration_of, window_spans
 from mofo.evaluation.videos import read_split
 from mofo.models.inference import Engine
 from mofo.system.files import replaced, temporary_beside
 from mofo.training.frozen import open_encoder
-from mofo.types import SettingsError
+from mofo.types import SettingsError, VideoError
+from mofo.video.index import index_frames
 
 _ABOUT = "_about.json"  # by the underscore readers of Parquet folders pass over it
 META = b"mofo"
+CHECKPOINT = "checkpoint"
+"""Key in the metadata: where the model was."""
 _OWN = ("path", "key", "start", "end", "split", "group", "feature", "inside")
 
 
@@ -73,6 +78,8 @@ def embed(
     sources: str | Path | Sequence[str | Path],
     *,
     split: str | None = None,
+    window: float | None = None,
+    hop: float | None = None,
     cache: str | Path | None = None,
     batch: int = 16,
     workers: int = 4,
@@ -86,6 +93,8 @@ def embed(
         checkpoint: of a pre-training or a fine-tuning, or a run.
         sources: videos, see ``read_catalog``.
         split: only videos of this split.
+        window: a feature for each window of so many seconds, see ``windowed``; None: one a video.
+        hop: seconds from one window to the next; None: half a window.
         cache: folder that keeps features for the next time.
         batch, workers, precision, progress: see ``Work``.
         settings: ``layer``, ``pool``, ``clips``, ``sampling``, ``stride``, ``areas``, see
@@ -96,15 +105,26 @@ def embed(
         EvaluationError: no video of the split, or none that can be read.
     """
     work = Work(batch=batch, workers=workers, precision=precision, progress=progress)
-    with _extracted(checkpoint, sources, split, cache, work, settings) as (features, failures):
-        blocks = list(features.blocks())
-        return Embedding(
-            features.videos,
-            np.concatenate([feature for _, feature, _ in blocks]),
-            np.concatenate([inside_RN for _, _, inside_RN in blocks]),
-            failures,
-            features.about,
-        )
+    videos, problems = _listed(sources, split, window, hop)
+    with _extracted(checkpoint, videos, cache, work, settings) as features:
+        return _in_memory(features, problems)
+
+
+def embed_videos(checkpoint: str | Path, videos: Sequence[Video], **settings: Any) -> Embedding:
+    """As ``embed``, for rows of a catalog."""
+    with _extracted(checkpoint, videos, None, Work(workers=0), settings) as features:
+        return _in_memory(features, ())
+
+
+def _in_memory(features: Features, problems: tuple[tuple[str, str], ...]) -> Embedding:
+    blocks = list(features.blocks())
+    return Embedding(
+        features.videos,
+        np.concatenate([feature for _, feature, _ in blocks]),
+        np.concatenate([inside_RN for _, _, inside_RN in blocks]),
+        (*problems, *features.failures),
+        features.about,
+    )
 
 
 def write_embedding(
@@ -113,6 +133,8 @@ def write_embedding(
     out: str | Path,
     *,
     split: str | None = None,
+    window: float | None = None,
+    hop: float | None = None,
     cache: str | Path | None = None,
     batch: int = 16,
     workers: int = 4,
@@ -128,8 +150,9 @@ def write_embedding(
     Args:
         out: ``.parquet``: one file, tokens flattened (their shape is in the metadata); ``.npz``:
             NumPy's, all in memory at once; anything else: a folder of Parquet files.
-        checkpoint, sources, split, cache, batch, workers, precision, progress, settings: see
-            ``embed``; without a cache, finished parts wait beside ``out`` until it is complete.
+        checkpoint, sources, split, window, hop, cache, batch, workers, precision, progress,
+            settings: see ``embed``; without a cache, finished parts wait beside ``out`` until it
+            is complete.
 
     Raises:
         SettingsError: ``out`` exists and is something else; the others as ``embed``.
@@ -140,8 +163,9 @@ def write_embedding(
     beside = out.with_name(f".{out.name}.parts")
     work = Work(batch=batch, workers=workers, precision=precision, progress=progress)
     engine = Engine.shared(precision)
-    extracted = _extracted(checkpoint, sources, split, cache or beside, work, settings)
-    with extracted as (features, failures):
+    videos, problems = _listed(sources, split, window, hop)
+    with _extracted(checkpoint, videos, cache or beside, work, settings) as features:
+        features.about[CHECKPOINT] = _place(checkpoint)
         if engine.is_main:
             try:
                 out.parent.mkdir(parents=True, exist_ok=True)
@@ -156,8 +180,42 @@ def write_embedding(
             path=out,
             videos=len(features),
             shape=features.shape,
-            failures=failures,
+            failures=(*problems, *features.failures),
         )
+
+
+def windowed(
+    videos: Sequence[Video], window: float, hop: float | None = None
+) -> tuple[list[Video], list[tuple[str, str]]]:
+    """A row for each window of each video; and ``(path, reason)`` of those that cannot be read.
+
+    Args:
+        window: length of a window, seconds; see ``window_spans``.
+        hop: from one beginning to the next; None: half a window.
+
+    Raises:
+        SettingsError: an impossible window or hop.
+    """
+    rows, failures = [], []
+    step = hop or window / 2
+    window_spans(1.0, window, step)  # wrong numbers are told before any file is opened
+    for video in videos:
+        try:
+            duration = duration_of(index_frames(video.path))
+        except VideoError as error:
+            failures.append((video.path, error.reason))
+            continue
+        begin = video.start or 0.0
+        length = min(duration, video.end or duration) - begin
+        if length > 0:
+            for start, end in window_spans(length, window, step):
+                rows.append(replace(video, start=begin + start, end=begin + end))
+    return rows, failures
+
+
+def _place(checkpoint: str | Path) -> str:
+    path = Path(checkpoint)
+    return str(path.absolute()) if path.exists() else str(checkpoint)
 
 
 @contextlib.contextmanager
@@ -178,20 +236,36 @@ def cache_folder(cache: str | Path | None) -> Iterator[Path]:
 @contextlib.contextmanager
 def _extracted(
     checkpoint: str | Path,
-    sources: str | Path | Sequence[str | Path],
-    split: str | None,
+    videos: Sequence[Video],
     cache: str | Path | None,
     work: Work,
     settings: dict[str, Any],
-) -> Iterator[tuple[Features, tuple[tuple[str, str], ...]]]:
+) -> Iterator[Features]:
     wanted = feature_settings(settings)
     encoder = open_encoder(checkpoint)
-    catalog = read_catalog([sources] if isinstance(sources, str | Path) else list(sources))
-    videos = tuple(read_split(catalog, split))
     with cache_folder(cache) as folder:
-        features = extract(encoder, videos, wanted, cache=folder, work=work)
-        yield features, (*catalog.problems, *features.failures)
+        yield extract(encoder, tuple(videos), wanted, cache=folder, work=work)
         Engine.shared().wait()  # before the folder goes
+
+
+def _listed(
+    sources: str | Path | Sequence[str | Path],
+    split: str | None,
+    window: float | None,
+    hop: float | None,
+) -> tuple[Sequence[Video], tuple[tuple[str, str], ...]]:
+    """Videos to make features of, and what cannot be listed."""
+    catalog = read_catalog([sources] if isinstance(sources, str | Path) else list(sources))
+    videos = read_split(catalog, split)
+    if window is None:
+        if hop is not None:
+            raise SettingsError("hop is from one window to the next: give a window, too")
+        return videos, catalog.problems
+    rows, failures = windowed(videos, window, hop)
+    if not rows:
+        path, reason = failures[0] if failures else (videos[0].path, "has no frames there")
+        raise EvaluationError(f"{path}: {reason}; no other video can be read")
+    return rows, (*catalog.problems, *failures)
 
 
 def feature_settings(options: dict[str, Any]) -> FeatureSettings:

@@ -12,8 +12,14 @@ from mofo.evaluation.ground_truth import GroundTruth
 from mofo.evaluation.measures import DRAWS, EvaluationError, Sample
 from mofo.evaluation.predict import choose_motion
 from mofo.evaluation.results import Results
-from mofo.evaluation.scoring import SPATIAL, TEMPORAL, VideoScores, score_videos
-from mofo.evaluation.videos import ALL, VALIDATION, group_of, read_split, video_names
+from mofo.evaluation.scoring import (
+    SPATIAL,
+    TEMPORAL,
+    VideoScores,
+    score_videos,
+    write_predictions,
+)
+from mofo.evaluation.videos import group_of, held_out, read_split, video_names
 from mofo.models.inference import Engine
 from mofo.system.processes import usable_cpus
 from mofo.training.journal import TooManyUnreadableError
@@ -41,6 +47,7 @@ def evaluate(
     keep: float | None = None,
     keep_by: str | None = None,
     keep_least: float | None = None,
+    predictions: str | Path | None = None,
     progress: bool = False,
 ) -> Results:
     """Tests a fine-tuned model on labelled videos.
@@ -51,8 +58,8 @@ def evaluate(
     Args:
         checkpoint: its folder, or that of a run: then its best one.
         sources: labelled videos: CSV lists, data sets, see ``read_catalog``.
-        split: take the videos of this split; "all": every video; None: "validation", where the
-            sources tell splits.
+        split: take the videos of this split; "all": every video; None: "validation", else "test",
+            where the sources tell splits.
         views: of each video: segments of time, crops of each.
         motion_crop: one more crop of each segment, around what moves; with 0 crops the only one.
         areas, store: where motion comes from, see ``choose_motion``.
@@ -68,6 +75,8 @@ def evaluate(
         keep_by: which: "motion", "runs", "random" or "difference"; None: as in training.
         keep_least: clips in which less moves keep fewer tokens, down to this share; None: all keep
             as many.
+        predictions: CSV file to write, a row a video: path, label, prediction, and the probability
+            of each class; see ``write_predictions``.
         progress: show a bar on stderr.
 
     Raises:
@@ -80,8 +89,7 @@ def evaluate(
     engine = Engine.shared(precision)
     saved = open_classifier(checkpoint, keep=keep, by=keep_by, least=keep_least)
     catalog = read_catalog([sources] if isinstance(sources, str | Path) else sources)
-    if split is None:
-        split = VALIDATION if any(video.split for video in catalog) else ALL
+    split = split or held_out(catalog)
     videos = read_split(catalog, split)
     truth: GroundTruth | None = None
     if submission is not None:
@@ -95,8 +103,7 @@ def evaluate(
         )
     settings = ViewSettings(
         grid=saved.settings.model.grid,
-        sampling=saved.sampling.sampling,
-        stride=saved.sampling.stride,
+        **saved.sampling.cut(),
         temporal=views[0],
         spatial=views[1],
         motion_crop=motion_crop,
@@ -136,6 +143,8 @@ def evaluate(
     heads = {} if truth is None else truth.evaluate(scores.score, scores.rows, sample)
     if truth is not None:
         heads |= evaluate_apart(truth, scores, sample, videos, catalog)
+    if predictions is not None and engine.is_main:
+        write_predictions(predictions, scores, videos, saved.classes)
     several = [sources] if isinstance(sources, str | Path) else sources
     metadata = {
         "checkpoint": f"{saved.checkpoint.path}, step {saved.checkpoint.step:,}",
@@ -174,5 +183,9 @@ def _views_text(settings: ViewSettings) -> str:
     crops = [f"{settings.spatial} of space"] if settings.spatial else []
     crops += ["1 around what moves"] if settings.motion_crop else []
     text = f"{settings.temporal} of time x {' and '.join(crops)}; {settings.grid.frames} frames"
-    stride = f", stride {settings.stride}" if settings.sampling == "dense" else ""
-    return f"{text}, {settings.sampling}{stride}"
+    if settings.seconds:
+        text += f" over {settings.seconds:g} s"
+    else:
+        stride = f", stride {settings.stride}" if settings.sampling == "dense" else ""
+        text += f", {settings.sampling}{stride}"
+    return text if settings.fit == "crop" else f"{text}, {settings.fit}"

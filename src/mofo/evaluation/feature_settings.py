@@ -25,6 +25,8 @@ class FeatureSettings:
         clips: of each video; their features are averaged.
         sampling, stride: how clips are cut from a video, see ``ViewSettings``; None: as in the
             encoder's training.
+        seconds: length of a clip in time, in place of sampling and stride; 0: these count.
+        fit: how a frame becomes a clip's shape: crop, pad or squeeze (the whole frame).
         areas: where motion areas come from: "codec", "dis", a store's folder, or "none". None:
             "codec" where they are needed. Not looked at where they are not.
         motion_crop: take the part of the frame around what moves, not its middle.
@@ -40,6 +42,8 @@ class FeatureSettings:
     clips: int = 1
     sampling: str | None = None
     stride: int | None = None
+    seconds: float | None = None
+    fit: str | None = None
     areas: str | None = None
     motion_crop: bool = False
     keep: float | None = None
@@ -84,6 +88,8 @@ class FeatureSettings:
             layer=encoder.layer(self.layer) if encoder is not None else None,
             sampling=self.sampling or (own.sampling if own else "dense"),
             stride=self.stride or (own.stride if own else 4),
+            seconds=self._seconds(own.seconds if own else 0.0),
+            fit=self.fit or (own.fit if own else "crop"),
             # Tokens are kept with what is inside, for those that use them.
             areas=areas if needs_motion or pool.per_token else "none",
             keep=tokens.keep,
@@ -94,6 +100,12 @@ class FeatureSettings:
         """Which tokens an encoder computes."""
         own = encoder.tokens if encoder is not None else TokenSettings()
         return own.changed(keep=self.keep, by=self.keep_by, least=0.0)
+
+    def _seconds(self, own: float) -> float:
+        """As chosen; where sampling or stride are chosen instead, these count."""
+        if self.seconds is not None:
+            return self.seconds
+        return 0.0 if self.sampling or self.stride else own
 
     @property
     def motion(self) -> MotionChoice:

@@ -214,8 +214,7 @@ class VideoClassifier:
             raise SettingsError(f"top {top}: expected 1 or more")
         settings = ViewSettings(
             grid=self.saved.settings.model.grid,
-            sampling=self.saved.sampling.sampling,
-            stride=self.saved.sampling.stride,
+            **self.saved.sampling.cut(),
             temporal=views[0],
             spatial=views[1],
             motion_crop=motion_crop,

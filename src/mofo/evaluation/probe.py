@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from mofo.evaluation.pools import POOLS
 from mofo.evaluation.probes import PROBES, ProbeResult, check_classes
 from mofo.evaluation.recognition import recognise
 from mofo.evaluation.results import Recognition, Results, write_results
-from mofo.evaluation.videos import group_of, read_split, video_names
+from mofo.evaluation.videos import ALL, group_of, held_out, read_split, video_names
 from mofo.models.inference import Engine
 from mofo.training.frozen import FrozenEncoder, open_encoder, random_encoder
 from mofo.types import SettingsError, TokenGrid
@@ -76,7 +77,7 @@ def probe(
     grid: TokenGrid | None = None,
     head: str = LABEL,
     train_split: str = "train",
-    test_split: str = "validation",
+    test_split: str | None = None,
     out: str | Path | None = None,
     cache: str | Path | None = None,
     seed: int = 0,
@@ -102,7 +103,7 @@ def probe(
         config: recipe or checkpoint with the sizes of an encoder with random weights.
         grid: frames and size of a clip for "areas"; None: 16 frames of 224x224.
         head: kind of labels.
-        train_split, test_split: which videos are for what.
+        train_split, test_split: which videos are for what; None: validation, else test.
         out: folder for ``results.json``.
         cache: folder that keeps features for the next probe.
         seed: of what is held out, of random weights, and of intervals.
@@ -131,6 +132,12 @@ def probe(
     work = Work(batch=batch, workers=workers, precision=precision, progress=progress)
     names = [sources] if isinstance(sources, str | Path) else list(sources)
     catalog = read_catalog(names)
+    test_split = test_split or held_out(catalog)
+    if test_split == ALL:
+        raise SettingsError(
+            f"{names[0]}: no video says whether it is for training or for the test: `mofo data "
+            f"convert {shlex.join(map(str, names))} --to videos.csv --hold-out 0.25` makes a list"
+        )
     if train_split == test_split:
         raise SettingsError(f"split {test_split!r}: a probe is not tested on what it learned from")
     parts: list[tuple[Video, ...]] = []
@@ -226,9 +233,10 @@ def _clips_text(encoder: FrozenEncoder | None, features: Features) -> dict[str, 
     """What the features were made of, for a reader."""
     about = features.about
     frames, height, width, *_ = about["frames"]
-    clip = f"{frames} frames of {width}x{height}, {about['sampling']}"
+    how = f"over {about['seconds']:g} s" if about["seconds"] else about["sampling"]
+    clip = f"{frames} frames of {width}x{height}, {how}"
     clip += ", around what moves" if about["motion_crop"] else ""
-    if about["stride"]:
+    if about["stride"] and not about["seconds"]:
         clip += f", stride {about['stride']}"
     text = {"clips": f"{about['clips']} of each video; {clip}", "areas": str(about["areas"])}
     if encoder is not None:

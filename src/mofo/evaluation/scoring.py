@@ -6,8 +6,10 @@ are turned into probabilities first and averaged then; the average is what count
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import csv
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,9 +17,13 @@ from torch import Tensor
 
 from mofo.clips.batch import ClipBatch
 from mofo.clips.view_clips import ViewDataset
+from mofo.datasets.video import Video
 from mofo.evaluation.measures import EvaluationError
 from mofo.models.classifier import Classifier
 from mofo.models.inference import Engine, in_batches, run_model
+from mofo.motion.records import storable
+from mofo.system.files import csv_cell, replaced
+from mofo.types import SettingsError
 
 TEMPORAL, SPATIAL = 2, 3  # views of a video, where nothing else is asked for
 
@@ -109,6 +115,44 @@ def score_videos(
     kept = [row for row in rows if row not in failures]
     places = [place[row] for row in kept]
     return VideoScores(kept, {head: sum_VC[places] for head, sum_VC in total.items()}, failures)
+
+
+def write_predictions(
+    path: str | Path,
+    scores: VideoScores,
+    videos: Sequence[Video],
+    classes: Mapping[str, Sequence[str]],
+) -> None:
+    """Writes a CSV table with a row for each scored video.
+
+    Columns: path, start and end (seconds, of a segment), and for each head HEAD (several labels
+    joined by ";"), prediction, and a probability for each class. With several heads the last ones
+    are named ``HEAD prediction`` and ``HEAD CLASS``.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    path = Path(path)
+    header = ["path", "start", "end"]
+    for head, names in classes.items():
+        before = f"{head} " if len(classes) > 1 else ""
+        header += [head, f"{before}prediction", *(f"{before}{name}" for name in names)]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(path) as half, half.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow([csv_cell(name) for name in header])
+            for place, row in enumerate(scores.rows):
+                video = videos[row]
+                times = (video.start, video.end)
+                cells = [video.path, *("" if time is None else f"{time:g}" for time in times)]
+                for head, names in classes.items():
+                    share_C = scores.score[head][place]
+                    own = ";".join(name for kind, name in video.labels if kind == head)
+                    cells += [own, names[int(share_C.argmax())], *(f"{p:.6f}" for p in share_C)]
+                table.writerow([csv_cell(storable(cell)) for cell in cells])
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def classify(model: Classifier) -> Callable[[ClipBatch], dict[str, Tensor]]:

@@ -7,11 +7,27 @@ from collections.abc import Sequence
 
 from mofo.datasets.catalog import Catalog
 from mofo.datasets.row_table import where
+from mofo.datasets.splits import TRAIN, held_out_splits
 from mofo.datasets.video import Video
 from mofo.evaluation.measures import EvaluationError
 
 ALL = "all"
-VALIDATION = "validation"
+"""Instead of a split: every video."""
+
+
+def held_out(catalog: Catalog) -> str:
+    """The split to test on, where none is named: validation, else test; ``ALL`` without splits.
+
+    Raises:
+        EvaluationError: all videos are for training.
+    """
+    splits = held_out_splits(catalog)
+    if not splits and any(video.split == TRAIN for video in catalog):
+        raise EvaluationError(
+            f"all labelled videos are of the split {TRAIN!r}: name others to test on, or say "
+            f"--split {TRAIN} to see how well the model remembers"
+        )
+    return splits[0] if splits else ALL
 
 
 def read_split(catalog: Catalog, split: str | None) -> Sequence[Video]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -10,12 +9,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list, gather_object
-from tqdm import tqdm
 
 from mofo.clips.batch import ClipBatch, blank_clip
 from mofo.clips.loader import batches
 from mofo.clips.view_clips import ViewBatch, ViewDataset, collate_views
 from mofo.system.environment import pick_device
+from mofo.system.progress import Bar
 from mofo.types import MofoError, SettingsError
 
 Output = TypeVar("Output")
@@ -161,10 +160,8 @@ def run_model(
         raise SettingsError(f"workers {workers}: expected 0 or more")
     pin = engine.device.type == "cuda"
     read = batches(dataset, order, collate_views, workers=workers, pin=pin)
-    bar = tqdm(
-        total=sum(map(len, order)), unit="view", desc=title, file=sys.stderr, dynamic_ncols=True,
-        disable=not (progress and engine.is_main),
-    )  # fmt: skip
+    show = progress and engine.is_main
+    bar = Bar(total=sum(map(len, order)), unit="view", desc=title, show=show)
     try:
         for keys, views in zip(order, read, strict=True):
             clips, output = views.clips, None

@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
+
+from tqdm import tqdm
 
 LINE_EVERY = 30.0  # seconds
+_LINE = "{desc}: {n_fmt} of {total_fmt} {unit}s, {rate_fmt}, {remaining} left{postfix}"
+
+
+class Bar(tqdm):  # type: ignore[type-arg]
+    """A bar of tqdm on stderr; where that is no terminal, a line now and then.
+
+    Args:
+        show: False for silence.
+        every: seconds between the lines.
+        options: of tqdm: total, unit, desc, initial, leave.
+    """
+
+    monitor_interval = 0  # no thread of its own
+
+    def __init__(self, *, show: bool = True, every: float = LINE_EVERY, **options: Any) -> None:
+        stream = options.setdefault("file", sys.stderr)
+        self.is_line = not (show and stream is not None and stream.isatty())
+        if self.is_line:
+            options |= {"mininterval": every, "delay": every, "miniters": 1, "bar_format": _LINE}
+            options["desc"] = options.get("desc") or "progress"
+        else:  # a terminal may not know its width
+            options["ncols"] = _columns(stream) or 80
+        super().__init__(disable=not show or stream is None, **options)
+        if self.is_line and not self.disable:  # nothing that other output has to be written around
+            self._decr_instances(self)
+
+    def close(self) -> None:
+        """Leaves a bar as it is."""
+        if self.is_line:
+            self.disable = True
+        super().close()
+
+    def status_printer(self, file: TextIO) -> Any:  # type: ignore[override]
+        """Where states of the bar go."""
+        if not self.is_line:
+            return tqdm.status_printer(file)
+        return lambda text: text.strip() and print(text, file=file, flush=True)
+
+
+def _columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return 0
 
 
 class Progress:
@@ -28,13 +75,9 @@ class Progress:
         self._done = 0
         self._frames = 0
         self._start = self._last = time.monotonic()
-        self._bar = None
+        self._bar: Bar | None = None
         if self._show and total and self._stream.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=total, desc=name, unit="video", file=self._stream, dynamic_ncols=True
-            )
+            self._bar = Bar(total=total, desc=name, unit="video", file=self._stream)
 
     @property
     def frames(self) -> int:

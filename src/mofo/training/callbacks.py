@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from accelerate import Accelerator
 from torch import nn
 from tqdm import tqdm
 
 from mofo.clips.batch import ClipBatch
+from mofo.system.progress import Bar, clock
 from mofo.training.optim import Schedule
 from mofo.training.order import Division
 from mofo.training.pretrain_settings import TrainingSettings
@@ -43,6 +45,10 @@ class Training(Protocol):
         """Within, the model is in evaluation mode."""
 
 
+_FEW_STEPS = 100
+_TIMED = 5  # steps before the first word on how long it takes
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
     """How a run ended.
@@ -57,6 +63,7 @@ class RunReport:
         unreadable: how many videos cannot be read; they are named in ``unreadable_file``.
         validation: metrics of the last validation, by name; empty without one.
         best: step of the best checkpoint by validation; None without one.
+        next: what to do then, see ``Task.next_command``.
     """
 
     main: bool
@@ -70,6 +77,7 @@ class RunReport:
     unreadable_file: Path
     validation: dict[str, float] = field(default_factory=dict)
     best: int | None = None
+    next: str = ""
 
 
 class Callback:
@@ -97,29 +105,39 @@ class Callback:
 class ProgressBar(Callback):
     """A bar on stderr, what follows from the settings, and each validation in a line."""
 
-    _bar: tqdm[Any]
+    _bar: Bar
 
     def on_start(self, trainer: Training) -> None:
         """Says once what follows from the settings."""
         if trainer.is_main:
             say(_explain(trainer))
-        self._bar = tqdm(
+        self._seconds: list[float] = []
+        self._bar = Bar(
             total=trainer.schedule.steps,
             initial=trainer.start,
             unit="step",
-            disable=not trainer.is_main,
-            dynamic_ncols=True,
+            show=trainer.is_main,
+            every=math.inf,  # here lines come by run.log_every
         )
 
     def on_step(self, trainer: Training, metrics: StepMetrics) -> None:
-        """Moves the bar."""
+        """Moves the bar; a line for the log where there is none, and once how long it takes."""
         seconds = metrics.data_s + metrics.compute_s
-        self._bar.update()
-        self._bar.set_postfix_str(
+        done, steps = metrics.step + 1, trainer.schedule.steps
+        self._seconds.append(seconds)
+        state = (
             f"loss {metrics.loss:.4f}, {metrics.clips / seconds:.1f} clips/s, "
-            f"waiting {metrics.data_s / seconds:.0%}",
-            refresh=False,
+            f"waiting {metrics.data_s / seconds:.0%}"
         )
+        self._bar.update()
+        self._bar.set_postfix_str(state, refresh=False)
+        if not trainer.is_main:
+            return
+        left = clock(sorted(self._seconds)[len(self._seconds) // 2] * (steps - done))
+        if len(self._seconds) == min(_TIMED, steps - trainer.start) and done < steps:
+            say([f"about {left} for the {steps - done:,} steps to go, besides validation"])
+        if self._bar.is_line and (done % trainer.settings.run.log_every == 0 or done == steps):
+            say([f"step {done:,} of {steps:,}: {state}, lr {metrics.lr:.2e}, {left} left"])
 
     def on_validation(self, trainer: Training, step: int, metrics: dict[str, float]) -> None:
         """Says the metrics."""
@@ -138,14 +156,31 @@ def say(lines: Iterable[str]) -> None:
         tqdm.write(line, file=sys.stderr)
 
 
+def _precision(accelerator: Accelerator) -> str:
+    return "fp32" if accelerator.mixed_precision == "no" else accelerator.mixed_precision
+
+
+def _few(trainer: Training) -> list[str]:
+    """What follows from having few videos."""
+    batch, steps = trainer.division.batch, trainer.schedule.steps
+    optim, lines = trainer.settings.optim, []
+    if batch < optim.batch:
+        lines.append(f"fewer clips than optim.batch {optim.batch}: {batch} a step, all there are")
+    if steps < _FEW_STEPS:
+        epochs = optim.epochs * _FEW_STEPS / steps
+        lines.append(f"{steps} steps are few: --optim.epochs {epochs:.0f} makes {_FEW_STEPS}")
+    return lines
+
+
 def _explain(trainer: Training) -> list[str]:
     s, d, accelerator = trainer.schedule, trainer.division, trainer.accelerator
     parameters = sum(p.numel() for p in trainer.bare_model.parameters()) / 1e6
     lines = [
+        *_few(trainer),
         f"{trainer.videos:,} videos, {s.steps:,} steps of {d.batch} clips: {d.processes} "
         f"process{'es' if d.processes > 1 else ''} x {d.passes} "
         f"pass{'es' if d.passes > 1 else ''} x {d.micro} clips",
-        f"{parameters:.1f} M parameters; {accelerator.device.type}, {accelerator.mixed_precision}",
+        f"{parameters:.1f} M parameters; {accelerator.device.type}, {_precision(accelerator)}",
         *trainer.task.notes(),
         f"learning rate {s.peak:.2e} after {s.warmup:,} steps, {s.last:.2e} at the end",
     ]

@@ -36,7 +36,7 @@ class LabelledDataSettings(ClipDataSettings):
     """Kinds of labels: "label", or "verb" and "noun"."""
     sampling: Annotated[str, OneOf("sampling", SAMPLINGS)] = "segments"
     """"segments": one frame from each of equal parts of the video; "dense": every ``stride``-th
-    frame from some place on."""
+    frame from some place on; with ``seconds`` all clips are so long."""
     stride: int = Field(4, ge=1)
     """Of "dense": every how many frames of the video one is taken."""
     per_class: int = Field(0, ge=0)
@@ -126,7 +126,7 @@ class FinetuneOptimSettings(OptimSettings):
     """Section ``optim``: as in pre-training, and rates that fall from the head to the pixels."""
 
     batch: int = Field(128, ge=1)
-    """Clips a step, over all processes and accumulated passes."""
+    """Clips a step, over all processes and accumulated passes; of fewer clips all are taken."""
     epochs: float = Field(50, gt=0)
     """Passes over the videos (``data.clips_per_video`` clips of each)."""
     warmup_epochs: float = Field(5, ge=0)

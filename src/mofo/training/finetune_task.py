@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from mofo.clips.transforms import CropSettings
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Catalog, read_catalog
 from mofo.datasets.label_faults import label_faults
+from mofo.datasets.splits import TRAIN, VALIDATION, held_out_splits
 from mofo.datasets.video import Video
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 from mofo.models.lora import add_lora
@@ -37,7 +39,6 @@ from mofo.training.tasks import TASKS, ForwardStep, StepOutput, Task
 from mofo.training.validation import Validation
 from mofo.types import SettingsError
 
-TRAIN, VALIDATION = "train", "validation"
 _DOUBTFUL = ("two labels", "classes alike")
 
 
@@ -131,12 +132,16 @@ class FinetuneTask(Task):
         self._doubt(catalog)
         classes = {head: names for head, names in catalog.classes.items() if head in data.heads}
         held_out = tuple(v for v in videos if v.split == VALIDATION)
+        # Better than those by which the best checkpoint was chosen: the test videos.
+        splits = held_out_splits(videos)
+        self._tests = ["--split", splits[-1]] if splits else []
         if data.validation:
             other = read_catalog(data.validation)
             held_out, without = labelled(other.videos, data.heads)
             self._leave_out(without)
             # A file with both splits may be named for both.
             held_out = tuple(v for v in held_out if v.split in (VALIDATION, None)) or held_out
+            self._tests = ["--split", VALIDATION if held_out[0].split == VALIDATION else "all"]
             if not held_out:
                 raise LabelError(f"{data.validation[0]}: data.validation has no labelled video")
             classes = {**other.classes, **classes}
@@ -200,6 +205,8 @@ class FinetuneTask(Task):
             grid=self._model.model.grid,
             sampling=data.sampling,
             stride=data.stride,
+            seconds=data.seconds,
+            fit=data.fit,
             temporal=1,
             spatial=1,
             motion=data.areas,
@@ -212,7 +219,8 @@ class FinetuneTask(Task):
             grid=self._model.model.grid,
             sampling=data.sampling,
             stride=data.stride,
-            crop=CropSettings(flip=data.flip),
+            seconds=data.seconds,
+            crop=CropSettings(flip=data.flip, fit=data.fit),
             motion_crop=data.motion_crop,
             motion=data.areas,
             repeats=data.clips_per_video,
@@ -257,11 +265,7 @@ class FinetuneTask(Task):
         return {
             "classifier": asdict(self._model),
             "classes": {head: list(names) for head, names in self._labels.classes.items()},
-            "sampling": {
-                "sampling": data.sampling,
-                "stride": data.stride,
-                "areas": MotionChoice.parse(data.areas).source,
-            },
+            "sampling": data.cut() | {"areas": MotionChoice.parse(data.areas).source},
             "labels": digest(dict(self._labels.numbers)),
             "validated": self._validated,
         }
@@ -273,6 +277,18 @@ class FinetuneTask(Task):
             "not validated: no video is in split 'validation', and data.validation is empty"
         )  # fmt: skip
         return [f"{heads}; fusion {self._model.fusion}; {validated}", *self._notes]
+
+    def next_command(self) -> str:
+        """A test on videos that were held out; without any, what makes some."""
+        data, out = self.settings.data, self.settings.run.out
+        if not self._tests:
+            return (
+                f"mofo predict {shlex.quote(out)} VIDEO (there is no video to test on: `mofo data "
+                f"convert {shlex.join(data.source)} --to videos.csv --hold-out 0.25` makes a list)"
+            )
+        store = MotionChoice.parse(data.areas).store
+        words = [out, *(data.validation or data.source), *self._tests]
+        return f"mofo evaluate {shlex.join([*words, *(['--store', store] if store else [])])}"
 
     def replay_case(self, batch: ClipBatch) -> dict[str, Any]:
         """The sizes, and the labels of the batch."""

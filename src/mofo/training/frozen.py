@@ -177,7 +177,7 @@ def _recipe(path: str | Path) -> tuple[ModelSettings, Sampling]:
     try:
         found: Any = PretrainSettings.from_yaml(path, needed)
         data = found.data
-        return found.model_settings(), Sampling(stride=data.stride, areas=data.areas)
+        return found.model_settings(), Sampling(**data.cut())
     except SettingsError as error:
         try:
             found = FinetuneSettings.from_yaml(path, needed)
@@ -187,7 +187,7 @@ def _recipe(path: str | Path) -> tuple[ModelSettings, Sampling]:
     grid = found.grid(model.tubelet or 2, model.patch or 16)
     return (
         ModelSettings.named(model.size or "base", grid=grid),
-        Sampling(sampling=data.sampling, stride=data.stride, areas=data.areas),
+        Sampling(**data.cut()),
     )
 
 

@@ -16,8 +16,16 @@ class Sampling(BaseModel):
     """"dense" or "segments", see ``ClipSettings``."""
     stride: int = Field(4, ge=1)
     """Of "dense"."""
+    seconds: float = Field(0.0, ge=0)
+    """Length of a clip in time, in place of the above; 0: these count."""
+    fit: str = "crop"
+    """How a frame becomes a clip's shape: "crop", "pad" or "squeeze"."""
     areas: str = "codec"
     """"codec", "dis", "none" or "store"."""
+
+    def cut(self) -> dict[str, Any]:
+        """How clips are cut from videos: fields of ``ClipSettings`` and ``ViewSettings``."""
+        return self.model_dump(exclude={"areas"})
 
 
 class ValidationHistory(BaseModel):

@@ -145,11 +145,12 @@ class Schedule:
     last: float
 
     @classmethod
-    def of(cls, optim: OptimSettings, clips: int) -> Schedule:
-        """Returns the schedule for ``clips`` clips an epoch."""
-        an_epoch = clips / optim.batch
+    def of(cls, optim: OptimSettings, clips: int, batch: int | None = None) -> Schedule:
+        """Returns the schedule for ``clips`` clips an epoch, ``batch`` (``optim.batch``) a step."""
+        batch = batch or optim.batch
+        an_epoch = clips / batch
         steps = max(1, round(optim.epochs * an_epoch))
-        scale = optim.batch / 256
+        scale = batch / 256
         return cls(
             steps=steps,
             warmup=min(steps, round(optim.warmup_epochs * an_epoch)),

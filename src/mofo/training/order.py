@@ -38,12 +38,23 @@ class Division:
     passes: int
 
     @classmethod
-    def of(cls, *, batch: int, micro: int, repeats: int, processes: int) -> Division:
+    def of(
+        cls, *, batch: int, micro: int, repeats: int, processes: int, clips: int | None = None
+    ) -> Division:
         """The division with the largest possible ``micro`` that is not above the given one.
 
+        Args:
+            clips: of an epoch: a step takes no more of them. None: they are enough.
+
         Raises:
-            SettingsError: the batch cannot be divided.
+            SettingsError: the batch cannot be divided; fewer videos than processes.
         """
+        if clips is not None and clips < batch:
+            batch = clips // (processes * repeats) * processes * repeats
+            if not batch:
+                raise SettingsError(
+                    f"{clips // repeats} videos are fewer than {processes} processes: use fewer"
+                )
         share, rest = divmod(batch, processes)
         if rest or share % repeats:
             raise SettingsError(

@@ -5,11 +5,12 @@ The text below a field is its help: ``mofo pretrain --keys`` prints it.
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from mofo.clips.token_area import MotionSettings
+from mofo.clips.transforms import FITS
 from mofo.masking import MaskSettings
 from mofo.models.encoder import ENCODERS
 from mofo.models.model_settings import SIZES, ModelSettings
@@ -31,6 +32,11 @@ class ClipDataSettings(Section):
     """Frames of a clip."""
     stride: int = Field(2, ge=1)
     """Every how many frames of the video one is taken."""
+    seconds: float = Field(0.0, ge=0)
+    """Length of a clip in seconds, whatever the frame rate, in place of ``stride``; 0: not used."""
+    fit: Annotated[str, OneOf("fit", FITS)] = "crop"
+    """"crop": a part of the frame in the clip's shape; "pad": all of it, with black bars;
+    "squeeze": all of it, its shape changed."""
     size: int = Field(224, ge=1)
     """Height and width of a clip in pixels."""
     flip: bool = False
@@ -40,12 +46,19 @@ class ClipDataSettings(Section):
     max_unreadable: float = Field(0.05, ge=0, le=1)
     """The run stops when more than this share of the videos cannot be read."""
 
+    def cut(self) -> dict[str, Any]:
+        """How clips are cut from videos, as checkpoints remember it."""
+        return self.model_dump(include={"stride", "seconds", "fit", "sampling", "areas"})
+
 
 class DataSettings(ClipDataSettings):
     """Section ``data``: which clips."""
 
     split: str = ""
     """Take only videos of this split ("train"), where the source tells; empty: all."""
+    moving: float = Field(0.0, ge=0, le=1)
+    """Prefer parts of videos in which something moves, which a store of areas knows: 0 not at all,
+    1 in proportion to the moving frames."""
 
 
 class ModelChoice(Section):
@@ -85,7 +98,7 @@ class OptimSettings(Section):
     """
 
     batch: int = Field(2048, ge=1)
-    """Clips a step, over all processes and accumulated passes."""
+    """Clips a step, over all processes and accumulated passes; of fewer clips all are taken."""
     epochs: float = Field(800, gt=0)
     """Passes over the videos (``data.clips_per_video`` clips of each)."""
     warmup_epochs: float = Field(40, ge=0)
@@ -132,8 +145,8 @@ class RunSettings(Section):
     """Let torch compile the model."""
     log_every: int = Field(20, ge=1)
     """Steps between the lines of the log."""
-    save_every: int = Field(1000, ge=1)
-    """Steps between checkpoints."""
+    save_every: int = Field(1000, ge=0)
+    """Steps between checkpoints; 0: twenty in the whole run."""
     keep_last: int = Field(3, ge=1)
     """Last checkpoints that are kept, the best one besides."""
     pictures_every: int = Field(0, ge=0)

@@ -96,7 +96,9 @@ class PretrainTask(Task):
         clips = ClipSettings(
             grid=settings.grid(),
             stride=data.stride,
-            crop=CropSettings(flip=data.flip),
+            seconds=data.seconds,
+            moving=data.moving,
+            crop=CropSettings(flip=data.flip, fit=data.fit),
             motion=data.areas,
             repeats=data.clips_per_video,
         )
@@ -116,10 +118,9 @@ class PretrainTask(Task):
     def metadata(self) -> dict[str, Any]:
         """The sizes of the autoencoder, and how clips were taken."""
         data = self.settings.data
-        source = MotionChoice.parse(data.areas).source
         return {
             "model": asdict(self.step.model_settings),
-            "sampling": {"stride": data.stride, "areas": source},
+            "sampling": data.cut() | {"areas": MotionChoice.parse(data.areas).source},
         }
 
     def notes(self) -> list[str]:

@@ -14,6 +14,7 @@ A task says what is special about it: data, model, loss, optimiser groups, valid
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -114,6 +115,10 @@ class Task(ABC):
     def notes(self) -> list[str]:
         """Returns lines to say at the beginning."""
         return []
+
+    def next_command(self) -> str:
+        """Returns what to do with the finished run: a command, or what is missing for one."""
+        return f"mofo show reconstruction {shlex.quote(self.settings.run.out)} VIDEO"
 
     def replay_case(self, batch: ClipBatch) -> dict[str, Any]:
         """Returns what ``replayed`` needs beside settings, weights and batch, as JSON."""

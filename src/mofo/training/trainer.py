@@ -41,7 +41,7 @@ from mofo.training.same_run import about_videos, check_same_run
 from mofo.training.saved_models import fit_weights
 from mofo.training.step import NotFiniteStep, StepMetrics, StepRunner
 from mofo.training.tasks import TASKS, Task
-from mofo.types import MofoError, SettingsError
+from mofo.types import MofoError
 
 _ASK_EVERY = 10  # steps after which several processes agree on whether to stop
 
@@ -76,19 +76,16 @@ class Trainer:
         self.accelerator = make_accelerator(run.precision, trackers=run.trackers, folder=run.out)
         self.is_main = self.accelerator.is_main_process
         self.videos = videos = len(task.dataset)
-        if videos * data.clips_per_video < optim.batch:
-            raise SettingsError(
-                f"{videos} videos with data.clips_per_video {data.clips_per_video} are fewer "
-                f"clips than optim.batch {optim.batch}: lower optim.batch or raise "
-                "data.clips_per_video"
-            )
+        clips = videos * data.clips_per_video
         self.division = Division.of(
             batch=optim.batch,
             micro=run.micro_batch,
             repeats=data.clips_per_video,
             processes=self.accelerator.num_processes,
+            clips=clips,
         )
-        self.schedule = Schedule.of(optim, videos * data.clips_per_video)
+        self.schedule = Schedule.of(optim, clips, self.division.batch)
+        self.save_every = run.save_every or max(1, round(self.schedule.steps / 20))
         self.folder = CheckpointFolder(self.out / "checkpoints", run.keep_last)
         self._steps_before = self.folder.steps()
         checkpoint, self._damaged = self.folder.last_whole()
@@ -160,6 +157,7 @@ class Trainer:
             unreadable_file=self.unreadable.path,
             validation=self.history.last,
             best=self.folder.best() if self.history.last else None,
+            next=self.task.next_command(),
         )
 
     def _lock(self, stack: contextlib.ExitStack) -> None:
@@ -223,7 +221,7 @@ class Trainer:
                 self._note(runner.run(step, loaded, self._on_batch))
                 step += 1
                 stopping = self._must_stop(step, stop)
-                due = step % run.save_every == 0
+                due = step % self.save_every == 0
                 if due or step == end or stopping:
                     self._save(step, validate=due or step == self.schedule.steps)
                     if self._is_enough():

@@ -48,7 +48,7 @@ def crop_picture(
     Args:
         frame: decoded frame.
         crop: ``(x1, y1, x2, y2)``, whole pixels of the upright frame; even ones cut the colour
-            planes of 4:2:0 in the same place.
+            planes of 4:2:0 in the same place. What lies outside of the frame is black.
         size: ``(width, height)`` of the picture.
         upright: ``(width, height)`` that ``crop`` refers to; a frame of another size, in files that
             change it on the way, is cropped in proportion.
@@ -64,6 +64,16 @@ def crop_picture(
     """
     if out is None:
         out = np.empty((size[1], size[0], 3), np.uint8)
+    inner, (left, top, right, bottom) = on_frame(crop, upright, size)
+    if inner != crop:
+        out[:] = 0
+        if flip:
+            left, right = size[0] - right, size[0] - left
+        out[top:bottom, left:right] = crop_picture(
+            frame, inner, (right - left, bottom - top),
+            upright=upright, rotation=rotation, mirrored=mirrored, flip=flip,
+        )  # fmt: skip
+        return out
     turned = rotation in (90, 270)
     coded = coded_box(crop, upright, rotation, mirrored)
     own = upright[::-1] if turned else upright
@@ -75,6 +85,23 @@ def crop_picture(
         out[:] = _turned(_converted(frame, coded, target, None), rotation, flip)
         return out
     return _converted(frame, coded, target, out)
+
+
+def on_frame(crop: Box, frame_size: tuple[int, int], size: tuple[int, int]) -> tuple[Box, Box]:
+    """The part of a crop that lies on the frame, and where in the crop's picture it is shown.
+
+    Args:
+        crop: ``(x1, y1, x2, y2)``, pixels of the frame; it has a part of the frame in it.
+        frame_size, size: ``(width, height)`` of the frame and of the picture.
+    """
+    inner, place = [0] * 4, [0] * 4
+    for side in (0, 1):
+        low, high = crop[side], crop[side + 2]
+        for edge in (side, side + 2):
+            inner[edge] = min(max(crop[edge], 0), frame_size[side])
+            place[edge] = round((inner[edge] - low) * size[side] / (high - low))
+        place[side] = min(place[side], place[side + 2] - 1)  # of a line one pixel is left
+    return tuple(inner), tuple(place)  # type: ignore[return-value]
 
 
 def grey_picture(

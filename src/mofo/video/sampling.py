@@ -29,6 +29,60 @@ def dense(
     return np.minimum(first + stride * np.arange(count, dtype=np.int64), stop - 1)
 
 
+def timed(
+    count: int,
+    seconds: float,
+    seconds_T: np.ndarray,
+    start: int = 0,
+    rng: np.random.Generator | None = None,
+    *,
+    place: float = 0.5,
+) -> np.ndarray:
+    """``count`` frames at equal steps over ``seconds`` of time, whatever the frame rate.
+
+    At each time the frame that a player shows. A stretch that is too short is taken from its
+    beginning, and its last frame is repeated.
+
+    Args:
+        seconds_T: time of each frame of the stretch, s.
+        start: number of its first frame.
+        place: without ``rng``: 0 the first possible clip, 1 the last one.
+
+    Raises:
+        SettingsError: count or seconds not above 0, or an empty stretch.
+    """
+    _check(count, start, start + len(seconds_T))
+    if not seconds > 0:
+        raise SettingsError(f"a clip of {seconds:g} seconds: expected more than 0")
+    own_T = np.maximum.accumulate(np.asarray(seconds_T, np.float64))
+    step = seconds / count
+    room = max(0.0, own_T[-1] - own_T[0] - (count - 1) * step)
+    begin = own_T[0] + room * (place if rng is None else rng.random())
+    wanted_T = begin + step * np.arange(count) + 1e-6  # times of files are rounded
+    return start + np.searchsorted(own_T, wanted_T, side="right").astype(np.int64) - 1
+
+
+def moving_first(
+    moving_F: np.ndarray, stop_S: np.ndarray, share: float, rng: np.random.Generator
+) -> int:
+    """Draws the first frame of a clip, rather where something moves.
+
+    Args:
+        moving_F: bool, frames of the stretch in which anything moves.
+        stop_S: int64, end of the clip that begins at each possible first frame (from 0 on).
+        share: of the drawing that goes by the share of moving frames in a clip; the rest is even.
+        rng: one number is drawn from it.
+    """
+    sum_F = np.concatenate([[0], np.cumsum(moving_F, dtype=np.float64)])
+    first_S = np.arange(len(stop_S))
+    weight_S = (sum_F[stop_S] - sum_F[first_S]) / (stop_S - first_S)
+    if not weight_S.any():
+        weight_S = np.ones(len(stop_S))
+    chance_S = (1 - share) / len(stop_S) + share * weight_S / weight_S.sum()
+    place = np.searchsorted(np.cumsum(chance_S), rng.random(), side="right")
+    return int(min(place, len(stop_S) - 1))
+
+
 def segments(
     count: int, start: int, stop: int, rng: np.random.Generator | None = None
 ) -> np.ndarray:

@@ -170,6 +170,8 @@ def _number(value: Any) -> str:
 
 
 def _sampled(sampling: Mapping[str, Any]) -> str:
+    if sampling.get("seconds"):
+        return f"over {sampling['seconds']:g} s of a stretch"
     if sampling.get("sampling") == "segments":
         return "one frame from each of as many equal parts of the video"
     return f"every {sampling.get('stride', '?')}. frame of a stretch"

@@ -214,8 +214,7 @@ def show_attention(
         raise VideoError(video, reason)
     settings = ViewSettings(
         grid=saved.settings.model.grid,
-        sampling=saved.sampling.sampling,
-        stride=saved.sampling.stride,
+        **saved.sampling.cut(),
         temporal=1,
         spatial=1,
         motion=choose_motion(areas, None, saved),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,7 +11,6 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from tqdm import tqdm
 
 from mofo.report.figures.layout import make_folder, writing
 from mofo.report.page.again_section import again_section
@@ -24,6 +22,7 @@ from mofo.report.page.results_section import results_section, shade
 from mofo.report.page.training_section import guess_sentences, training_section
 from mofo.report.page.wording import Paths, counted, listed, percent
 from mofo.system.files import replaced
+from mofo.system.progress import Bar
 from mofo.types import SettingsError
 
 MAX_CLIPS = 24
@@ -93,9 +92,7 @@ def report(
         "again": lambda: again_section(contents, command),
     }
     try:
-        bar = tqdm(
-            steps.items(), unit="section", file=sys.stderr, disable=not progress, leave=False
-        )
+        bar = Bar(iterable=steps.items(), unit="section", show=progress, leave=False)
         made = {name: content for name, step in bar if (content := step()) is not None}
         text = _render(contents, made, title or _title(contents), note, maker)
     finally:

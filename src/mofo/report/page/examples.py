@@ -191,8 +191,7 @@ class _Shower:
         if self._saved is not None:
             self._saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
             self._grid = self._saved.settings.model.grid
-            sampling = self._saved.sampling
-            self._sampling = {"sampling": sampling.sampling, "stride": sampling.stride}
+            self._sampling = self._saved.sampling.cut()
             has_attention = FUSIONS[self._saved.settings.fusion].has_attention
             self._pictures = [0, 1, 2] if has_attention else [0, 2]
             names = ("clip", "what it attends to", "what speaks for the answer")
