@@ -199,8 +199,8 @@ def test_unreadable_and_unlabelled_videos_are_left_out(checkpoint, tables, tmp_p
         (lambda n, name, label, split: (name, "", split), "has no label"),
         (lambda n, name, label, split: (name, "one", split), "training videos of two classes"),
         (lambda n, name, label, split: (name, label, "train"),
-         "no video of the split 'validation': the sources have train (40)"),
-        (lambda n, name, label, split: (name, label, ""), "the sources have no splits"),
+         "all videos are of the split 'train'"),
+        (lambda n, name, label, split: (name, label, ""), "--hold-out"),
     ],
 )  # fmt: skip
 def test_labels_and_splits_that_make_no_probe(

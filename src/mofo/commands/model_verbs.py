@@ -199,7 +199,7 @@ def embed(call: Callable[..., Any], checkpoint: str, sources: list[str], *, out:
 
 @verb("search", calls="mofo.evaluation.search:search")
 def search(call: Callable[..., Any], query: str, features: str) -> int:
-    """The videos and moments that look most like a clip, from `mofo embed`'s features.
+    """Videos and moments that look like a clip, by features of embed.
 
     Prints similarity (cosine, 1 for the same), file, moment and label, the nearest first. Features
     that were made with --window give moments.

@@ -53,6 +53,11 @@ def detect(
     if shard != (1, 1):
         print(f"when all {shard[1]} shards are done, the store is complete")
     elif report.done + report.skipped:
+        from mofo.motion.store import AreaStore
+        from mofo.motion.summary import MotionSummary
+
+        with AreaStore.open(out) as store:
+            print(MotionSummary.of(store))
         print(_NEXT.format(out))
     return 1 if report.failed else 0
 

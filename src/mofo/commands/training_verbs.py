@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +130,33 @@ def _print_report(report: Any) -> None:
     if report.unreadable:
         print(f"{report.unreadable} videos cannot be read: {report.unreadable_file}")
     print(f"{report.steps:,} of {report.of:,} steps, loss {report.loss:.4f}: {report.checkpoint}")
+    if report.motion:
+        print(report.motion)
 
 
 def _stopped(report: Any) -> int:
     reason = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"
     print(f"{reason}; the same command continues from here", file=sys.stderr)
     return 130 if report.stopped_by == "SIGINT" else 1
+
+
+@verb("advise", calls="mofo.training.advice:advise")
+def advise(call: Callable[..., Any], sources: list[str]) -> int:
+    """What to do with these videos: commands, with reasons and times.
+
+    Looks at the list, at some of the files, and at a store of motion areas if one is named.
+
+    Args:
+        sources: videos, folders, lists or data sets.
+        areas: store of motion areas.
+        init: weights to begin with: checkpoint, run, or hf:PATH.
+
+    example:
+      mofo advise videos.csv --areas areas
+    """
+    advice = call(sources=sources)
+    print("\n".join(advice.facts))
+    for step in advice.steps:
+        print(f"\n{step}")
+    print(f"\nnext: {advice.steps[0].command}")
+    return 0

@@ -150,9 +150,9 @@ def write_embedding(
     Args:
         out: ``.parquet``: one file, tokens flattened (their shape is in the metadata); ``.npz``:
             NumPy's, all in memory at once; anything else: a folder of Parquet files.
-        checkpoint, sources, split, window, hop, cache, batch, workers, precision, progress,
-            settings: see ``embed``; without a cache, finished parts wait beside ``out`` until it
-            is complete.
+        checkpoint, sources, split, window, hop, settings: see ``embed``.
+        cache, batch, workers, precision, progress: see ``embed``; without a cache, finished parts
+            wait beside ``out`` until it is complete.
 
     Raises:
         SettingsError: ``out`` exists and is something else; the others as ``embed``.

@@ -17,7 +17,7 @@ from mofo.evaluation.attentive_probe import AttentiveSettings
 from mofo.evaluation.embed import cache_folder, feature_settings
 from mofo.evaluation.feature_settings import Work
 from mofo.evaluation.features import Features, extract
-from mofo.evaluation.measures import Sample
+from mofo.evaluation.measures import EvaluationError, Sample
 from mofo.evaluation.pools import POOLS
 from mofo.evaluation.probes import PROBES, ProbeResult, check_classes
 from mofo.evaluation.recognition import recognise
@@ -134,7 +134,7 @@ def probe(
     catalog = read_catalog(names)
     test_split = test_split or held_out(catalog)
     if test_split == ALL:
-        raise SettingsError(
+        raise EvaluationError(
             f"{names[0]}: no video says whether it is for training or for the test: `mofo data "
             f"convert {shlex.join(map(str, names))} --to videos.csv --hold-out 0.25` makes a list"
         )

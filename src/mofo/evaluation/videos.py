@@ -22,12 +22,12 @@ def held_out(catalog: Catalog) -> str:
         EvaluationError: all videos are for training.
     """
     splits = held_out_splits(catalog)
-    if not splits and any(video.split == TRAIN for video in catalog):
-        raise EvaluationError(
-            f"all labelled videos are of the split {TRAIN!r}: name others to test on, or say "
-            f"--split {TRAIN} to see how well the model remembers"
-        )
-    return splits[0] if splits else ALL
+    if splits:
+        return splits[0]
+    others = {video.split for video in catalog if video.split}
+    if others == {TRAIN}:
+        raise EvaluationError(f"all videos are of the split {TRAIN!r}: name others to test on")
+    return min(others - {TRAIN}, default=ALL)  # without labels, as will be said
 
 
 def read_split(catalog: Catalog, split: str | None) -> Sequence[Video]:

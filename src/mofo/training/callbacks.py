@@ -64,6 +64,7 @@ class RunReport:
         validation: metrics of the last validation, by name; empty without one.
         best: step of the best checkpoint by validation; None without one.
         next: what to do then, see ``Task.next_command``.
+        motion: what the clips told about motion, in a line; empty where it was not looked at.
     """
 
     main: bool
@@ -78,6 +79,7 @@ class RunReport:
     validation: dict[str, float] = field(default_factory=dict)
     best: int | None = None
     next: str = ""
+    motion: str = ""
 
 
 class Callback:

@@ -103,8 +103,9 @@ class FinetuneStep:
     def __call__(self, model: nn.Module, batch: ClipBatch) -> StepOutput:
         """Returns the loss of a batch on the model's device.
 
-        Metrics: "area", the share of the tokens inside the motion area; "top1_NAME", the share of
-        the clips whose largest logit of a head is a class that they have, mixed ones included.
+        Metrics: "area", the share of the tokens inside the motion area; "still", the share of the
+        clips without motion; "top1_NAME", the share of the clips whose largest logit of a head is
+        a class that they have, mixed ones included.
         """
         clips = self.augmented(batch)
         tokens, sizes, keep_BV = self._model.tokens, self._model.model, None
@@ -113,7 +114,11 @@ class FinetuneStep:
             keep_BV = tokens.choose(sizes.grid, *inputs, per_slot=keeps_slots(sizes))
         logits = model(clips.frames_BTHWC, clips.inside_BN, keep_BV)
         loss = label_loss(logits, clips.targets, self._loss.labels, self._loss.smoothing)
-        metrics = {"area": clips.inside_BN.float().mean()}
+        inside_BN = clips.inside_BN
+        metrics = {
+            "area": inside_BN.float().mean(),
+            "still": (~inside_BN.any(1)).float().mean(),
+        }
         for head, values_BC in logits.items():
             metrics[f"top1_{head}"] = hits(values_BC, clips.targets[head]).mean()
         return StepOutput(loss, metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,6 +50,25 @@ class Journal:
 def read_journal(path: Path) -> list[dict[str, Any]]:
     """Returns the whole lines of a journal that have a step; a kill may have cut off the last."""
     return [line for line in _json_lines(path) if "step" in line]
+
+
+def motion_line(path: Path) -> str:
+    """What all steps of a journal say about motion: means of the metrics that tasks give."""
+    texts = {
+        "area": "{:.1%} of the tokens inside the motion area",
+        "still": "{:.1%} of the clips without motion",
+        "hidden_inside_ratio": "{:.1%} of what is inside hidden",
+        "visible_inside_ratio": "{:.1%} of what is visible inside",
+        "spill": "the asked share impossible in {:.1%} of the clips",
+    }
+    lines = read_journal(path) if path.exists() else []
+    parts = []
+    for name, text in texts.items():
+        numbers = [line[name] for line in lines if name in line]
+        numbers = [number for number in numbers if math.isfinite(number)]
+        if numbers:
+            parts.append(text.format(sum(numbers) / len(numbers)))
+    return f"motion: {', '.join(parts)}" if parts else ""
 
 
 class Unreadable:

@@ -57,8 +57,10 @@ class PretrainStep:
         """Returns the loss of a batch on the model's device.
 
         Metrics: "area", the share of the tokens inside the motion area, mean over the batch;
-        "visible_inside_ratio", the share of the visible tokens that are inside it; "spill", the
-        share of the samples in which the asked share inside was impossible.
+        "still", the share of the samples without motion; "hidden_inside_ratio", the share of the
+        tokens inside the area that is hidden; "visible_inside_ratio", the share of the visible
+        tokens that is inside it; "spill", the share of the samples in which the asked share inside
+        was impossible.
         """
         inside_Bthw, mask = self.area_and_mask(batch, self._loss.decode)
         weight_BN = None
@@ -69,6 +71,8 @@ class PretrainStep:
         shares = mask_shares(mask.hidden_BN, inside_Bthw)
         metrics = {
             "area": shares.area,
+            "still": (~inside_Bthw.flatten(1).any(1)).float().mean(),
+            "hidden_inside_ratio": shares.hidden_inside,
             "visible_inside_ratio": shares.visible_inside,
             "spill": self._strategy.spilled(self._tokens(batch)).float().mean(),
         }

@@ -25,7 +25,7 @@ from mofo.system.files import folder_lock
 from mofo.system.processes import StopRequest
 from mofo.training.callbacks import Callback, ProgressBar, RunReport, say
 from mofo.training.checkpoint import Checkpoint, CheckpointFolder
-from mofo.training.journal import Journal, Unreadable
+from mofo.training.journal import Journal, Unreadable, motion_line
 from mofo.training.metadata import ValidationHistory
 from mofo.training.optim import (
     Schedule,
@@ -158,6 +158,7 @@ class Trainer:
             validation=self.history.last,
             best=self.folder.best() if self.history.last else None,
             next=self.task.next_command(),
+            motion=motion_line(self.out / "metrics.jsonl") if self.is_main else "",
         )
 
     def _lock(self, stack: contextlib.ExitStack) -> None:
