@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import mofo
 
 ROOT = Path(mofo.__file__).parent
@@ -46,3 +48,21 @@ def test_the_package_is_light_until_it_is_used():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pretrain", "--config", "tinny"],
+        ["finetune", "--config", "few", "--data.source", "nowhere", "--run.out", "x"],
+        ["evaluate", "run", "nowhere.csv"],
+        ["detect", "nowhere", "--out", "areas"],
+        ["embed", "run", "nowhere", "--out", "x"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_recipe_or_source_is_told_before_heavy_imports(words):
+    code = f"import sys, mofo.cli; code = mofo.cli.main({words!r}); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "False\n"
+    assert len(done.stderr.splitlines()) == 1

@@ -41,7 +41,10 @@ def listed(settings, path, rows, **options):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["--optim.lrr", "1"], "optim.lrr: unknown key, did you mean optim.lr?"),
+        (
+            ["--optim.lrr", "1"],
+            "optim.lrr (on the command line): unknown key, did you",
+        ),
         (["--model.fusion", "max"], "fusion 'max' is unknown: choose from"),
         (["--model.freeze", "all"], "freeze 'all': say encoder, or a number of blocks"),
         (["--freeze", "9"], "freeze '9': say encoder, or a number of blocks from 0 to"),

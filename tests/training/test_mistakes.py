@@ -33,7 +33,10 @@ def recipe(settings, tmp_path):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["--optim.lrr", "1"], "optim.lrr: unknown key, did you mean optim.lr?"),
+        (
+            ["--optim.lrr", "1"],
+            "optim.lrr (on the command line): unknown key, did you",
+        ),
         (["--lr", "1"], "did you mean optim.lr?"),
         (["--data.size", "50"], "50"),
         (["--mask.ratio", "1.0"], "ratio 1.0 is not between 0 and 1"),

@@ -51,9 +51,9 @@ def evaluate(
       mofo evaluate runs/fine test.csv --store areas --out results
       mofo evaluate runs/ek100 epic-kitchens/ --split test --submission ek100.zip
     """
+    results = call(checkpoint=checkpoint, submission=submission, predictions=predictions)
     from mofo.evaluation.evaluate import is_main
 
-    results = call(checkpoint=checkpoint, submission=submission, predictions=predictions)
     if not is_main():
         return 0
     _print_results(results, out)

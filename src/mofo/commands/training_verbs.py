@@ -42,6 +42,7 @@ def pretrain(
     """
     if replay:
         return _replay(replay)
+    _check_early(config, pairs)
     from mofo.training.tasks import TASKS, read_settings
 
     if keys:
@@ -94,6 +95,7 @@ def finetune(
     """
     if replay:
         return _replay(replay)
+    _check_early(config, pairs)
     from mofo.training.tasks import TASKS, read_settings
 
     if keys:
@@ -117,6 +119,21 @@ def finetune(
         print(f"ended early: {settings.optim.early_stop_patience} validations without a new best")
     print(f"next: {report.next}")
     return 0
+
+
+def _check_early(config: str | None, pairs: list[tuple[str, str]]) -> None:
+    """Whether recipe and videos are there, before libraries are imported for seconds."""
+    from mofo.datasets.catalog import check_sources
+    from mofo.training.recipe import read_recipe, yaml_value
+
+    data = read_recipe(config).content.get("data")
+    sources = data.get("source", []) if isinstance(data, dict) else []
+    for key, text in pairs:
+        if key == "data.source":
+            sources = yaml_value(text)
+    names = [sources] if isinstance(sources, str) else sources
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        check_sources(names)
 
 
 def _replay(file: Path) -> int:

@@ -94,7 +94,12 @@ class Verb:
 
     def _call(self, values: Mapping[str, Any], *first: Any, **more: Any) -> Any:
         """Calls the function of ``calls``; this imports the libraries that it needs."""
-        function, rest = resolve(self.calls), dict(values) | more
+        rest = dict(values) | more
+        if isinstance(rest.get("sources"), list):  # told before libraries are imported for seconds
+            from mofo.datasets.catalog import check_sources
+
+            check_sources(rest["sources"])
+        function = resolve(self.calls)
         for parameter, where in self.settings.items():
             chosen = {name: rest.pop(name) for name in self._fields(where) if name in rest}
             rest |= chosen if parameter == "**" else {parameter: resolve(where)(**chosen)}

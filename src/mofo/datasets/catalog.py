@@ -146,17 +146,29 @@ def read_catalog(
     )
 
 
+def check_sources(sources: Sequence[str | Path]) -> None:
+    """Whether all sources are there; nothing is listed yet.
+
+    Raises:
+        MofoError: one does not exist.
+    """
+    for name in split_sources(sources)[0]:
+        kind, path = split_name(name)
+        if kind is None and not os.path.lexists(path) and not glob.has_magic(path):
+            raise MofoError(
+                f"{name}: does not exist; give a video, a folder, a pattern, a CSV file or a data "
+                "set"
+            )
+
+
 def _locate(
     name: str, problems: Problems, videos: str | Path | None, split_number: int
 ) -> tuple[Source, Format | None] | None:
     """The file or folder that a source names, and its format; None for a pattern."""
     kind, path = split_name(name)
     if kind is None and not os.path.lexists(path):
-        if glob.has_magic(path):
-            return None
-        raise MofoError(
-            f"{name}: does not exist; give a video, a folder, a pattern, a CSV file or a data set"
-        )
+        check_sources([name])
+        return None
     return find_format(name, problems, videos=videos, split_number=split_number)
 
 

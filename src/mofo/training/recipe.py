@@ -24,6 +24,9 @@ Names = Annotated[
 """Several texts; one may be written without brackets."""
 
 
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's words
+
+
 class OneOf:
     """Marks a text that must be one of some names, mostly those of a registry.
 
@@ -103,7 +106,7 @@ class Settings(Section):
         """As ``from_yaml``, for a recipe that has been read."""
         content = {key: _copy(value) for key, value in recipe.content.items()}
         origins = dict(recipe.origins)
-        given = [(key, _value(text), f"--{key}") for key, text in options]
+        given = [(key, yaml_value(text), f"--{key}") for key, text in options]
         for section, keys in sections.items():
             given += [(f"{section}.{key}", value, "") for key, value in keys.items()]
         for key, value, origin in given:
@@ -272,7 +275,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _value(text: str) -> Any:
+def yaml_value(text: str) -> Any:
+    """The value of an option; what is no YAML is a text."""
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError):
@@ -331,13 +335,15 @@ def _explain(
         key = ".".join(str(part) for part in problem["loc"][:2])
         origin = origins.get(key, "")
         where = f" (in {origin})" if origin and not origin.startswith("--") else ""
+        if not where and problem["type"] in _UNKNOWN_KEY:
+            where = " (on the command line)" if origin else ""
         problems.append(_problem(kind, key, where, problem))
     return f"{name}: " + "; ".join(problems)
 
 
 def _problem(kind: type[Settings], key: str, where: str, problem: Any) -> str:
     reason = problem["msg"]
-    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if problem["type"] in _UNKNOWN_KEY:
         return f"{key}{where}: unknown {_unknown(kind, key)}"
     if problem["type"] == "missing":
         return f"{key} is missing: give it in the recipe or as --{key} ..."
@@ -360,4 +366,8 @@ def _unknown(kind: type[Settings], key: str) -> str:
     near = nearest(key, names) or last.get(nearest(key.rpartition(".")[2], last))
     if near:
         return f"key, did you mean {near}?"
-    return f"section, choose from {', '.join(sections)}" if "." not in key else "key"
+    section = key.partition(".")[0]
+    own = [name.partition(".")[2] for name in names if name.startswith(f"{section}.")]
+    if own:
+        return f"key, {section} has {', '.join(own)}"
+    return f"section, choose from {', '.join(sections)}"
