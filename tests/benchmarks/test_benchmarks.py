@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mofo.synth.actions.dataset_writer import ActionSetSettings, write_action_set
-from mofo.synth.clips import ClipRecipe, make_clip
+from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import TokenGrid
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -230,3 +230,22 @@ def test_identities(tmp_path):
     results = json.loads((tmp_path / "out.json").read_text())
     assert results["mofo"]["num_unique_objects"] == 1
     assert results["mofo"]["idf1"] > 0.8 > results["each its own"]["idf1"]
+
+
+def test_curation(tmp_path):
+    still = make_clip(ClipRecipe(seed=4, camera="pan", movers=0, frames=24, split="tune"))
+    thing = make_clip(ClipRecipe(seed=3, movers=1, frames=24, area=(0.1, 0.2), split="tune"))
+    for name, clip in (("nothing-pan", still), ("thing", thing)):
+        write_clip(clip, tmp_path / f"{name}.mp4")
+        np.savez(tmp_path / f"{name}.npz", mask=clip.moving_mask())
+    out = tmp_path / "new" / "curation.json"
+    printed = run("curation.py", "--clips", 1, "--real", tmp_path, "--rounds", 1, "--json", out)
+    content = json.loads(out.read_text())
+    rows = content["results"]["generated"]
+    # One clip of each camera says little: the scores see the things in most of them.
+    assert rows["mofo dis"]["dropped"] >= 5 / 6 > rows["farneback"]["dropped"]
+    assert rows["mofo dis"]["auc"] > 0.9 > rows["vectors"]["auc"]
+    assert content["results"]["real"]["mofo codec"]["auc"] == 1
+    assert min(content["frames_per_second"].values()) > 0
+    assert "camera only" in printed
+    assert run("curation.py", "--clips", 1, "--split", "tune", "--fit").startswith("pace ")

@@ -59,6 +59,8 @@ class DataSettings(ClipDataSettings):
     moving: float = Field(0.0, ge=0, le=1)
     """Prefer parts of videos in which something moves, which a store of areas knows: 0 not at all,
     1 in proportion to the moving frames."""
+    prefer: str = ""
+    """See videos in proportion to a column of their scores, such as scores.parquet:moving."""
 
 
 class ModelChoice(Section):

@@ -12,6 +12,7 @@ from mofo.clips.batch import ClipBatch
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.sources import MotionChoice
 from mofo.clips.transforms import CropSettings
+from mofo.curation.preference import preferred_shares
 from mofo.datasets.catalog import read_catalog
 from mofo.datasets.row_table import where
 from mofo.masking import Mask, decoded_count, make_mask, mask_shares
@@ -97,6 +98,8 @@ class PretrainTask(Task):
             raise SettingsError(
                 f"data.split: none of the {len(catalog)} videos is of {data.split!r}"
             )
+        if data.prefer:
+            self.share_V = preferred_shares(videos, data.prefer)
         clips = ClipSettings(
             grid=settings.grid(),
             stride=data.stride,
