@@ -228,6 +228,19 @@ def test_the_table_by_pandas_and_arrow(export, name):
     assert frame.groupby("mover").size().to_dict() == {1: 35, 2: 30}
 
 
+def test_coco_tells_the_movers_of_several_videos_apart(tmp_path):
+    store = store_of(tmp_path / "areas", one=AREA, two=AREA)
+    export_areas(store.folder, tmp_path / "boxes.json", form="coco")
+    content = json.loads((tmp_path / "boxes.json").read_text())
+    video_of = {image["id"]: image["video_id"] for image in content["images"]}
+    assert len(video_of) == 2 * FRAMES
+    assert [video["name"] for video in content["videos"]] == ["one", "two"]
+    entries = content["annotations"]
+    assert len({entry["id"] for entry in entries}) == len(entries) == 2 * len(TRUTH)
+    owners = {(entry["track_id"], video_of[entry["image_id"]]) for entry in entries}
+    assert owners == {(1, 1), (2, 1), (3, 2), (4, 2)}
+
+
 @pytest.mark.parametrize("form", EXPORTS)
 def test_every_form_takes_the_one_box_of_a_clip_and_keeps_names_apart(form, tmp_path):
     still = MotionArea(
