@@ -80,6 +80,9 @@ def test_bytes_and_frames_in_memory_are_predicted_as_their_file(table, model):
     shares = {score.name: score.probability for score in of_frames.heads["label"]}
     for score in whole.heads["label"]:  # colours are coded anew, without loss of detail
         assert shares[score.name] == pytest.approx(score.probability, abs=0.02)
+    parts = list(model.windows(frames_THWC, window=0.5, areas="none"))
+    assert len(parts) > 1
+    assert {part.path for part in (*parts, of_frames)} == {"in memory"}
 
 
 @pytest.mark.parametrize("name", ["MCG-NJU/videomae-base", "hf:MCG-NJU/videomae-base"])

@@ -145,15 +145,16 @@ class VideoClassifier:
         with file_input(source, fps) as path:
             video = replace(_video(path), start=start, end=end)
             [found] = self._predicted([video], [(start, end)], top, views, areas, motion_crop)
-            if isinstance(found, VideoError):
-                raise found
-        return found if isinstance(source, str | os.PathLike) else replace(found, path="in memory")
+        found = _named(found, source)
+        if isinstance(found, VideoError):
+            raise found
+        return found
 
     __call__ = predict
 
     def windows(
         self,
-        path: str | os.PathLike[str],
+        source: VideoInput,
         *,
         window: float,
         hop: float | None = None,
@@ -161,11 +162,12 @@ class VideoClassifier:
         views: tuple[int, int] = WINDOW_VIEWS,
         areas: str | MotionChoice = "detected",
         motion_crop: bool = False,
+        fps: float | None = None,
     ) -> Iterator[Prediction | VideoError]:
         """What a long video shows, window after window; only one of them is in memory at a time.
 
         Args:
-            path: the file.
+            source, fps: the video, as in ``predict``.
             window: length of a window, seconds.
             hop: from one beginning to the next; None: half a window.
             top, views, areas, motion_crop: as in ``predict``, of each window.
@@ -177,11 +179,13 @@ class VideoClassifier:
             VideoError: nothing can be read.
             SettingsError, StoreError: impossible options.
         """
-        video = _video(path)
         window_spans(1.0, window, hop or window / 2)  # wrong numbers are told before any work
-        spans = window_spans(duration_of(index_frames(video.path)), window, hop or window / 2)
-        videos = [replace(video, start=start, end=end) for start, end in spans]
-        yield from self._predicted(videos, spans, top, views, areas, motion_crop)
+        with file_input(source, fps) as path:
+            video = _video(path)
+            spans = window_spans(duration_of(index_frames(video.path)), window, hop or window / 2)
+            videos = [replace(video, start=start, end=end) for start, end in spans]
+            for found in self._predicted(videos, spans, top, views, areas, motion_crop):
+                yield _named(found, source)
 
     def area(self, path: str | os.PathLike[str], choice: MotionChoice) -> MotionArea | None:
         """The motion area of all frames of a file, for a picture; None if there is none.
@@ -234,6 +238,15 @@ class VideoClassifier:
                 names = self.saved.classes[head]
                 heads[head] = tuple(ClassScore(names[c], float(share_C[c])) for c in best)
             yield Prediction(videos[row].path, *span, heads, str(settings.motion))
+
+
+def _named(found: Prediction | VideoError, source: VideoInput) -> Prediction | VideoError:
+    """By its path, or as what it is, rather than by the file that it is held in for a while."""
+    if isinstance(source, str | os.PathLike):
+        return found
+    if isinstance(found, VideoError):
+        return VideoError("in memory", found.reason)
+    return replace(found, path="in memory")
 
 
 def load(
