@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mofo.evaluation.probe import ProbeReport, probe
     from mofo.evaluation.results import Results
     from mofo.evaluation.search import search
-    from mofo.masking import MaskSettings, make_mask
+    from mofo.masking import MaskSettings, TokenSettings, make_mask
     from mofo.models.classifier import Classifier, ClassifierSettings
     from mofo.models.mae import MaskedAutoencoder
     from mofo.models.model_settings import ModelSettings
@@ -81,6 +81,7 @@ __all__ = [
     "StepOutput",
     "Task",
     "TokenGrid",
+    "TokenSettings",
     "Trainer",
     "VideoClassifier",
     "VideoError",
@@ -127,6 +128,7 @@ _HOMES = {
     "ImportReport": "mofo.weights.importing",
     "LiveFrame": "mofo.motion.live",
     "MaskSettings": "mofo.masking",
+    "TokenSettings": "mofo.masking",
     "MaskedAutoencoder": "mofo.models.mae",
     "ModelSettings": "mofo.models.model_settings",
     "MofoError": "mofo.types",

@@ -8,7 +8,15 @@ from torch import nn
 
 from mofo import cli
 from mofo.evaluation.results import read_results
-from mofo.masking import MASKS, MaskSettings, MaskStrategy, make_mask
+from mofo.masking import (
+    MASKS,
+    TOKEN_CHOICES,
+    MaskSettings,
+    MaskStrategy,
+    TokenChoice,
+    TokenSettings,
+    make_mask,
+)
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
 from mofo.models.encoder import ENCODERS, Encoder
 from mofo.models.fusion import FUSIONS, Fusion
@@ -43,6 +51,17 @@ class Strongest(Fusion):
     def features(self, tokens_BND, inside_BN):
         inside_BN = inside_BN | ~inside_BN.any(1, keepdim=True)
         return tokens_BND.masked_fill(~inside_BN[..., None], float("-inf")).amax(1)
+
+
+@TOKEN_CHOICES.register("left")
+class Left(TokenChoice):
+    """The left of the frame."""
+
+    description = "the left of the frame"
+
+    @staticmethod
+    def score(grid, frames_BTHWC, motion_Bthw, noise_BN):
+        return (1 - torch.arange(grid.w) / grid.w).expand(motion_Bthw.shape)
 
 
 @ENCODERS.register("conv")
@@ -91,6 +110,15 @@ def test_a_new_mask():
     assert mask.hidden_BN.reshape(2, 2, 2, 3)[0, 0].tolist() == [[True, True, False]] * 2
     with pytest.raises(SettingsError, match="did you mean 'left_first'"):
         MaskSettings(strategy="left_firs")
+
+
+def test_a_new_way_to_choose_tokens():
+    motion, noise = torch.zeros(2, GRID.t, GRID.h, GRID.w), torch.rand(2, GRID.tokens)
+    kept = TokenSettings(keep=0.33, by="left", even=0).choose(GRID, frames(), motion, noise)
+    assert (kept % GRID.w == 0).all()
+    assert kept.shape == (2, 4)
+    with pytest.raises(SettingsError, match="did you mean 'left'"):
+        TokenSettings(by="lefd")
 
 
 @pytest.mark.parametrize("encoder", ["vit", "conv"])

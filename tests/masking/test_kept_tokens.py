@@ -7,11 +7,11 @@ import torch
 
 from helpers.batches import batch_of, with_field
 from helpers.kinds import built_in
-from mofo.masking.kept_tokens import CHOICES, TokenSettings, motion_map
+from mofo.masking.kept_tokens import TOKEN_CHOICES, TokenSettings, motion_map
 from mofo.types import SettingsError, TokenGrid
 
 GRID = TokenGrid(8, 64, 96)  # 4 x 4 x 6
-BY = built_in(CHOICES)
+BY = built_in(TOKEN_CHOICES)
 
 
 def clips(seed: int = 0):

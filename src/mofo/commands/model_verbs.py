@@ -35,6 +35,7 @@ def evaluate(
             one.
         areas: motion areas, see below.
         store: store of motion areas, as `mofo detect` makes it.
+        keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         workers: processes that read (default: all processors).
         seed: of intervals and shuffled areas.
         max_unreadable: share of the videos; more end the test.
@@ -83,6 +84,7 @@ def knn(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None) -
         k: neighbours that vote.
         temperature: of their votes.
         pool: mean, inside or both.
+        keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         out: folder for results.json and pictures.
 
     example:
@@ -99,6 +101,7 @@ def linear(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None
         checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
         sources: videos with labels and splits.
         pool: mean, inside or both.
+        keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         out: folder for results.json and pictures.
 
     example:
@@ -117,6 +120,7 @@ def attentive(call: Callable[..., Any], checkpoint: str, *, out: Path | None = N
         checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
         sources: videos with labels and splits.
         fusion: {models.FUSIONS}.
+        keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         out: folder for results.json and pictures.
 
     examples:
@@ -178,6 +182,7 @@ def embed(call: Callable[..., Any], checkpoint: str, sources: list[str], *, out:
         hop: seconds from one window to the next (half a window).
         cache: keep features here for the next time.
         pool: mean, inside, both or tokens.
+        keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
 
     --pool inside (or both) needs motion areas, found on the way (codec) or from `mofo detect`.
     Several processes: torchrun --nproc-per-node 2 -m mofo embed ...

@@ -49,6 +49,7 @@ def predict(
         views: segments of time x crops (2x3; of a window: 1x1).
         motion_crop: one more crop of each segment, around what moves; with --views 2x0 the only
             one.
+        keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         window: slide over each video in windows of so many seconds.
         hop: seconds from one window to the next (half a window).
         json: write all as JSON; -: to stdout, and nothing else there.

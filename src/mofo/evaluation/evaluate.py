@@ -72,7 +72,7 @@ def evaluate(
         submission: file for the EPIC-KITCHENS-100 challenge, ``.zip`` or ``.json``. Segments
             without labels (``split="test"``) are then scored and not evaluated.
         keep: share of the tokens that the encoder computes; None: as in training.
-        keep_by: which: "motion", "runs", "random" or "difference"; None: as in training.
+        keep_by: which, one of ``TOKEN_CHOICES``; None: as in training.
         keep_least: clips in which less moves keep fewer tokens, down to this share; None: all keep
             as many.
         predictions: CSV file to write, a row a video: path, label, prediction, and the probability

@@ -31,7 +31,7 @@ class FeatureSettings:
             "codec" where they are needed. Not looked at where they are not.
         motion_crop: take the part of the frame around what moves, not its middle.
         keep: share of the tokens that the encoder computes; None: as in its training.
-        keep_by: which: "motion", "runs", "random" or "difference"; None: as in its training.
+        keep_by: which, one of ``TOKEN_CHOICES``; None: as in its training.
 
     Raises:
         SettingsError: an unknown name, or choices that do not go together.

@@ -265,7 +265,7 @@ def load(
         device: None: a GPU if there is one.
         precision: "fp32", "bf16", or "auto": bf16 on a GPU.
         keep: share of the tokens that the encoder computes; None: as in training.
-        keep_by: which: "motion", "runs", "random" or "difference"; None: as in training.
+        keep_by: which, one of ``TOKEN_CHOICES``; None: as in training.
         keep_least: clips in which less moves keep fewer tokens, down to this share; None: all keep
             as many.
 

@@ -4,7 +4,7 @@ What stands still costs an encoder as much as what moves. With ``keep`` 0.4 the 
 most and a few of all others go into the first block, in every sample as many. A way to choose is a
 class; register one to use it in recipes:
 
-    @CHOICES.register("left")
+    @TOKEN_CHOICES.register("left")
     class Left(TokenChoice): ...
 
     TokenSettings(keep=0.4, by="left")
@@ -26,7 +26,7 @@ from mofo.masking.mask import Mask, smallest
 from mofo.registry import Registry
 from mofo.types import SettingsError, TokenGrid
 
-CHOICES: Registry[type[TokenChoice]] = Registry("way to choose tokens")
+TOKEN_CHOICES: Registry[type[TokenChoice]] = Registry("way to choose tokens")
 
 _MOVES = 0.25  # motion from which on a clip should not lose a token, where clips differ in number
 _ODD = (0.8191725, 0.6710436, 0.5497004)  # steps of an even order in t, y, x (Roberts' R3 sequence)
@@ -59,7 +59,7 @@ class TokenChoice:
         raise NotImplementedError
 
 
-@CHOICES.register("motion")
+@TOKEN_CHOICES.register("motion")
 class MovingTokens(TokenChoice):
     """What moves by itself, camera taken out."""
 
@@ -74,7 +74,7 @@ class MovingTokens(TokenChoice):
         return motion_Bthw
 
 
-@CHOICES.register("runs")
+@TOKEN_CHOICES.register("runs")
 class RunTokens(TokenChoice):
     """Each place once, and again whenever it moves: what stands still need not be repeated.
 
@@ -93,7 +93,7 @@ class RunTokens(TokenChoice):
         return torch.cat([torch.ones_like(motion_Bthw[:, :1]), later_Bthw], 1)
 
 
-@CHOICES.register("random")
+@TOKEN_CHOICES.register("random")
 class RandomTokens(TokenChoice):
     """Any: what others have to be compared with."""
 
@@ -107,7 +107,7 @@ class RandomTokens(TokenChoice):
         return noise_BN.unflatten(1, (grid.t, grid.h, grid.w))
 
 
-@CHOICES.register("difference")
+@TOKEN_CHOICES.register("difference")
 class ChangingTokens(TokenChoice):
     """Where pixels change from frame to frame, whoever moves: the camera counts, too."""
 
@@ -133,7 +133,7 @@ class TokenSettings:
 
     Attributes:
         keep: share of the tokens that are computed, the same number in each sample; 1: all.
-        by: one of ``CHOICES``.
+        by: one of ``TOKEN_CHOICES``.
         even: share of the kept ones that are an even grid of all others.
         least: in evaluation and prediction by "motion": clips in which less moves keep half as
             many, or a quarter, down to this share; 0: all keep as many.
@@ -157,9 +157,9 @@ class TokenSettings:
             problems.append(f"even {self.even} is not in [0, 1)")
         if not 0 <= self.least <= self.keep:
             problems.append(f"least {self.least} is not between 0 and keep {self.keep}")
-        if self.least and CHOICES[self.by] is not MovingTokens:
+        if self.least and TOKEN_CHOICES[self.by] is not MovingTokens:
             problems.append(f"least goes by motion, not by {self.by!r}")
-        CHOICES.check(self.by)
+        TOKEN_CHOICES.check(self.by)
         if problems:
             raise SettingsError("tokens: " + "; ".join(problems))
 
@@ -186,7 +186,7 @@ class TokenSettings:
     @property
     def uses_motion(self) -> bool:
         """Whether the clip's motion makes a difference."""
-        return self.leaves_out and CHOICES[self.by].uses_motion
+        return self.leaves_out and TOKEN_CHOICES[self.by].uses_motion
 
     @property
     def shares(self) -> list[float]:
@@ -220,7 +220,7 @@ class TokenSettings:
             per_slot: of each time slot as many.
             share: in place of ``keep``.
         """
-        score_Bthw = CHOICES[self.by].score(grid, frames_BTHWC, motion_Bthw, noise_BN)
+        score_Bthw = TOKEN_CHOICES[self.by].score(grid, frames_BTHWC, motion_Bthw, noise_BN)
         parts = grid.t if per_slot else 1
         kept = self.count(grid, share or self.keep, per_slot)
         count = kept // parts
