@@ -45,6 +45,7 @@ from mofo.curation.looks import LookRecorder
 from mofo.curation.scores import ScoreSettings
 from mofo.curation.single import score
 from mofo.motion.analyse import analyse
+from mofo.registry import choice
 from mofo.synth.camera_path import CAMERAS, SCENES
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.system.processes import one_thread
@@ -126,9 +127,9 @@ METHODS: dict[str, tuple[Callable[[Path], float], float | None]] = {
     "mofo dis": (lambda path: score(path, flow="dis", window=0).moving, 0.5),
     "vectors": (vectors, 0.00098),
     "vectors at 2 fps": (lambda path: vectors(path, 2), 0.00098),
-    "farneback": (farneback, None),
     "farneback at 2 fps": (lambda path: farneback(path, 2), 0.25),
     "difference": (difference, None),
+    "farneback": (farneback, None),
 }
 
 
@@ -230,15 +231,15 @@ def tables(
     return found
 
 
-def speeds(examples: list[Example], rounds: int) -> dict[str, float]:
+def speeds(examples: list[Example], rounds: int, chosen: list[str]) -> dict[str, float]:
     """Frames a second on one core: all methods in turn on each clip, for the same load."""
-    seconds, frames = dict.fromkeys(METHODS, 0.0), 0
+    seconds, frames = dict.fromkeys(chosen, 0.0), 0
     for example in [examples[k % len(examples)] for k in range(rounds)]:
         with VideoReader(example.path, colour=None) as reader:
             frames += len(list(reader))
-        for name, (method, _) in METHODS.items():
+        for name in chosen:
             start = time.process_time()
-            method(example.path)
+            METHODS[name][0](example.path)
             seconds[name] += time.process_time() - start
     return {name: frames / each for name, each in seconds.items()}
 
@@ -256,9 +257,11 @@ def main() -> None:
     parser.add_argument("--split-file", type=Path, help="list of names; all without it")
     parser.add_argument("--keep", type=Path, help="folder to keep generated clips in")
     parser.add_argument("--rounds", type=int, default=20, help="clips that speed is taken of")
+    parser.add_argument("--methods", default=",".join(METHODS), help="with commas between them")
     parser.add_argument("--fit", action="store_true", help="print constants, nothing else")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    chosen = [choice("method", name, METHODS) for name in options.methods.split(",")]
     one_thread()
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
@@ -272,11 +275,11 @@ def main() -> None:
                 raise MofoError(f"{options.real}: no such folder")
             examples += real(options.real, Path(scratch), options)
         values = {
-            name: np.array([method(example.path) for example in examples])
-            for name, (method, _) in METHODS.items()
+            name: np.array([METHODS[name][0](example.path) for example in examples])
+            for name in chosen
         }
         found = tables(examples, values)
-        rates = speeds(examples, options.rounds)
+        rates = speeds(examples, options.rounds, chosen)
     for group, rows in found.items():
         in_group = [e for e in examples if (e.kind == "real") == (group == "real")]
         moving = sum(e.moving for e in in_group)
@@ -287,9 +290,9 @@ def main() -> None:
         for name, row in rows.items():
             cells = (f"{row[c]:13.3f}" if c in row else f"{'-':>13}" for c in columns)
             print(f"{name:20}" + "".join(cells))
-    print("\nframes a second on one core, decoding included (times those of farneback)")
+    print(f"\nframes a second on one core, decoding included (times those of {chosen[-1]})")
     for name, rate in rates.items():
-        print(f"{name:20}{rate:9,.0f}{rate / rates['farneback']:9.1f}")
+        print(f"{name:20}{rate:9,.0f}{rate / rates[chosen[-1]]:9.1f}")
     if options.json:
         content = {"settings": {k: str(v) for k, v in vars(options).items()}, "results": found,
                    "frames_per_second": rates}  # fmt: skip

@@ -72,7 +72,7 @@ def filter_(call: Callable[..., Any], *, out: Path) -> int:
     """
     selection = call(out=out)
     for dropped in selection.dropped:
-        print(f"{dropped.part}: drops {dropped.rows:,}, of these {dropped.alone:,} alone")
+        print(f"{dropped.part}: drops {dropped.rows:,}, {dropped.alone:,} of them as the only part")
     print(f"{selection.kept:,} of {selection.total:,} kept\n  {selection.path}")
     print(f"next: mofo pretrain --data.source {quote(str(selection.path))} ...")
     return 0
