@@ -60,6 +60,7 @@ def test_a_run_goes_on_and_names_what_cannot_be_used(videos, table, tmp_path, mo
     assert len(kinds) == 4
     with pytest.raises(MofoError, match="window"):
         mofo.score_many(source, out, settings=ScoreSettings(window=5), workers=0)
+    assert mofo.score_many(source, out, workers=0, progress=False).skipped == 6
 
 
 def test_worker_processes_give_the_same_rows(videos, table, tmp_path):

@@ -71,12 +71,14 @@ def score_many(
     check_engine(engine, workers, timeout)
     several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     catalog = read_catalog([os.fspath(source) for source in several])
+    finished = _finished(target, settings)
     folder = target.with_name(f"{target.name}.unfinished")
     folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(folder):
         with Journal(folder / "rows.jsonl", settings) as journal:
             run = _Run(journal, {storable(name): reason for name, reason in catalog.problems})
-            tasks, skipped = _tasks(catalog.videos, settings, _finished(target, journal, settings))
+            finished |= {tuple(row[name] for name in IDENTITY) for rows in journal for row in rows}
+            tasks, skipped = _tasks(catalog.videos, settings, finished)
             bar = Progress(len(tasks), show=progress, name="score")
             try:
                 with terminable(), contextlib.closing(bar):
@@ -153,15 +155,12 @@ class _Run:
             self.done += 1
 
 
-def _finished(target: Path, journal: Journal, settings: ScoreSettings) -> set[tuple[object, ...]]:
-    """Segments that the table or the journal has."""
-    finished: set[tuple[object, ...]] = set()
-    if target.exists():
-        table = read_scores(target, settings)
-        finished.update(zip(*(table[name].to_pylist() for name in IDENTITY), strict=True))
-    for rows in journal:
-        finished.update(tuple(row[name] for name in IDENTITY) for row in rows)
-    return finished
+def _finished(target: Path, settings: ScoreSettings) -> set[tuple[object, ...]]:
+    """Segments that the table has."""
+    if not target.exists():
+        return set()
+    table = read_scores(target, settings).select(IDENTITY)
+    return set(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def _tasks(

@@ -119,15 +119,16 @@ class Journal:
         self._settings = settings
         self._file = file.open("a+b")
         self._file.seek(0)
-        header = self._file.readline()
-        if header.endswith(b"\n"):
-            _check(json.loads(header), settings, file)
-            for line in self._file:  # a killed run may have left a part of its last line
-                if not line.endswith(b"\n"):
-                    self._file.truncate(self._file.tell() - len(line))
-        else:
+        header, last = self._file.readline(), self._file.readline()
+        if not last.endswith(b"\n"):  # nothing is finished
             self._file.truncate(0)
             self._write(asdict(settings))
+            return
+        _check(json.loads(header), settings, file)
+        for last in self._file:
+            pass
+        if not last.endswith(b"\n"):  # a killed run may leave a part of its last line
+            self._file.truncate(self._file.tell() - len(last))
 
     def __enter__(self) -> Self:
         return self
