@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -125,8 +126,7 @@ class Journal:
             self._write(asdict(settings))
             return
         _check(json.loads(header), settings, file)
-        for last in self._file:
-            pass
+        last = next(iter(deque(self._file, maxlen=1)), last)
         if not last.endswith(b"\n"):  # a killed run may leave a part of its last line
             self._file.truncate(self._file.tell() - len(last))
 
