@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mofo.datasets.sample_videos import real_clips
 from mofo.clips.token_area import token_area
+from mofo.datasets.sample_videos import real_clips
 from mofo.motion.analyse import analyse
 from mofo.motion.presets import DetectSettings, Watch
 from mofo.report.figures.layout import beside, stacked, text_block
 from mofo.report.figures.marks import draw_area
-from mofo.report.figures.overlays import frames_at
+from mofo.report.figures.overlays import video_frames
 from mofo.report.figures.stages import flow_picture, map_picture
 from mofo.types import MotionArea, TokenGrid
 
@@ -38,7 +38,7 @@ def street(video: Path) -> MotionArea:
     size = (332, 142)
     names = ("frame", "optical flow", "beyond the camera", "motion area")
     rows = [beside([text_block(name, size[0], size=24, bold=True, height=32) for name in names])]
-    for t, frame_HW3 in frames_at(video, FRAMES, size).items():
+    for t, frame_HW3 in video_frames(video, size, FRAMES):
         flow_HW3 = flow_picture(watch.flows[t], size)
         map_HW3 = map_picture(watch.maps[t], size, settings.preset)
         rows.append(beside([frame_HW3, flow_HW3, map_HW3, draw_area(frame_HW3, area, t)]))
@@ -53,7 +53,7 @@ def fusion(video: Path, area: MotionArea, t: int) -> None:
     from matplotlib.patches import ConnectionPatch, Rectangle
 
     height, width = 176, 416  # 11 x 26 patches of 16
-    frame_HW3 = frames_at(video, [t], (width, height))[t]
+    [(_, frame_HW3)] = video_frames(video, (width, height), [t])
     grid = TokenGrid(2, height, width)
     scale = np.array([width / area.width, height / area.height] * 2, np.float32)
     box_BT4 = torch.tensor(np.stack([area.box_T4[t] * scale] * 2))[None]

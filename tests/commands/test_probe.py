@@ -86,7 +86,7 @@ def test_the_command_prints_intervals_and_chance_and_leaves_results(
     assert run("linear", checkpoint, tables["colour"], *words) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert "top-1 100.00 % [100.00, 100.00]" in " ".join(printed.out.split())
+    assert "top-1 accuracy 100.00 % [100.00, 100.00]" in " ".join(printed.out.split())
     assert "top-1 0.5000 (always 'class 0'), mean class accuracy 0.5000" in printed.out
     assert str(out / "results.json") in printed.out
     found = read_results(out / "results.json")

@@ -21,7 +21,7 @@ def film(rows, heading="a clip"):
         return pictures
 
     names = tuple(Row(f"row {k}", "more words " * k) for k in range(rows))
-    return Film(names, tiles, heading)
+    return Film(GRID, names, tiles, heading)
 
 
 def places(sheet, colour):
@@ -37,7 +37,7 @@ def places(sheet, colour):
 @pytest.mark.parametrize("films", [1, 2, 3])
 @pytest.mark.parametrize("rows", [1, 3, 6])
 def test_a_sheet_has_moments_from_left_to_right_and_rows_below_each_other(tmp_path, films, rows):
-    write_films([film(rows)] * films, GRID, tmp_path / "x.png", title="title", notes=["note"])
+    write_films([film(rows)] * films, tmp_path / "x.png", title="title", notes=["note"])
     sheet = read_png(tmp_path / "x.png")
     assert 1200 < sheet.shape[1] <= 1400
     for edge in (sheet[:20], sheet[-20:], sheet[:, :20], sheet[:, -20:]):
@@ -53,7 +53,7 @@ def test_a_sheet_has_moments_from_left_to_right_and_rows_below_each_other(tmp_pa
 
 @pytest.mark.parametrize(("films", "rows"), [(1, 1), (2, 3), (3, 4), (1, 6)])
 def test_a_video_has_all_frames(tmp_path, films, rows):
-    write_films([film(rows)] * films, GRID, tmp_path / "x.mp4", title="title")
+    write_films([film(rows)] * films, tmp_path / "x.mp4", title="title")
     frames = frames_of(tmp_path / "x.mp4")
     assert len(frames) == 8
     assert frames[0].shape[1] <= 1400
@@ -62,7 +62,7 @@ def test_a_video_has_all_frames(tmp_path, films, rows):
 
 
 def test_frames_for_a_page_stand_side_by_side():
-    frames = list(film_frames(film(3), GRID, 60, gap=4))
+    frames = list(film_frames(film(3), 60, gap=4))
     assert [frame.shape for frame in frames] == [(40, 188, 3)] * 8
     assert (frames[2][20, [10, 70, 140]] == COLOURS[:3]).all()
 
@@ -75,4 +75,4 @@ def test_moments_are_the_middles_of_equal_parts():
 
 def test_another_kind_of_file(tmp_path):
     with pytest.raises(SettingsError, match=r"\.png"):
-        write_films([film(1)], GRID, tmp_path / "x.gif", title="title")
+        write_films([film(1)], tmp_path / "x.gif", title="title")

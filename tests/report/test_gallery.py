@@ -20,7 +20,7 @@ def test_motion_and_masks_are_drawn(video, tmp_path):
     assert shown.clip == str(tmp_path / "motion.mp4")
     assert len(json.loads((tmp_path / "motion.json").read_text())["clip0"]) == 24
     assert "of 24 frames" in shown.text
-    masks = safely(views.masks, str(video), 0.9, 0.75)
+    masks = safely(views.masks, str(video), "field", 0.9, 0.75)
     assert (tmp_path / "masks.png").stat().st_size > 1000
     assert "- motion: " in masks.text
     assert "- tube: " in masks.text

@@ -14,8 +14,8 @@ from mofo.report.figures.reconstruction import (
     LEAK_LABEL,
     captions,
     reconstruct,
+    reconstruct_checkpoint,
     reconstruction_film,
-    show_reconstruction,
     write_reconstruction,
 )
 from mofo.training.checkpoint import CheckpointError
@@ -23,6 +23,10 @@ from mofo.types import MofoError, SettingsError
 
 CHOSEN = settings()
 RAW = settings(loss={"normalise": False})
+
+
+def clips_of(found):
+    return np.stack([clip.frames_THWC for clip in found.clips])
 
 
 def with_other_hidden_pixels(clips, chosen, seed=5):
@@ -44,7 +48,7 @@ def test_the_honest_picture_knows_nothing_of_the_hidden_pixels(chosen):
     one = reconstruct(built, clips, one_pass(chosen))
     other = reconstruct(built, with_other_hidden_pixels(clips, chosen), one_pass(chosen))
     assert np.array_equal(one.honest_BTHWC, other.honest_BTHWC)
-    assert not np.array_equal(one.frames_BTHWC, other.frames_BTHWC)
+    assert not np.array_equal(clips_of(one), clips_of(other))
     assert np.array_equal(one.hidden_Bthw, other.hidden_Bthw)
     # The panel as it is drawn, too: the third one.
     tiles = [reconstruction_film(made, 1).tiles(2, 20) for made in (one, other)]
@@ -75,8 +79,8 @@ def test_a_model_that_predicts_nothing_shows_what_leaks():
         patches = take_patches(torch.from_numpy(frames), found.grid).float()
         return patches.unflatten(2, (-1, 3)).mean(2).numpy()[hidden_BN]
 
-    np.testing.assert_allclose(means(found.leaking_BTHWC), means(found.frames_BTHWC), atol=0.51)
-    assert np.abs(means(found.honest_BTHWC) - means(found.frames_BTHWC)).mean() > 10
+    np.testing.assert_allclose(means(found.leaking_BTHWC), means(clips_of(found)), atol=0.51)
+    assert np.abs(means(found.honest_BTHWC) - means(clips_of(found))).mean() > 10
     np.testing.assert_allclose(found.error_B, found.flat_error_B, rtol=1e-6)
     np.testing.assert_allclose(found.flat_error_B, 1, atol=0.01)
 
@@ -86,7 +90,7 @@ def test_visible_tokens_are_as_given_and_errors_are_those_of_the_loss():
     found = reconstruct(built, clips, one_pass(CHOSEN))
     patches = [
         take_patches(torch.from_numpy(frames), found.grid).numpy()
-        for frames in (found.frames_BTHWC, found.honest_BTHWC)
+        for frames in (clips_of(found), found.honest_BTHWC)
     ]
     same_BN = (patches[0] == patches[1]).all(2)
     assert np.array_equal(same_BN, ~found.hidden_Bthw.reshape(3, -1))
@@ -102,7 +106,7 @@ def test_visible_tokens_are_as_given_and_errors_are_those_of_the_loss():
 def test_clips_are_spread_over_the_batch():
     found = reconstruct(model(CHOSEN), batch(16), one_pass(CHOSEN), clips=4)
     assert found.names == ("clip2.mp4", "clip6.mp4", "clip10.mp4", "clip14.mp4")
-    assert np.array_equal(found.frames_BTHWC, batch(16).frames_BTHWC[[2, 6, 10, 14]].numpy())
+    assert np.array_equal(clips_of(found), batch(16).frames_BTHWC[[2, 6, 10, 14]].numpy())
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -172,7 +176,7 @@ def test_no_motion_and_boxes_at_the_border():
     still, moving = (reconstruction_film(made, clip) for clip in range(2))
     assert "no motion" in still.heading
     assert "no motion" not in moving.heading
-    assert np.array_equal(still.tiles(0, 16)[0], made.frames_BTHWC[0, 0])
+    assert np.array_equal(still.tiles(0, 16)[0], clips_of(made)[0, 0])
     assert (moving.tiles(0, 16)[0][0] == (255, 140, 0)).all()
 
 
@@ -190,15 +194,15 @@ def test_a_checkpoint_is_shown_on_videos(tmp_path, videos):
     run = tmp_path / "some_run"
     place = checkpoint(run, CHOSEN)
     for name in (run, place):
-        drawn = show_reconstruction(name, [videos], tmp_path / "x.png", leak=True)
+        drawn = reconstruct_checkpoint(name, [videos], tmp_path / "x.png", leak=True)
         assert drawn.made.names == ("clip0.mp4", "clip1.mp4", "clip2.mp4")
         assert drawn.notes == ()
-    again = show_reconstruction(place, [videos], tmp_path / "y.png")
+    again = reconstruct_checkpoint(place, [videos], tmp_path / "y.png")
     assert (tmp_path / "x.png").stat().st_size > (tmp_path / "y.png").stat().st_size
     np.testing.assert_array_equal(again.made.honest_BTHWC, drawn.made.honest_BTHWC)
-    other = show_reconstruction(place, [videos], tmp_path / "y.png", seed=1)
+    other = reconstruct_checkpoint(place, [videos], tmp_path / "y.png", seed=1)
     assert not np.array_equal(other.made.hidden_Bthw, again.made.hidden_Bthw)
-    np.testing.assert_array_equal(other.made.frames_BTHWC, again.made.frames_BTHWC)
+    np.testing.assert_array_equal(clips_of(other.made), clips_of(again.made))
     # It is what the model makes of these clips, not something near it.
     chosen = choose_clips([videos], CHOSEN.grid(), stride=2, areas="dis")
     found = reconstruct(model(CHOSEN), chosen.batch, one_pass(CHOSEN))
@@ -207,7 +211,7 @@ def test_a_checkpoint_is_shown_on_videos(tmp_path, videos):
 
 def test_a_store_that_is_gone_is_told(tmp_path, video):
     chosen = settings(data={"areas": str(tmp_path / "areas")})
-    drawn = show_reconstruction(checkpoint(tmp_path, chosen), [video], tmp_path / "x.png")
+    drawn = reconstruct_checkpoint(checkpoint(tmp_path, chosen), [video], tmp_path / "x.png")
     (note,) = drawn.notes
     assert note.startswith("motion areas found now by dis, as")
     assert "areas: no such folder" in note
@@ -216,20 +220,20 @@ def test_a_store_that_is_gone_is_told(tmp_path, video):
 def test_wrong_checkpoints_and_videos(tmp_path, video):
     out = tmp_path / "x.png"
     with pytest.raises(CheckpointError, match="nowhere: is no checkpoint"):
-        show_reconstruction(tmp_path / "nowhere", [video], out)
+        reconstruct_checkpoint(tmp_path / "nowhere", [video], out)
     good = checkpoint(tmp_path / "run", CHOSEN)
     with pytest.raises(MofoError, match=r"checkpoint\.json: "):
-        show_reconstruction(good, [good / "checkpoint.json"], out)
+        reconstruct_checkpoint(good, [good / "checkpoint.json"], out)
     with pytest.raises(MofoError, match=r"no\.mp4: does not exist"):
-        show_reconstruction(good, [tmp_path / "no.mp4"], out)
+        reconstruct_checkpoint(good, [tmp_path / "no.mp4"], out)
     with pytest.raises(SettingsError, match="clips is 0"):
-        show_reconstruction(good, [video], out, clips=0)
+        reconstruct_checkpoint(good, [video], out, clips=0)
     raw = checkpoint(tmp_path / "raw", RAW)
     with pytest.raises(SettingsError, match="nothing to leak"):
-        show_reconstruction(raw, [tmp_path / "no.mp4"], out, leak=True)
+        reconstruct_checkpoint(raw, [tmp_path / "no.mp4"], out, leak=True)
     other = write_classifier(tmp_path / "other", size=64)
     with pytest.raises(CheckpointError, match="no checkpoint of a pre-training"):
-        show_reconstruction(other, [video], out)
+        reconstruct_checkpoint(other, [video], out)
     assert not out.exists()
 
 
@@ -255,7 +259,7 @@ def test_a_model_that_knows_everything_shows_the_clip(chosen, monkeypatch):
     monkeypatch.setattr(built, "decode", lambda *given: built.target(clips.frames_BTHWC, given[-1]))
     found = reconstruct(built, clips, one_pass(chosen), leak=normalised)
     shown = found.leaking_BTHWC if normalised else found.honest_BTHWC
-    assert np.abs(shown.astype(int) - found.frames_BTHWC).max() <= normalised
+    assert np.abs(shown.astype(int) - clips_of(found)).max() <= normalised
     np.testing.assert_allclose(found.error_B, 0, atol=1e-9)
     if normalised:  # the honest one has the right patterns with guessed mean and contrast
-        assert np.abs(found.honest_BTHWC.astype(int) - found.frames_BTHWC).mean() > 10
+        assert np.abs(found.honest_BTHWC.astype(int) - clips_of(found)).mean() > 10

@@ -84,6 +84,11 @@ class ClipBatch:
         """The batch in page-locked memory; ``DataLoader(pin_memory=True)`` calls it."""
         return self._each(Tensor.pin_memory)
 
+    def rows(self, chosen: Sequence[int]) -> ClipBatch:
+        """Some of the clips, without the failures of the batch."""
+        paths = tuple(self.path[row] for row in chosen)
+        return replace(self._each(lambda tensor: tensor[list(chosen)]), path=paths, failures=())
+
     def _each(self, change: Any) -> ClipBatch:
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         changed = {name: change(value) for name, value in values if isinstance(value, Tensor)}

@@ -10,7 +10,7 @@ from typing import Any
 from mofo.commands.verb import verb
 
 
-@verb("report", calls="mofo.report.page.build:report", skip=("left_out",))
+@verb("report", calls="mofo.report.page.build:report")
 def report(call: Callable[..., Any]) -> int:
     """One HTML page about runs, tests and motion areas, to be sent around.
 
@@ -30,6 +30,8 @@ def report(call: Callable[..., Any]) -> int:
     page = call()
     for problem in page.problems:
         print(f"note: {problem}", file=sys.stderr)
+    for sentence in page.conclusion:
+        print(f"conclusion: {sentence}")
     print(f"page: {page.path} ({page.size / 1e6:.1f} MB)")
     print(f"next: open {page.path} in a browser, or send it: it needs nothing else")
     return 0

@@ -52,16 +52,16 @@ def motion(
     return _done(out, f"mofo detect {shlex.quote(str(video))} --out areas --overlay")
 
 
-@verb("show mask", calls="mofo.report.figures.masks:show_masks", skip=("path", "strategies"))
+@verb(
+    "show mask",
+    calls="mofo.report.figures.masks:show_masks",
+    settings={"mask": "mofo.masking.mask_settings:MaskSettings"},
+    skip=("path", "strategies"),
+)
 def mask(
-    call: Callable[..., Any],
-    video: Path,
-    *,
-    out: Path | None = None,
-    strategy: str = "motion",
-    all_: bool = False,
+    call: Callable[..., Any], video: Path, *, out: Path | None = None, all_: bool = False
 ) -> int:
-    """Draw which parts of a clip a mask hides, and its motion area.
+    """Draw which parts of a clip a mask hides, and its motion: box or field.
 
     The clip is the middle of the video. A picture (PNG) has some moments; a video (mp4) all frames.
 
@@ -74,17 +74,25 @@ def mask(
         inside_ratio: strategy motion: share of the area that is hidden.
         visible_inside_ratio: strategy visible_share: share of what is visible, from the area.
         block: strategy block: its side in patches.
+        temperature: strategy weighted: how surely what moves is hidden; below 0: shown.
+        per_slot: each time slot goes by its own motion (default: tubes, where published so).
+        join: how tubes join motion over time: max or mean.
+        motion_threshold: field: motion from which on a token is inside.
+        shape: motion as box or field.
         areas: dis, codec, none, or a store.
         seed: another number, another mask.
         frames: frames of the clip.
         stride: every how many frames one.
         size: height and width, pixels.
 
-    example:
+    examples:
       mofo show mask clip.mp4 --all --out masks.png
+      mofo show mask clip.mp4 --shape field --per-slot
     """
+    from mofo.masking import MASKS
+
     out = _target(out, video, "mask")
-    figure = call(video=video, path=out, strategies=None if all_ else (strategy,))
+    figure = call(video=video, path=out, strategies=tuple(MASKS) if all_ else None)
     for note in figure.notes:
         print(f"note: {note}")
     width = max(len(mask.settings.strategy) for mask in figure.masks)
@@ -95,7 +103,7 @@ def mask(
 
 @verb(
     "show reconstruction",
-    calls="mofo.report.figures.reconstruction:show_reconstruction",
+    calls="mofo.report.figures.reconstruction:reconstruct_checkpoint",
     skip=("path", "sources"),
 )
 def reconstruction(

@@ -14,15 +14,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mofo.clips.token_area import SHAPES
 from mofo.datasets.sample_videos import real_clips
 from mofo.evaluation.predict import load
-from mofo.masking import MASKS
+from mofo.masking import MASKS, MaskSettings
 from mofo.motion.boxes_json import to_entries
 from mofo.motion.presets import FLOWS, PRESETS, DetectSettings
 from mofo.report.figures.annotated import write_annotated
 from mofo.report.figures.masks import show_masks
 from mofo.report.figures.overlays import write_overlay
-from mofo.report.figures.reconstruction import flat, show_reconstruction
+from mofo.report.figures.reconstruction import flat, reconstruct_checkpoint
 from mofo.report.figures.stages import write_stages
 from mofo.report.page.folders import FINETUNE, PRETRAIN, read_folders
 from mofo.types import MofoError, SettingsError
@@ -66,17 +67,20 @@ class Views:
         text = f"{moving}; flow {area.flow}.{notes}"
         return Shown(text, str(picture), str(clip), str(boxes))
 
-    def masks(self, video: str, ratio: float, inside_ratio: float) -> Shown:
+    def masks(self, video: str, shape: str, ratio: float, inside_ratio: float) -> Shown:
         """What each mask strategy hides of the clip in the middle of the video."""
-        path = self._folder / "masks.png"
-        drawn = show_masks(video, path, strategies=None, ratio=ratio, inside_ratio=inside_ratio)
+        path, mask = (
+            self._folder / "masks.png",
+            MaskSettings(ratio=ratio, inside_ratio=inside_ratio),
+        )
+        drawn = show_masks(video, path, mask=mask, strategies=tuple(MASKS), shape=shape)
         rows = [f"- {mask.settings.strategy}: {', '.join(mask.text)}" for mask in drawn.masks]
         return Shown("\n".join(rows), str(path))
 
     def reconstruction(self, video: str, run: str) -> Shown:
         """What a pre-trained model makes of the hidden parts; nothing hidden is added back."""
         path = self._folder / "reconstruction.png"
-        made = show_reconstruction(run, [video], path, clips=1).made
+        made = reconstruct_checkpoint(run, [video], path, clips=1).made
         error, flat_error = float(made.error_B[0]), float(made.flat_error_B[0])
         verdict = "no better than a flat guess: it has not learned to see yet"
         if error < 0.98 * flat_error:
@@ -174,15 +178,8 @@ def make_page(views: Views, runs: Runs) -> Any:
                         "all of it; thin blue boxes are single movers. No training is needed."
                     )
                     with gradio.Row():
-                        flow = gradio.Dropdown(
-                            list(FLOWS), value="dis", label="Optical flow",
-                            info="how motion between two frames is found; dis is fast and good, "
-                            "codec faster and coarse, tvl1 slow",
-                        )  # fmt: skip
-                        preset = gradio.Dropdown(
-                            list(PRESETS), value="default", label="Preset",
-                            info="how boxes are made of it: ours (default) or as published (paper)",
-                        )  # fmt: skip
+                        flow = gradio.Dropdown([*FLOWS], value="dis", label="Optical flow")
+                        preset = gradio.Dropdown([*PRESETS], value="default", label="Preset")
                     _show(gradio, views.motion, video, [flow, preset], "picture", "clip", "file")
                 with gradio.Tab("Masks"):
                     gradio.Markdown(
@@ -191,30 +188,27 @@ def make_page(views: Views, runs: Runs) -> Any:
                         "dark is hidden."
                     )
                     with gradio.Row():
+                        shape = gradio.Dropdown([*SHAPES], value="field", label="Motion as")
                         ratio = gradio.Slider(0.5, 0.95, 0.9, step=0.05, label="Share hidden")
                         inside = gradio.Slider(
-                            0, 1, 0.75, step=0.05, label="Share of the motion area hidden",
-                            info="by the strategy motion, where that fits",
-                        )  # fmt: skip
-                    _show(gradio, views.masks, video, [ratio, inside], "picture")
-                if runs.pretrained:
-                    with gradio.Tab("Reconstruction"):
-                        gradio.Markdown(
-                            "What a pre-trained model makes of the hidden patches; nothing of "
-                            "what is hidden is added back."
+                            0, 1, 0.75, step=0.05, label="Share hidden of what moves (motion)"
                         )
-                        model = _choice(gradio, runs.pretrained)
-                        _show(gradio, views.reconstruction, video, [model], "picture")
-                if runs.classifiers:
-                    with gradio.Tab("Prediction"):
-                        gradio.Markdown("What a fine-tuned model says the video shows.")
-                        model = _choice(gradio, runs.classifiers)
-                        _show(gradio, views.prediction, video, [model], "clip")
+                    _show(gradio, views.masks, video, [shape, ratio, inside], "picture")
+                for title, about, view, models, kind in (
+                    ("Reconstruction", "What a pre-trained model makes of the hidden patches; "
+                     "nothing of what is hidden is added back.",
+                     views.reconstruction, runs.pretrained, "picture"),
+                    ("Prediction", "What a fine-tuned model says the video shows.",
+                     views.prediction, runs.classifiers, "clip"),
+                ):  # fmt: skip
+                    if models:  # a tab that cannot work is not there
+                        with gradio.Tab(title):
+                            gradio.Markdown(about)
+                            model = gradio.Dropdown(
+                                [*models], value=models[0], label="Run", visible=len(models) > 1
+                            )
+                            _show(gradio, view, video, [model], kind)
     return page
-
-
-def _choice(gradio: Any, runs: Sequence[str]) -> Any:
-    return gradio.Dropdown(list(runs), value=runs[0], label="Run", visible=len(runs) > 1)
 
 
 def _show(gradio: Any, view: Any, video: Any, options: list[Any], *kinds: str) -> None:

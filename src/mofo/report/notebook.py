@@ -23,7 +23,7 @@ from mofo.motion.store import AreaStore
 from mofo.report.figures.marks import draw_area
 from mofo.report.figures.overlays import area_share, contact_sheet, fit_size, frame_rate
 from mofo.report.page.charts import Dot, histogram, interval_chart, timeline
-from mofo.report.page.wording import counted, measure_name, percent
+from mofo.report.wording import counted, measure_name, percent
 from mofo.types import Displayed, MotionArea
 from mofo.video.inputs import VideoInput, file_input
 

@@ -6,14 +6,9 @@ from pathlib import Path
 
 from mofo.evaluation.results import ClassRow, Recognition, Results, write_results
 from mofo.report.figures.confusion import write_class_chart, write_confusion
+from mofo.report.wording import counted, measure_name, percent, printable
 
 RESULTS = "results.json"
-_NAMES = {
-    "top1": "top-1",
-    "top5": "top-5",
-    "mean_class_accuracy": "mean class accuracy",
-    "mean_average_precision": "mean average precision",
-}
 _ROWS = 25  # classes in a table
 _LETTERS = 48  # of a class's name
 
@@ -25,11 +20,11 @@ def results_table(results: Results, *, rows: int = _ROWS) -> str:
         results: of a test.
         rows: classes of each head at most; 0: none.
     """
-    lines = [f"{name:12}{_harmless(text)}" for name, text in results.about.items()]
+    lines = [f"{name:12}{printable(text)}" for name, text in results.about.items()]
     for head, result in results.heads.items():
         lines += ["", _title(head, result)]
         lines += [
-            f"  {_NAMES.get(name, name):24}{100 * value.mean:6.2f} %   "
+            f"  {measure_name(name):24}{100 * value.mean:6.2f} %   "
             f"[{100 * value.low:.2f}, {100 * value.high:.2f}]"
             for name, value in result.measures.items()
         ]
@@ -71,15 +66,15 @@ def _is_part(head: str) -> bool:
 
 
 def _title(head: str, result: Recognition) -> str:
-    classes = len(result.classes)
     groups = len({row.group for row in result.videos})
     over = f"{groups:,} groups of videos" if 0 < groups < result.count else "videos"
-    return f"{head}: {result.count:,} videos, {classes:,} classes   (95 % interval over {over})"
+    size = f"{counted(result.count, 'video')}, {counted(len(result.classes), 'class', 'classes')}"
+    return f"{head}: {size}   (95 % interval over {over})"
 
 
 def _headline(result: Recognition) -> str:
     name, value = next(iter(result.measures.items()))
-    return f"{_NAMES.get(name, name)} {100 * value.mean:.1f} % of {result.count:,} videos"
+    return f"{measure_name(name)} {percent(value.mean)} of {counted(result.count, 'video')}"
 
 
 def _classes(result: Recognition, rows: int) -> list[str]:
@@ -91,13 +86,15 @@ def _classes(result: Recognition, rows: int) -> list[str]:
         title = f"  {rows} of {len(result.classes)} classes, the worst"
     names = [_short(row.name) for row in shown]
     width = max([len(title), *(len(name) + 2 for name in names)]) + 2
-    last = "average precision" if several else "recall  precision"
-    lines = [f"{title:{width}}videos  {last}"]
+    last = ["average precision"] if several else ["recall", "precision"]
+    lines = [f"{title:{width}}videos  {'  '.join(f'{head:>9}' for head in last)}"]
     for name, row in zip(names, shown, strict=True):
-        values = f"{_percent(row.average_precision):>17}"
-        if not several:
-            values = f"{_percent(row.recall):>6}  {_percent(row.precision):>9}"
-        lines.append(f"  {name:{width - 2}}{row.count:6,}  {values}")
+        values = [row.average_precision] if several else [row.recall, row.precision]
+        texts = (
+            f"{percent(value):>{max(9, len(head))}}"
+            for value, head in zip(values, last, strict=True)
+        )
+        lines.append(f"  {name:{width - 2}}{row.count:6,}  {'  '.join(texts)}")
     return lines
 
 
@@ -106,17 +103,6 @@ def _score(row: ClassRow) -> float:
     return 2.0 if value is None else value
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
-
-
 def _short(name: str) -> str:
-    name = _harmless(" ".join(name.split()))
+    name = printable(" ".join(name.split()))
     return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
-
-
-def _harmless(text: str) -> str:
-    """Names without letters that a terminal obeys, such as escape sequences."""
-    return "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )

@@ -20,7 +20,7 @@ from mofo.training.pretrain_task import PretrainStep
 from mofo.training.trainer import train
 from mofo.types import MofoError
 
-Draw = Callable[[Any, ClipBatch, Path, str], None]
+Draw = Callable[[Any, ClipBatch, Path, str], object]
 
 
 class TrainingPictures(Callback):
@@ -89,17 +89,11 @@ def _draw_of(task: Any) -> Draw | None:
     if hasattr(task, "draw"):
         own: Draw = task.draw
         return own
-    forward_step = getattr(task, "step", None)
-    if isinstance(forward_step, PretrainStep):
-        return lambda model, batch, path, title: _ignore(
-            write_reconstruction(model, batch, forward_step, path, title=title)
+    step = getattr(task, "step", None)
+    if isinstance(step, PretrainStep):
+        return lambda model, batch, path, title: write_reconstruction(
+            model, batch, step, path, title=title
         )
-    if isinstance(forward_step, FinetuneStep):
-        return lambda model, batch, path, title: write_augmented(
-            batch, forward_step, path, title=title
-        )
+    if isinstance(step, FinetuneStep):
+        return lambda model, batch, path, title: write_augmented(batch, step, path, title=title)
     return None
-
-
-def _ignore(result: object) -> None:
-    """Pictures only."""

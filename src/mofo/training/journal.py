@@ -49,7 +49,7 @@ class Journal:
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
     """Returns the whole lines of a journal that have a step; a kill may have cut off the last."""
-    return [line for line in _json_lines(path) if "step" in line]
+    return [line for line in json_lines(path) if "step" in line]
 
 
 def motion_line(path: Path) -> str:
@@ -82,7 +82,7 @@ class Unreadable:
 
     def __init__(self, path: Path, videos: int, limit: float) -> None:
         self.path, self._videos, self._limit = path, videos, limit
-        lines = _json_lines(path) if path.exists() else []
+        lines = json_lines(path) if path.exists() else []
         self.reasons = {line["path"]: line["reason"] for line in lines if len(line) == 2}
 
     def forget(self) -> None:
@@ -112,7 +112,8 @@ class Unreadable:
             )
 
 
-def _json_lines(path: Path) -> list[dict[str, Any]]:
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """Returns the whole lines of a file of JSON objects; others are left out."""
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

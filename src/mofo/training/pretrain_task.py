@@ -34,7 +34,7 @@ class PretrainStep:
 
     def __init__(self, settings: PretrainSettings) -> None:
         self._mask, self._loss, self._grid = settings.mask, settings.loss, settings.grid()
-        self._motion = settings.motion
+        self.motion = settings.motion
         self.model_settings = settings.model_settings()
         # Wrong settings are to be found before any video is read.
         self._strategy = self._mask.build(self._grid)
@@ -52,7 +52,7 @@ class PretrainStep:
         return None
 
     def _tokens(self, batch: ClipBatch) -> Tensor:
-        return self._motion.tokens(batch, self._grid, self._strategy.area_span)
+        return self.motion.tokens(batch, self._grid, self._strategy.area_span)
 
     def __call__(self, model: nn.Module, batch: ClipBatch) -> StepOutput:
         """Returns the loss of a batch on the model's device.

@@ -114,10 +114,10 @@ def test_conclusions_are_words_and_controls_are_never_the_best(tmp_path):
     assert "better than bad by" in conclusion
     assert "to be sent" in found.text
     assert "control reaches" not in found.text
-    assert "control, accuracy (control)" in found.text
+    assert "control, top-1 accuracy (control)" in found.text
     same = results(("one", "two"), (0.3, 0.3), tmp_path)
     text = read_page(report(same, tmp_path / "page.html", clips=0).path).text
-    assert "No clear difference in accuracy between one and two" in text
+    assert "No clear difference in top-1 accuracy between one and two" in text
 
 
 def test_losses_of_other_masks_are_not_compared(tree, tmp_path):
@@ -137,13 +137,6 @@ def test_the_command_names_the_videos_where_they_are_few(tree, tmp_path):
     assert "broken.mp4" not in command  # it has no areas
 
 
-def test_files_left_out_before_are_named(tree, tmp_path):
-    left_out = [("/x/torn.mov", "is empty")]
-    page = report(tree / "pretrain", tmp_path / "page.html", clips=0, left_out=left_out).path
-    found = read_page(page)
-    assert "torn.mov is empty before anything was done" in found.text
-
-
 def test_several_runs_stand_side_by_side(tree, tmp_path):
     for name, size in (("one", "nano"), ("two", "tiny")):
         make_pretraining(tmp_path / name, tree / "videos", model={"size": size})
@@ -153,7 +146,7 @@ def test_several_runs_stand_side_by_side(tree, tmp_path):
     assert not found.all("video")
     assert "Pre-training: what differs" in found.text
     assert "model.size nano tiny" in found.text
-    assert "bad good accuracy" in found.text
+    assert "bad good top-1 accuracy" in found.text
     assert "better" in found.text
     assert "lower is better" in found.text
     assert "program version" in found.text  # nothing differs: one column
@@ -303,3 +296,14 @@ def test_every_folder_that_mofo_makes_is_taken(tree, tmp_path):
     assert "check of a data set" in text
     assert "broken.mp4" in text
     assert text.count("holds: 3 rows, layer") == 2
+
+
+def test_parts_of_a_store_are_no_features_and_masks_are_told(tree, tmp_path):
+    folder = make_pretraining(tmp_path / "run", tree / "videos")
+    lines = [{"step": k, "loss": 1.0, "visible_inside_ratio": 0.25, "spill": 0.5} for k in range(9)]
+    write_lines(folder / "metrics.jsonl", lines)
+    shutil.copytree(tree / "areas", tmp_path / "areas")
+    text = read_page(report(tmp_path, tmp_path / "page.html", clips=0).path).text
+    assert "features" not in text
+    assert "of what the encoder sees: moving 25.0 %" in text
+    assert "could not be as asked 50.0 %" in text

@@ -11,7 +11,7 @@ from mofo.report.page.charts import Curve, Dot, histogram, interval_chart, line_
 from mofo.report.page.examples import spread_answers
 from mofo.report.page.media import ClipMaker
 from mofo.report.page.motion_section import best_segment
-from mofo.report.page.wording import Paths, areas_text, hours, views_text
+from mofo.report.wording import Paths, hours
 from mofo.types import MotionArea
 
 
@@ -127,22 +127,7 @@ def test_answers_are_of_many_kinds():
     assert len(spread_answers(rows[:12], 6)) == 6  # all are right
 
 
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [("1 of time x 1 of space; 16 frames, dense, stride 1", "once; 16 frames in a row"),
-     ("2 of time x 3 of space; 16 frames, dense, stride 4",
-      "2 segments of time x 3 places, averaged; 16 frames, one of every 4"),
-     ("2 of time x 1 of space; 8 frames, segments",
-      "2 segments of time x 1 place, averaged; 8 frames, one of each equal part of the video")],
-)  # fmt: skip
-def test_views_in_plain_words(text, wanted):
-    assert views_text(text) == wanted
-
-
-def test_areas_and_times_in_plain_words():
-    assert areas_text("none: the fusion 'mean' does not use motion").startswith("nowhere")
-    assert areas_text("detected: store /x") == "detected: the folder /x"
-    assert areas_text("codec") == "codec"
+def test_times_in_plain_words():
     assert [hours(n) for n in (5, 600, 7200)] == ["5 s", "10 min", "2.0 h"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,18 +10,18 @@ import torch
 from torch import Tensor
 
 from mofo.clips.batch import ClipBatch, collate
+from mofo.clips.sources import MotionChoice
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Video
 from mofo.datasets.video import why_unusable
 from mofo.evaluation.predict import choose_motion
-from mofo.models.classifier import Classifier
 from mofo.models.fusion import FUSIONS
 from mofo.registry import did_you_mean
 from mofo.report.figures.films import ClipFrames, Film, Row, write_films
 from mofo.report.figures.layout import picture_kind
 from mofo.report.figures.marks import draw_heat, outline_tokens
 from mofo.training.saved_models import SavedClassifier, open_classifier
-from mofo.types import SettingsError, TokenGrid, VideoError
+from mofo.types import SettingsError, VideoError
 
 _NAMED = 8  # classes in a message
 _TOP = 0.99  # single tokens would leave all others dark
@@ -33,7 +32,7 @@ class Attention:
     """What a classifier attended to in one clip, and which tokens speak for its answer.
 
     Attributes:
-        frames_THWC, box_T4, valid_T: of the clip, see ``ClipSample``.
+        frames: of the clip, with its motion.
         inside_thw: bool, tokens inside the motion area.
         attention_thw: float32, shares of the fusion's attention; they sum to 1, or are all 0 where
             nothing is inside, so that nothing asks.
@@ -41,9 +40,7 @@ class Attention:
         head, name, probability: the class.
     """
 
-    frames_THWC: np.ndarray
-    box_T4: np.ndarray
-    valid_T: np.ndarray
+    frames: ClipFrames
     inside_thw: np.ndarray
     attention_thw: np.ndarray
     relevance_thw: np.ndarray
@@ -82,7 +79,8 @@ def attention_of(saved: SavedClassifier, batch: ClipBatch, wanted: str | None = 
         head, number = _class(saved, logits, wanted)
         [gradient_BND] = torch.autograd.grad(logits[head][0, number], tokens_BND)
     relevance_N = (gradient_BND * tokens_BND).sum(2).clamp(min=0)[0].detach()
-    share_C = _probabilities(model, logits[head][0].detach())
+    logits_C = logits[head][0].detach()
+    single = model.settings.labels == "single"
     shape = (grid.t, grid.h, grid.w)
 
     def placed(value_V: Tensor) -> np.ndarray:
@@ -92,20 +90,14 @@ def attention_of(saved: SavedClassifier, batch: ClipBatch, wanted: str | None = 
         return value_V.reshape(shape).cpu().numpy()
 
     return Attention(
-        frames_THWC=batch.frames_BTHWC[0].numpy(),
-        box_T4=batch.box_BT4[0].numpy(),
-        valid_T=batch.valid_BT[0].numpy(),
+        frames=ClipFrames.of(batch, 0, grid, model.settings.motion.shape),
         inside_thw=inside_BN[0].reshape(shape).numpy(),
         attention_thw=placed(_mean_of_queries(weight_BhQN[0])),
         relevance_thw=placed(relevance_N),
         head=head,
         name=saved.classes[head][number],
-        probability=float(share_C[number]),
+        probability=float((logits_C.softmax(0) if single else logits_C.sigmoid())[number]),
     )
-
-
-def _probabilities(model: Classifier, logits_C: Tensor) -> Tensor:
-    return logits_C.softmax(0) if model.settings.labels == "single" else logits_C.sigmoid()
 
 
 def _class(
@@ -117,7 +109,6 @@ def _class(
     for head, names in saved.classes.items():
         if wanted in names:
             return head, names.index(wanted)
-    every = [name for names in saved.classes.values() for name in names]
     every = [name for classes in saved.classes.values() for name in classes]
     near = did_you_mean(wanted, every)
     known = f"choose from {', '.join(every[:_NAMED])}"
@@ -134,55 +125,40 @@ def _mean_of_queries(weight_hQN: Tensor) -> Tensor:
     return mean_N
 
 
-def write_attention(
-    made: Attention,
-    grid: TokenGrid,
-    path: str | Path,
-    title: str,
-    lines: Sequence[str] = (),
-    fusion: str = "cross_attention",
-) -> None:
-    """Draws the frames with their motion area, and below or beside them the two maps as heat.
-
-    Args:
-        made: attention and relevance of one clip.
-        grid: its tokens.
-        path: ``.png``: some moments; ``.mp4``: all frames.
-        title, lines: text above.
-        fusion: of the model; says what the attention is.
+def clip_for(saved: SavedClassifier, video: Video, motion: MotionChoice) -> ClipBatch:
+    """Returns the one view of a video that a model takes of its middle.
 
     Raises:
-        SettingsError: another kind of file.
-        MofoError: the file cannot be written.
+        VideoError: the video cannot be used.
     """
-    empty = " This clip has no motion area, so the model takes the mean of all tokens."
-    notes = [
-        f"Attention: {FUSIONS[fusion].attended}" + ("" if made.inside_thw.any() else empty),
-        f"Relevance: which tokens of the encoder speak for {made.name!r} (gradient times "
-        "activation). Each map has a scale of its own, the same over the clip: the brightest are "
-        "the hundredth of the tokens with most.",
-        "Orange: motion area, of the moment (frame) and of the clip in patches (maps).",
-    ]
-    write_films([attention_film(made, grid)], grid, path, title=title, lines=lines, notes=notes)
+    settings = ViewSettings(
+        grid=saved.settings.model.grid,
+        **saved.sampling.cut(),
+        temporal=1,
+        spatial=1,
+        motion=motion,
+    )
+    view = ViewDataset([video], settings)[0, 0]
+    if view.clip is None:
+        raise VideoError(video.path, view.reason)
+    return collate([view.clip])
 
 
-def attention_film(made: Attention, grid: TokenGrid) -> Film:
-    """Returns the clip: frame with motion area, attention and relevance."""
-
-    frames = ClipFrames(grid, made.frames_THWC, made.box_T4, made.valid_T)
+def attention_film(made: Attention) -> Film:
+    """Returns the clip: frame with its motion, attention and relevance."""
 
     def tiles(t: int, token: int) -> list[np.ndarray]:
-        pictures = [frames.boxed(t, token)]
-        slot = t // grid.tubelet
+        pictures = [made.frames.marked(t, token)]
+        slot = t // made.frames.grid.tubelet
         for map_thw in (made.attention_thw, made.relevance_thw):
             high = max(float(np.quantile(map_thw, _TOP)), float(map_thw.max()) / 20, 1e-12)
-            heat_HW3 = draw_heat(frames.plain(t, token), map_thw[slot] / high)
+            heat_HW3 = draw_heat(made.frames.plain(t, token), map_thw[slot] / high)
             outline_tokens(heat_HW3, made.inside_thw[slot])
             pictures.append(heat_HW3)
         return pictures
 
-    rows = (Row("frame, motion area"), Row("attention"), Row(f"relevance of {made.name!r}"))
-    return Film(rows, tiles)
+    rows = (made.frames.row, Row("attention"), Row(f"relevance of {made.name!r}"))
+    return Film(made.frames.grid, rows, tiles)
 
 
 def show_attention(
@@ -212,24 +188,27 @@ def show_attention(
     reason = why_unusable(str(video))
     if reason is not None:
         raise VideoError(video, reason)
-    settings = ViewSettings(
-        grid=saved.settings.model.grid,
-        **saved.sampling.cut(),
-        temporal=1,
-        spatial=1,
-        motion=choose_motion(areas, None, saved),
-    )
+    motion = choose_motion(areas, None, saved)
     row = Video(str(Path(video).absolute()), Path(video).name)
-    view = ViewDataset([row], settings)[0, 0]
-    if view.clip is None:
-        raise VideoError(video, view.reason)
     saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    made = attention_of(saved, collate([view.clip]), wanted)
-    fusion = saved.settings.fusion
-    lines = [
-        f"{made.head}: {made.name}, {100 * made.probability:.1f} % · fusion {fusion}"
-        f" · motion area: {settings.motion}",
-        f"{saved.checkpoint.path.absolute().parents[1].name}, step {saved.checkpoint.step:,}",
-    ]
-    write_attention(made, saved.settings.model.grid, path, Path(video).name, lines, fusion)
+    made = attention_of(saved, clip_for(saved, row, motion), wanted)
+    fusion, name = saved.settings.fusion, saved.checkpoint.path.absolute().parents[1].name
+    empty = " This clip has no motion area, so the model takes the mean of all tokens."
+    write_films(
+        [attention_film(made)],
+        path,
+        title=Path(video).name,
+        lines=[
+            f"{made.head}: {made.name}, {100 * made.probability:.1f} % · fusion {fusion}"
+            f" · motion: {made.frames.shape}, {motion}",
+            f"{name}, step {saved.checkpoint.step:,}",
+        ],
+        notes=[
+            f"Attention: {FUSIONS[fusion].attended}" + ("" if made.inside_thw.any() else empty),
+            f"Relevance: which tokens of the encoder speak for {made.name!r} (gradient times "
+            "activation). Each map has a scale of its own, the same over the clip: the brightest "
+            "are the hundredth of the tokens with most.",
+            "Orange: motion of the moment (frame), and the patches that count as moving (maps).",
+        ],
+    )
     return made

@@ -16,9 +16,7 @@ from mofo.training.finetune_step import FinetuneStep
 
 _NAMES = 3  # of the classes of a target
 _ROWS = (Row("the clip as it was cut"), Row("what the model gets"))
-_NOTE = (
-    "Orange: motion area, of the moment (clip as it was cut) and in tokens (what the model gets)."
-)
+_NOTE = "Orange: motion of the moment (clip as it was cut) and tokens inside (what the model gets)."
 
 
 def write_augmented(
@@ -42,20 +40,20 @@ def write_augmented(
     inside_Bthw = given.inside_BN.reshape(-1, grid.t, grid.h, grid.w).cpu().numpy()
 
     def film(clip: int) -> Film:
-        cut = ClipFrames.of(batch, clip, grid)
+        cut = ClipFrames.of(batch, clip, grid, one_pass.augmentation.motion.shape)
         given_THWC = given.frames_BTHWC[clip].cpu().numpy()
 
         def tiles(t: int, token: int) -> list[np.ndarray]:
             given_HW3 = scaled(given_THWC[t], grid.w * token, grid.h * token)
             outline_tokens(given_HW3, inside_Bthw[clip, t // grid.tubelet])
-            return [cut.boxed(t, token), given_HW3]
+            return [cut.marked(t, token), given_HW3]
 
         classes = one_pass.targets.labels.classes
-        return Film(_ROWS, tiles, _heading(batch, given.targets, classes, clip))
+        return Film(grid, _ROWS, tiles, _heading(batch, given.targets, classes, clip))
 
     films = [film(clip) for clip in moments(len(batch), clips)]
     title = title or Path(path).stem.replace("_", " ")
-    write_films(films, grid, path, title=title, notes=[_NOTE])
+    write_films(films, path, title=title, notes=[_NOTE])
 
 
 def target_text(target_C: Sequence[float], names: Sequence[str]) -> str:

@@ -78,7 +78,7 @@ def choose_clips(
         choice = MotionChoice.parse(areas)
         if choice.store is not None and not need_areas:
             with AreaStore.open(choice.store) as store:
-                missing = [video for video in videos if not _has(store, video)]
+                missing = [video for video in videos if not has_video(store, video)]
             if missing:
                 names = ", ".join(Path(video.path).name for video in missing)
                 raise StoreError(f"the store {areas} lacks {names}")
@@ -90,7 +90,8 @@ def choose_clips(
     return _read(videos, replace(settings, motion=choice), seed, notes)
 
 
-def _has(store: AreaStore, video: Video) -> bool:
+def has_video(store: AreaStore, video: Video) -> bool:
+    """Returns whether a store has the areas of a video, by its key or its path."""
     try:
         return video.key in store or bool(store.find(video.path))
     except StoreError:

@@ -25,7 +25,7 @@ from mofo.report.figures.layout import (
     stacked,
     text_block,
 )
-from mofo.report.figures.marks import draw_box
+from mofo.report.figures.marks import draw_box, draw_field
 from mofo.types import TokenGrid
 from mofo.video.writer import VideoWriter
 
@@ -41,31 +41,43 @@ _GREY = (128, 128, 128)
 
 @dataclass(frozen=True, eq=False)
 class ClipFrames:
-    """Frames of one clip with their motion areas, to be drawn.
+    """Frames of one clip with their motion, to be drawn.
 
     Attributes:
         grid: the clip's tokens.
-        frames_THWC, box_T4, valid_T: see ``ClipSample``.
+        frames_THWC, box_T4, valid_T, motion_tyx: see ``ClipSample``.
+        shape: "box" or "field": what is drawn, see ``MotionSettings``.
     """
 
     grid: TokenGrid
     frames_THWC: np.ndarray
     box_T4: np.ndarray
     valid_T: np.ndarray
+    motion_tyx: np.ndarray | None = None
+    shape: str = "box"
 
     @classmethod
-    def of(cls, batch: ClipBatch, clip: int, grid: TokenGrid) -> ClipFrames:
+    def of(cls, batch: ClipBatch, clip: int, grid: TokenGrid, shape: str = "box") -> ClipFrames:
         """Returns one clip of a batch, which may be on any device."""
-        arrays = (batch.frames_BTHWC, batch.box_BT4, batch.valid_BT)
-        return cls(grid, *(array[clip].cpu().numpy() for array in arrays))
+        tensors = (batch.frames_BTHWC, batch.box_BT4, batch.valid_BT, batch.motion_Btyx)
+        arrays = (None if tensor is None else tensor[clip].cpu().numpy() for tensor in tensors)
+        return cls(grid, *arrays, shape)
+
+    @property
+    def row(self) -> Row:
+        """The label of ``marked``."""
+        return Row(f"frame, motion {'field' if self.shape == 'field' else 'area'}")
 
     def plain(self, t: int, token: int) -> np.ndarray:
         """Returns frame ``t`` with ``token`` pixels along the side of a token."""
         return scaled(self.frames_THWC[t], self.grid.w * token, self.grid.h * token)
 
-    def boxed(self, t: int, token: int) -> np.ndarray:
-        """Returns the same with the frame's motion area."""
+    def marked(self, t: int, token: int) -> np.ndarray:
+        """Returns the same with its motion: the box of the frame, or the field of its slot."""
         picture_HW3 = self.plain(t, token)
+        if self.shape == "field":
+            assert self.motion_tyx is not None
+            return draw_field(picture_HW3, self.motion_tyx[t // self.grid.tubelet] / 255)
         if self.valid_T[t]:
             scale = picture_HW3.shape[1] / self.grid.width
             draw_box(picture_HW3, self.box_T4[t] * scale, 3)
@@ -86,12 +98,14 @@ class Film:
     """One clip as pictures.
 
     Attributes:
+        grid: the clip's tokens.
         rows: one for every picture of a frame; the same for all films of a sheet.
         tiles: ``tiles(t, token)`` returns the pictures of frame ``t``, uint8 RGB, with ``token``
             pixels along the side of a token.
         heading: a line above; may be empty.
     """
 
+    grid: TokenGrid
     rows: tuple[Row, ...]
     tiles: Callable[[int, int], Sequence[np.ndarray]]
     heading: str = ""
@@ -103,9 +117,14 @@ def moments(frames: int, count: int) -> list[int]:
     return [(2 * k + 1) * frames // (2 * count) for k in range(count)]
 
 
+def grid_text(grid: TokenGrid) -> str:
+    """Frames and patches of a clip, for the lines of a sheet."""
+    size = f"{grid.frames} frames of {grid.width}x{grid.height}"
+    return f"{size}, patches {grid.tubelet}x{grid.patch}x{grid.patch}"
+
+
 def write_films(
     films: Sequence[Film],
-    grid: TokenGrid,
     path: str | Path,
     *,
     title: str,
@@ -116,8 +135,7 @@ def write_films(
     """Writes films as one sheet.
 
     Args:
-        films: at least one.
-        grid: tokens of each clip.
+        films: at least one, all of one grid.
         path: ``.png``: some moments from left to right; ``.mp4``: all frames.
         title, lines, warnings, notes: texts of the sheet, see ``page``.
 
@@ -125,33 +143,36 @@ def write_films(
         SettingsError: another kind of file.
         MofoError: the file cannot be written.
     """
-    kind = picture_kind(path)
+    kind, grid = picture_kind(path), films[0].grid
     make_folder(path)
     if kind == "png":
-        body_HW3 = _all_moments(films, grid)
+        body_HW3 = _all_moments(films)
         save_png(page(body_HW3, title=title, lines=lines, warnings=warnings, notes=notes), path)
         return
     with VideoWriter(path, fps=FPS, crf=16) as writer:
         for t in range(grid.frames):
             clock = [*lines, f"frame {t + 1} of {grid.frames}"]
-            body_HW3 = _one_moment(films, grid, t)
+            body_HW3 = _one_moment(films, t)
             writer.write(page(body_HW3, title=title, lines=clock, warnings=warnings, notes=notes))
 
 
 def film_frames(
-    film: Film, grid: TokenGrid, width: int, *, pictures: int | None = None, gap: int = 4
+    film: Film, width: int, *, pictures: Sequence[int] | None = None, gap: int = 4
 ) -> Iterator[np.ndarray]:
     """Yields all frames with their pictures side by side, each about ``width`` pixels wide.
 
-    ``pictures`` is how many of them, the first ones; None: all.
+    ``pictures`` are the rows that are wanted, in order; None: all.
     """
-    token = max(4, width // grid.w)
-    for t in range(grid.frames):
-        yield beside(film.tiles(t, token)[:pictures], gap, _GREY)
+    rows = range(len(film.rows)) if pictures is None else pictures
+    token = max(4, width // film.grid.w)
+    for t in range(film.grid.frames):
+        tiles = film.tiles(t, token)
+        yield beside([tiles[row] for row in rows], gap, _GREY)
 
 
-def _all_moments(films: Sequence[Film], grid: TokenGrid) -> np.ndarray:
+def _all_moments(films: Sequence[Film]) -> np.ndarray:
     """Moments from left to right, rows from top to bottom, one or two films beside each other."""
+    grid = films[0].grid
     across = min(2, len(films))
     shown = moments(grid.frames, _MOMENTS[across])
     room = (INNER - _LABEL - GAP - (across - 1) * _BETWEEN) / across
@@ -184,8 +205,9 @@ def _all_moments(films: Sequence[Film], grid: TokenGrid) -> np.ndarray:
     return stacked(bands, _BETWEEN)
 
 
-def _one_moment(films: Sequence[Film], grid: TokenGrid, t: int) -> np.ndarray:
+def _one_moment(films: Sequence[Film], t: int) -> np.ndarray:
     """All films at one moment: pictures of a film side by side, in rows of four."""
+    grid = films[0].grid
     across = min(2, len(films)) if len(films[0].rows) <= 4 else 1
     pictures = min(4, len(films[0].rows))
     room = (INNER - (across - 1) * _BETWEEN) / across

@@ -49,6 +49,14 @@ def draw_field(picture_HW3: np.ndarray, share_yx: np.ndarray) -> np.ndarray:
     return ((1 - tint_HW1) * picture_HW3 + tint_HW1 * np.array(AREA)).round().astype(np.uint8)
 
 
+def draw_tokens(frame_HWC: np.ndarray, motion_hw: np.ndarray, inside_hw: np.ndarray) -> np.ndarray:
+    """Returns a frame with the motion of its tokens, 0 to 1, as a tint; those inside outlined."""
+    down, across = (frame_HWC.shape[k] // motion_hw.shape[k] for k in (0, 1))
+    drawn_HW3 = draw_field(frame_HWC, motion_hw.repeat(down, 0).repeat(across, 1))
+    outline_tokens(drawn_HW3, inside_hw)
+    return drawn_HW3
+
+
 def draw_mask(
     frame_HWC: np.ndarray,
     hidden_hw: np.ndarray,

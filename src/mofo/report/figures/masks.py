@@ -1,31 +1,33 @@
-"""Figures of masks on a real clip: what each strategy hides, and where the motion area is."""
+"""Figures of masks on a real clip: what each strategy hides, and where the motion is."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from mofo.clips.batch import ClipBatch
-from mofo.clips.token_area import token_area
-from mofo.masking import MASKS, MaskSettings, make_mask, mask_shares
+from mofo.clips.token_area import MotionSettings
+from mofo.masking import MaskSettings, make_mask, mask_shares
 from mofo.report.figures.chosen_clips import choose_clips
-from mofo.report.figures.films import ClipFrames, Film, Row, write_films
+from mofo.report.figures.films import ClipFrames, Film, Row, grid_text, write_films
 from mofo.report.figures.layout import picture_kind
-from mofo.report.figures.marks import draw_mask
+from mofo.report.figures.marks import draw_mask, draw_tokens
 from mofo.types import TokenGrid
 
-_NOTE = (
-    "Bright: what the encoder sees; dark: hidden. Orange: motion area, of the moment (frame) and "
-    "of the clip in patches (masks)."
-)
+_NOTES = {
+    "box": "Bright: what the encoder sees; dark: hidden. Orange: motion area, of the moment "
+    "(frame) and in patches as each strategy takes it (masks).",
+    "field": "Bright: what the encoder sees; dark: hidden. Orange: how much moves, and an outline "
+    "around the patches that count as moving, as each strategy takes them.",
+}
 _SPILL = (
-    "Asked: what is set. There is too little outside of the area to hide, so more of the area is "
-    "hidden."
+    "Spilled: what is asked for does not fit what moves in this clip; it is missed by as little "
+    "as possible."
 )
 
 
@@ -35,12 +37,15 @@ class DrawnMask:
 
     Attributes:
         settings: what it was made with.
-        hidden_thw: bool.
+        hidden_thw, inside_thw: bool, hidden tokens, and those that count as moving.
+        motion_thw: of the tokens: bool of boxes, 0 to 1 of fields.
         text: what it achieves, a line for each number.
     """
 
     settings: MaskSettings
     hidden_thw: np.ndarray
+    inside_thw: np.ndarray
+    motion_thw: np.ndarray
     text: tuple[str, ...]
 
 
@@ -50,16 +55,18 @@ def write_masks(
     strategies: Sequence[MaskSettings],
     path: str | Path,
     *,
+    shape: str = "box",
     title: str = "",
     lines: Sequence[str] = (),
 ) -> list[DrawnMask]:
-    """Draws the first clip of a batch with its motion area, and the masks that it gets.
+    """Draws the first clip of a batch with its motion, and the masks that it gets.
 
     Args:
         batch: on the CPU.
         grid: the clip's tokens.
         strategies: with their shares.
         path: ``.png``: some moments; ``.mp4``: all frames of the clip.
+        shape: of the motion, see ``MotionSettings``.
         title: of the sheet; empty: the name of the video.
         lines: more text below it.
 
@@ -67,32 +74,39 @@ def write_masks(
         SettingsError: another kind of file; a mask that is impossible on this grid.
         MofoError: the file cannot be written.
     """
-    masks = [_mask(batch, grid, settings) for settings in strategies]
-    spilled = any("asked" in text for mask in masks for text in mask.text)
+    masks = [_mask(batch, grid, settings, shape) for settings in strategies]
+    spilled = any("spilled" in text for mask in masks for text in mask.text)
+    hidden = {settings.build(grid).num_hidden for settings in strategies}
+    about = f"{grid_text(grid)}: {' or '.join(map(str, sorted(hidden)))} of {grid.tokens} hidden"
     write_films(
-        [mask_film(batch, grid, masks)],
-        grid,
+        [mask_film(batch, grid, masks, shape)],
         path,
         title=title or Path(batch.path[0]).name,
-        lines=[*lines, _about(grid, strategies)],
-        notes=[_NOTE, _SPILL if spilled else ""],
+        lines=[*lines, about],
+        notes=[_NOTES[shape], _SPILL if spilled else ""],
     )
     return masks
 
 
-def mask_film(batch: ClipBatch, grid: TokenGrid, masks: Sequence[DrawnMask]) -> Film:
-    """Returns the first clip of a batch: frame with motion area, then a row for each mask."""
-    frames = ClipFrames.of(batch, 0, grid)
-    inside_thw = token_area(batch.box_BT4[:1], batch.valid_BT[:1], grid)[0].numpy()
+def mask_film(
+    batch: ClipBatch, grid: TokenGrid, masks: Sequence[DrawnMask], shape: str = "box"
+) -> Film:
+    """Returns the first clip of a batch: frame with motion, a row for each mask; of a field also
+    the motion of tokens, as the first mask takes it."""
+    frames = ClipFrames.of(batch, 0, grid, shape)
+    rows = [frames.row, Row("motion of tokens")] if shape == "field" else [frames.row]
 
     def tiles(t: int, token: int) -> list[np.ndarray]:
-        slot = t // grid.tubelet
-        plain_HW3 = frames.plain(t, token)
-        hidden = [draw_mask(plain_HW3, m.hidden_thw[slot], inside_thw[slot]) for m in masks]
-        return [frames.boxed(t, token), *hidden]
+        slot, plain_HW3 = t // grid.tubelet, frames.plain(t, token)
+        pictures = [frames.marked(t, token)]
+        if shape == "field":
+            first = masks[0]
+            pictures.append(draw_tokens(plain_HW3, first.motion_thw[slot], first.inside_thw[slot]))
+        hidden = [draw_mask(plain_HW3, m.hidden_thw[slot], m.inside_thw[slot]) for m in masks]
+        return pictures + hidden
 
-    rows = [Row(mask.settings.strategy, "\n".join(mask.text)) for mask in masks]
-    return Film((Row("frame, motion area"), *rows), tiles)
+    rows += [Row(mask.settings.strategy, "\n".join(mask.text)) for mask in masks]
+    return Film(grid, tuple(rows), tiles)
 
 
 class ShownMasks(NamedTuple):
@@ -111,11 +125,9 @@ def show_masks(
     video: str | Path,
     path: str | Path,
     *,
-    strategies: Sequence[str] | None = ("motion",),
-    ratio: float = 0.9,
-    inside_ratio: float = 0.75,
-    visible_inside_ratio: float = 0.5,
-    block: int = 4,
+    mask: MaskSettings | None = None,
+    strategies: Sequence[str] | None = None,
+    shape: str = "box",
     areas: str = "dis",
     seed: int = 0,
     frames: int = 16,
@@ -127,61 +139,45 @@ def show_masks(
     Args:
         video: the file.
         path: ``.png`` or ``.mp4``, see ``write_masks``.
-        strategies: names; None: all of them.
-        ratio, inside_ratio, visible_inside_ratio, block: see ``MaskSettings``.
+        mask: strategy and shares; None: the usual ones.
+        strategies: names of several to draw with these shares; None: that of ``mask``.
+        shape: motion as "box" or "field".
         areas: where motion areas come from, see ``choose_clips``.
         seed: decides the masks.
         frames, stride, size: of the clip.
 
     Raises:
-        SettingsError: an unknown strategy or an impossible number.
+        SettingsError: an impossible number, or an unknown shape.
         VideoError: the video cannot be read.
         StoreError: the store cannot be read, or lacks the video.
     """
     picture_kind(path)
-    grid = TokenGrid(frames, size, size)
-    masks = [
-        MaskSettings(
-            strategy=strategy,
-            ratio=ratio,
-            inside_ratio=inside_ratio,
-            visible_inside_ratio=visible_inside_ratio,
-            block=block,
-        )
-        for strategy in (MASKS if strategies is None else strategies)
-    ]
+    MotionSettings(shape=shape)
+    grid, mask = TokenGrid(frames, size, size), mask or MaskSettings()
+    names = [mask.strategy] if strategies is None else strategies
+    masks = [replace(mask, strategy=name) for name in names]
     for settings in masks:
         settings.build(grid)  # wrong numbers are to be found before the video is read
     chosen = choose_clips([video], grid, stride=stride, areas=areas, seed=seed, clips=1)
-    lines = [f"stride {stride} · motion area: {chosen.areas} · seed {seed}", *chosen.notes]
-    drawn = write_masks(chosen.batch, grid, masks, path, lines=lines)
+    about = f"stride {stride} · motion: {shape}, {chosen.areas} · seed {seed}"
+    drawn = write_masks(chosen.batch, grid, masks, path, shape=shape, lines=[about, *chosen.notes])
     return ShownMasks(drawn, chosen.notes)
 
 
-def _mask(batch: ClipBatch, grid: TokenGrid, settings: MaskSettings) -> DrawnMask:
-    inside_Bthw = token_area(batch.box_BT4[:1], batch.valid_BT[:1], grid)
-    hidden_BN = make_mask(settings, grid, inside_Bthw, batch.noise_BN[:1]).hidden_BN
+def _mask(batch: ClipBatch, grid: TokenGrid, settings: MaskSettings, shape: str) -> DrawnMask:
+    strategy = settings.build(grid)
+    motion_Bthw = MotionSettings(shape=shape).tokens(batch, grid, strategy.area_span)[:1]
+    inside_Bthw = strategy.inside(motion_Bthw)
+    hidden_BN = make_mask(settings, grid, motion_Bthw, batch.noise_BN[:1]).hidden_BN
     _, inside, outside, visible = (float(share) for share in mask_shares(hidden_BN, inside_Bthw))
-    text: tuple[str, ...]
-    if math.isnan(inside):
-        text = ("no motion in this clip",)
-    else:
-        places = int(inside_Bthw[0, 0].sum())
-        asked = settings.inside_ratio if settings.strategy == "motion" else inside
-        # One place more or less is rounding; beyond that, the rest was too small (spill rule).
-        spilled = abs(inside - asked) * places > 1
+    text: tuple[str, ...] = ("no motion in this clip",)
+    if not math.isnan(inside):
+        spilled = " (spilled)" if strategy.spilled(motion_Bthw)[0] else ""
         text = (
-            f"hidden inside {100 * inside:.0f} %" + f" (asked {100 * asked:.0f} %)" * spilled,
+            f"hidden inside {100 * inside:.0f} %{spilled}",
             "nothing outside" if math.isnan(outside) else f"hidden outside {100 * outside:.0f} %",
             f"visible from area {100 * visible:.0f} %",
         )
-    return DrawnMask(settings, hidden_BN.reshape(inside_Bthw.shape)[0].numpy(), text)
-
-
-def _about(grid: TokenGrid, strategies: Sequence[MaskSettings]) -> str:
-    hidden = sorted({settings.build(grid).num_hidden for settings in strategies})
-    counts = " or ".join(str(count) for count in hidden)
-    return (
-        f"{grid.frames} frames of {grid.width}x{grid.height}, patches {grid.tubelet}x{grid.patch}x"
-        f"{grid.patch}: {counts} of {grid.tokens} hidden"
-    )
+    hidden_Bthw = hidden_BN.reshape(inside_Bthw.shape)
+    arrays = (tensor[0].numpy() for tensor in (hidden_Bthw, inside_Bthw, motion_Bthw))
+    return DrawnMask(settings, *arrays, text)

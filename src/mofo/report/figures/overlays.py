@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from mofo.report.figures.layout import (
 )
 from mofo.report.figures.marks import AREA, draw_area
 from mofo.types import MotionArea, VideoError
+from mofo.video.inputs import VideoPath
 from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
 
@@ -42,15 +44,10 @@ def write_overlay(
     """
     size = fit_size(area, height)
     make_folder(mp4)
-    with (
-        VideoReader(path, colour="rgb", size=size) as reader,
-        VideoWriter(mp4, fps=frame_rate(area)) as writer,
-    ):
-        for t, frame in enumerate(reader):
-            if t >= len(area) or frame.image is None:
-                break
+    with VideoWriter(mp4, fps=frame_rate(area)) as writer:
+        for t, picture_HW3 in video_frames(path, size, range(len(area))):
             strip_HW3 = _timeline(area, t, size[0])
-            writer.write(stacked([draw_area(frame.image, area, t), strip_HW3], 0), clock(area, t))
+            writer.write(stacked([draw_area(picture_HW3, area, t), strip_HW3], 0), clock(area, t))
 
 
 def write_contact_sheet(path: str | Path, area: MotionArea, png: str | Path) -> None:
@@ -75,7 +72,7 @@ def contact_sheet(
     room = (INNER - (columns - 1) * GAP) // columns
     size = fit_size(area, min(180, int(room * area.height / area.width)))
     tiles = []
-    for t, picture_HW3 in frames_at(path, frames.tolist(), size).items():
+    for t, picture_HW3 in video_frames(path, size, frames):
         caption_HW3 = text_block(caption(area, t), picture_HW3.shape[1], size=13)
         tiles.append(stacked([caption_HW3, draw_area(picture_HW3, area, t)], 2))
     if not tiles:
@@ -89,17 +86,21 @@ OVERLAYS = {".mp4": write_overlay, ".png": write_contact_sheet}
 """What ``detect_many`` can draw of each video, by ending."""
 
 
-def frames_at(path: str | Path, frames: list[int], size: tuple[int, int]) -> dict[int, np.ndarray]:
-    """Reads pictures (RGB, of ``size``) of chosen frames, by their numbers, in order."""
-    wanted, last = set(frames), max(frames, default=-1)
-    pictures = {}
+def video_frames(
+    path: VideoPath, size: tuple[int, int], wanted: Collection[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields the numbers and pictures (uint8 RGB, of ``size``) of wanted frames, in order.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    last = max(wanted, default=-1)
     with VideoReader(path, colour="rgb", size=size) as reader:
         for t, frame in enumerate(reader):
+            if t > last:
+                return
             if t in wanted and frame.image is not None:
-                pictures[t] = frame.image
-            if t >= last:
-                break
-    return pictures
+                yield t, frame.image
 
 
 def fit_size(area: MotionArea, height: int) -> tuple[int, int]:

@@ -8,9 +8,8 @@ are guessed from visible patches; the leaking frames are drawn on request only, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +19,9 @@ from mofo.clips.batch import ClipBatch
 from mofo.models.mae import MaskedAutoencoder, with_statistics
 from mofo.models.patches import patch_statistics, put_patches, take_patches
 from mofo.report.figures.chosen_clips import choose_clips
-from mofo.report.figures.films import ClipFrames, Film, Row, moments, write_films
+from mofo.report.figures.films import ClipFrames, Film, Row, grid_text, moments, write_films
 from mofo.report.figures.layout import ALARM, framed, picture_kind, scaled
 from mofo.report.figures.marks import draw_mask
-from mofo.training.checkpoint import Checkpoint
 from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.pretrain_task import PretrainStep
 from mofo.training.saved_models import open_autoencoder
@@ -40,8 +38,7 @@ class Reconstruction:
 
     Attributes:
         grid: the clips' tokens.
-        frames_BTHWC: the clips.
-        box_BT4, valid_BT: their motion areas, as in ``ClipBatch``.
+        clips: with their motion.
         inside_Bthw, hidden_Bthw: bool, tokens inside the motion area, and hidden ones.
         honest_BTHWC: hidden tokens as predicted, with nothing taken from them; visible ones as
             they are.
@@ -55,9 +52,7 @@ class Reconstruction:
     """
 
     grid: TokenGrid
-    frames_BTHWC: np.ndarray
-    box_BT4: np.ndarray
-    valid_BT: np.ndarray
+    clips: tuple[ClipFrames, ...]
     inside_Bthw: np.ndarray
     hidden_Bthw: np.ndarray
     honest_BTHWC: np.ndarray
@@ -102,7 +97,8 @@ def reconstruct(
     if leak:
         check_leak(model)
     grid = model.settings.grid
-    batch = _spread(batch, clips).to(next(model.parameters()).device)
+    rows = moments(len(batch), clips)  # neighbours may come from one video
+    batch = batch.rows(rows).to(next(model.parameters()).device)
     frames_BTHWC = batch.frames_BTHWC
     inside_Bthw, mask = one_pass.area_and_mask(batch)
     training = model.training
@@ -126,9 +122,9 @@ def reconstruct(
         flat_BMp = with_statistics(flat_BMp, output.statistics)
     return Reconstruction(
         grid=grid,
-        frames_BTHWC=frames_BTHWC.cpu().numpy(),
-        box_BT4=batch.box_BT4.cpu().numpy(),
-        valid_BT=batch.valid_BT.cpu().numpy(),
+        clips=tuple(
+            ClipFrames.of(batch, clip, grid, one_pass.motion.shape) for clip in range(len(batch))
+        ),
         inside_Bthw=inside_Bthw.cpu().numpy(),
         hidden_Bthw=mask.hidden_BN.reshape(inside_Bthw.shape).cpu().numpy(),
         honest_BTHWC=put(output.pixels_BMp),
@@ -140,32 +136,19 @@ def reconstruct(
     )
 
 
-def _spread(batch: ClipBatch, clips: int) -> ClipBatch:
-    """At most so many clips, spread evenly, as neighbours may come from one video."""
-    rows = moments(len(batch), clips)
-    tensors = {
-        field.name: value[rows]
-        for field in fields(batch)
-        if isinstance(value := getattr(batch, field.name), Tensor)
-    }
-    return replace(batch, **tensors, path=tuple(batch.path[row] for row in rows), failures=())
-
-
 def reconstruction_film(made: Reconstruction, clip: int) -> Film:
-    """Returns one clip: frame with motion area, what the encoder sees, the reconstruction."""
-    grid = made.grid
-    rows = [Row("frame, motion area"), Row("what the encoder sees"), Row("reconstruction")]
+    """Returns one clip: frame with its motion, what the encoder sees, the reconstruction."""
+    grid, frames = made.grid, made.clips[clip]
+    rows = [frames.row, Row("what the encoder sees"), Row("reconstruction")]
     if made.leaking_BTHWC is not None:
         rows.append(Row("with the true mean and variance", colour=ALARM))
-
-    frames = ClipFrames(grid, made.frames_BTHWC[clip], made.box_BT4[clip], made.valid_BT[clip])
 
     def tiles(t: int, token: int) -> list[np.ndarray]:
         slot = t // grid.tubelet
         size = (grid.w * token, grid.h * token)
         hidden_hw, inside_hw = made.hidden_Bthw[clip, slot], made.inside_Bthw[clip, slot]
         pictures = [
-            frames.boxed(t, token),
+            frames.marked(t, token),
             draw_mask(frames.plain(t, token), hidden_hw, inside_hw),
             scaled(made.honest_BTHWC[clip, t], *size),
         ]
@@ -178,7 +161,7 @@ def reconstruction_film(made: Reconstruction, clip: int) -> Film:
         f"{made.names[clip]} · error {made.error_B[clip]:.3f}, "
         f"flat {made.flat_error_B[clip]:.3f}{moving}"
     )
-    return Film(tuple(rows), tiles, heading)
+    return Film(grid, tuple(rows), tiles, heading)
 
 
 def flat(normalised: bool) -> str:
@@ -198,7 +181,8 @@ def captions(normalised: bool) -> tuple[str, ...]:
         honest,
         "Nothing is taken from the hidden patches. Error: their mean squared error, as in the "
         f"loss; flat: the same with {flat(normalised)}.",
-        "Orange: motion area, of the moment (frame) and of the clip (what the encoder sees).",
+        "Orange: motion of the moment (frame), and the patches that count as moving (what the "
+        "encoder sees).",
     )
 
 
@@ -227,49 +211,60 @@ def write_reconstruction(
     """
     picture_kind(path)
     made = reconstruct(model, batch, one_pass, leak=leak, clips=clips)
+    settings, hidden = model.settings, one_pass.num_hidden
+    about = (
+        f"{grid_text(made.grid)}, {hidden} of {made.grid.tokens} hidden "
+        f"({100 * hidden / made.grid.tokens:.0f} %) · encoder {settings.width} wide, "
+        f"{settings.depth} blocks; decoder {settings.decoder_width} wide, "
+        f"{settings.decoder_depth} blocks"
+    )
     write_films(
         [reconstruction_film(made, clip) for clip in range(len(made.names))],
-        made.grid,
         path,
         title=title or Path(path).stem.replace("_", " "),
-        lines=[*lines, _about(model, one_pass)],
+        lines=[*lines, about],
         warnings=[f"Red frame: {LEAK_LABEL}"] if leak else [],
         notes=captions(made.normalised),
     )
     return made
 
 
-class ShownReconstruction(NamedTuple):
-    """What ``show_reconstruction`` has drawn.
+@dataclass(frozen=True, eq=False)
+class ShownReconstruction:
+    """What a checkpoint makes of clips.
 
     Attributes:
         made: the reconstruction.
         notes: what a viewer has to know, a line each.
+        name: of the run, with its step; of imported weights that of their folder.
+        areas: where the motion comes from.
     """
 
     made: Reconstruction
     notes: tuple[str, ...]
+    name: str
+    areas: str
 
 
-def show_reconstruction(
+def reconstruct_checkpoint(
     checkpoint: str | Path,
-    sources: Sequence[str | Path],
-    path: str | Path,
+    sources: Sequence[str | Path] = (),
+    path: str | Path | None = None,
     *,
     leak: bool = False,
     seed: int = 0,
     clips: int = 4,
 ) -> ShownReconstruction:
-    """Draws what a checkpoint makes of videos; what ``mofo show reconstruction`` does.
+    """Returns what a checkpoint makes of videos; draws it, if ``path`` is given.
 
-    Clips, masks and motion areas are made as in the checkpoint's training. If its store of motion
-    areas is gone or lacks a video, the areas are found now by optical flow, with a note.
+    Clips, masks and motion are made as in the checkpoint's training. If its store of motion areas
+    is gone or lacks a video, the areas are found now by optical flow, with a note.
 
     Args:
         checkpoint: its folder, or that of a run: then its newest one.
-        sources: videos, folders, patterns or CSV lists.
+        sources: videos, folders, patterns or CSV lists; empty: those of the training.
         path: ``.png`` or ``.mp4``, see ``write_reconstruction``.
-        leak: draw the leaking picture, too.
+        leak: make the leaking picture, too.
         seed: decides the masks.
         clips: how many at most.
 
@@ -278,15 +273,16 @@ def show_reconstruction(
         SettingsError: as ``write_reconstruction``.
         VideoError: a video cannot be read.
     """
-    picture_kind(path)
+    if path is not None:
+        picture_kind(path)
     model, opened = open_autoencoder(checkpoint)
     model.check_pixels()
     settings = PretrainSettings.from_dict(opened.metadata.settings, str(opened.path))
-    data, mask = settings.data, settings.mask
+    data, mask, loss = settings.data, settings.mask, opened.metadata.loss
     if leak:
         check_leak(model)
     chosen = choose_clips(
-        sources,
+        sources or data.source,
         settings.grid(),
         stride=data.stride,
         areas=data.areas,
@@ -295,39 +291,25 @@ def show_reconstruction(
         need_areas=False,
     )
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    loss = opened.metadata.loss
+    place, step = opened.path.absolute(), PretrainStep(settings)
+    name = f"{place.parents[1].name}, step {opened.step:,}"
+    if opened.metadata.imported:
+        name = f"{place.name}, imported"
+    if path is None:
+        made = reconstruct(model, chosen.batch, step, leak=leak, clips=clips)
+        return ShownReconstruction(made, chosen.notes, name, chosen.areas)
     made = write_reconstruction(
         model,
         chosen.batch,
-        PretrainStep(settings),
+        step,
         path,
         leak=leak,
         clips=clips,
-        title=_name(opened) + (f", loss in training {loss:.3f}" if isinstance(loss, float) else ""),
+        title=name + (f", loss in training {loss:.3f}" if isinstance(loss, float) else ""),
         lines=[
-            f"{settings.model.size} model · {mask.strategy} masks, ratio {mask.ratio:g} · "
-            f"motion area: {chosen.areas} · stride {data.stride} · seed {seed}",
+            f"{settings.model.size} model · {mask.strategy} masks, ratio {mask.ratio:g} · motion: "
+            f"{settings.motion.shape}, {chosen.areas} · stride {data.stride} · seed {seed}",
             *chosen.notes,
         ],
     )
-    return ShownReconstruction(made, chosen.notes)
-
-
-def _name(opened: Checkpoint) -> str:
-    """The run and the step; of imported weights their folder."""
-    path = opened.path.absolute()
-    if opened.metadata.imported:
-        return f"{path.name}, imported"
-    return f"{path.parents[1].name}, step {opened.step:,}"
-
-
-def _about(model: MaskedAutoencoder, one_pass: PretrainStep) -> str:
-    settings = model.settings
-    grid = settings.grid
-    return (
-        f"{grid.frames} frames of {grid.width}x{grid.height}, patches {grid.tubelet}x{grid.patch}x"
-        f"{grid.patch}, {one_pass.num_hidden} of {grid.tokens} hidden "
-        f"({100 * one_pass.num_hidden / grid.tokens:.0f} %) · encoder {settings.width} wide, "
-        f"{settings.depth} blocks; decoder {settings.decoder_width} wide, "
-        f"{settings.decoder_depth} blocks"
-    )
+    return ShownReconstruction(made, chosen.notes, name, chosen.areas)

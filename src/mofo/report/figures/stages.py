@@ -24,7 +24,7 @@ from mofo.report.figures.layout import (
     text_block,
 )
 from mofo.report.figures.marks import draw_area
-from mofo.report.figures.overlays import caption, clock, frame_rate
+from mofo.report.figures.overlays import caption, clock, frame_rate, video_frames
 from mofo.types import MotionArea
 from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
@@ -70,33 +70,27 @@ def write_stages(
     names = ("frame", "optical flow", _MAP_NAMES[settings.preset], "motion area")
     heads_HW3 = beside([text_block(name, size[0], bold=True) for name in names])
     title, notes = Path(path).name, _notes(area)
+
+    def rows() -> Iterator[tuple[int, str, np.ndarray]]:
+        shown = range(len(area)) if wanted is None else wanted & {*range(len(area))}
+        for t, frame_HW3 in video_frames(path, size, shown):
+            panels = [frame_HW3, *kept.pop(t), draw_area(frame_HW3, area, t)]
+            yield t, f"frame {t} · {caption(area, t)}", beside(panels)
+
     if is_picture:
         lines = [
             stacked([text_block(text, row_HW3.shape[1], size=14, colour=QUIET), row_HW3], 4)
-            for _, text, row_HW3 in _rows(path, area, size, kept)
+            for _, text, row_HW3 in rows()
         ]
         if lines:
             save_png(page(stacked([heads_HW3, *lines]), title=title, notes=notes), out)
         return area
     make_folder(out)
     with VideoWriter(out, fps=frame_rate(area)) as writer:
-        for t, text, row_HW3 in _rows(path, area, size, kept):
+        for t, text, row_HW3 in rows():
             body_HW3 = stacked([heads_HW3, row_HW3])
             writer.write(page(body_HW3, title=title, lines=[text], notes=notes), clock(area, t))
     return area
-
-
-def _rows(
-    path: str | Path, area: MotionArea, size: tuple[int, int], kept: _KeptPictures
-) -> Iterator[tuple[int, str, np.ndarray]]:
-    """The number, a line of text and the four pictures of each wanted frame."""
-    with VideoReader(path, colour="rgb", size=size) as reader:
-        for t, frame in enumerate(reader):
-            if t >= len(area) or frame.image is None:
-                return
-            if kept.wants(t):
-                panels = [frame.image, *kept.pop(t), draw_area(frame.image, area, t)]
-                yield t, f"frame {t} · {caption(area, t)}", beside(panels)
 
 
 class _KeptPictures(Watch):

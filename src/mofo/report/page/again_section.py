@@ -12,23 +12,11 @@ import yaml
 
 from mofo.models.fusion import FUSIONS
 from mofo.report.page.folders import FINETUNE, AreaFolder, Contents, Test, TrainingRun, number
-from mofo.report.page.wording import areas_text, counted, hours, plain, views_text
+from mofo.report.wording import counted, hours, plain
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
 
 _FEW, _MAX_ROWS = 3, 200
-# What results hold about a test: the name for a reader, and values in other words.
-_ABOUT = {
-    "test": "kind of test",
-    "checkpoint": "model",
-    "encoder": "frozen model",
-    "data": "videos from",
-    "split": "which of them",
-    "views": "looks at each video",
-    "fusion": "uses the motion area",
-    "areas": "motion areas from",
-    "precision": "computed in",
-}
 
 
 @dataclass(frozen=True)
@@ -82,7 +70,7 @@ def _detect(each: AreaFolder) -> Step:
         ("length", f"{sum(videos['duration'].to_pylist()):,.0f} s, {frames:,} frames"),
     ]
     if settings is None:
-        command = _line("mofo", "areas", "import", "BOXES.json", "--out", "areas")
+        command = "mofo areas import BOXES.json --out areas"
         return Step("motion areas", each.name, command, (*facts, ("by", "imported boxes")))
     paths: list[str] = videos["path"].to_pylist()
     folders = list(dict.fromkeys(str(Path(path).parent) for path in paths))
@@ -91,16 +79,13 @@ def _detect(each: AreaFolder) -> Step:
     words = ["mofo", "detect", *sources, "--out", each.folder.name or "areas"]
     words += ["--flow", settings.flow, "--preset", settings.preset]
     words += ["--short-side", str(settings.short_side)]
-    by = f"{settings.flow}, preset {settings.preset}, at {settings.short_side} pixels"
-    return Step("motion areas", each.name, _line(*words), (*facts, ("by", by)))
+    return Step("motion areas", each.name, shlex.join(words), tuple(facts))
 
 
 def _train(run: TrainingRun) -> Step:
-    recipe_name = f"{run.name.replace('/', '-')}.yaml"
-    out = f"{run.folder.name}-again"
+    name = f"{run.name.replace('/', '-')}.yaml"
+    words = ["mofo", run.kind, "--config", name, "--run.out", f"{run.folder.name}-again"]
     facts = [("videos", f"{run.videos:,}")] if run.videos else []
-    facts += [("from", plain(source))] if (source := run.setting("data", "source")) else []
-    facts += [("model", str(size))] if (size := run.setting("model", "size")) else []
     fusion = run.setting("model", "fusion")
     if str(fusion) in FUSIONS:
         facts.append(("uses the motion area", FUSIONS[fusion].description))
@@ -114,51 +99,33 @@ def _train(run: TrainingRun) -> Step:
         for section, part in run.settings.items()
         for key, value in part.items()
     )
-    return Step(
-        "fine-tuning" if run.kind == FINETUNE else "pre-training",
-        run.name,
-        _line("mofo", run.kind, "--config", recipe_name, "--run.out", out),
-        tuple(facts),
-        settings,
-        yaml.safe_dump(run.settings, sort_keys=False) if run.settings else "",
-        recipe_name,
-    )
+    recipe = yaml.safe_dump(run.settings, sort_keys=False) if run.settings else ""
+    title = "fine-tuning" if run.kind == FINETUNE else "pre-training"
+    return Step(title, run.name, shlex.join(words), tuple(facts), settings, recipe, name)
 
 
 def _test(test: Test) -> Step:
     about = test.results.about
-    facts = []
-    for name, text in about.items():
-        if name == "fusion" and text in FUSIONS:
-            text = FUSIONS[text].description
-        text = {"views": views_text, "areas": areas_text}.get(name, str)(text)
-        if name != "chance":
-            facts.append((_ABOUT.get(name, name), text))
+    facts = [(name, text) for name, text in about.items() if name not in ("chance", "fusion")]
+    if fusion := about.get("fusion"):
+        text = FUSIONS[fusion].description if fusion in FUSIONS else fusion
+        facts.append(("uses the motion area", text))
     facts += [
-        (f"measured on, {head}" if len(test.results.heads) > 1 else "measured on",
-         f"{counted(result.count, 'video')}, "
+        (head, f"{counted(result.count, 'video')} of "
          f"{counted(len(result.classes), 'class', 'classes')}")
         for head, result in test.results.heads.items()
     ]  # fmt: skip
     checkpoint = about.get("checkpoint", about.get("encoder", "CHECKPOINT")).rsplit(", step", 1)[0]
-    words = [
-        "mofo",
-        *about.get("test", "evaluate").split(),
-        checkpoint,
-        about.get("data", "VIDEOS"),
-    ]
+    words = ["mofo", *about.get("test", "evaluate").split(), checkpoint]
+    words.append(about.get("data", "VIDEOS"))
     if not about.get("test", "").startswith("probe"):
-        split = about.get("split", "").partition(",")[0]
-        words += ["--split", split] if split else []
-        areas = about.get("areas", "")
-        words += ["--store", areas.rpartition("store ")[2]] if "store " in areas else []
+        split, areas = about.get("split", "").partition(",")[0], about.get("areas", "")
         views = about.get("views", "").replace(" of time x ", "x").partition(" ")[0]
+        words += ["--split", split] if split else []
+        words += ["--store", areas.rpartition("store ")[2]] if "store " in areas else []
         words += ["--views", views] if views else []
-    return Step("test", test.name, _line(*words, "--out", test.folder.name), tuple(facts))
-
-
-def _line(*words: str) -> str:
-    return shlex.join(words)
+    command = shlex.join([*words, "--out", test.folder.name])
+    return Step("test", test.name, command, tuple(facts))
 
 
 def _warnings(contents: Contents) -> Iterator[tuple[str, str, str]]:

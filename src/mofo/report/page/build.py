@@ -14,13 +14,13 @@ from markupsafe import Markup
 
 from mofo.report.figures.layout import make_folder, writing
 from mofo.report.page.again_section import again_section
-from mofo.report.page.conclusion import conclusion, tiles
+from mofo.report.page.conclusion import Sentence, conclusion, tiles
 from mofo.report.page.folders import Contents, read_folders
 from mofo.report.page.media import ClipMaker
 from mofo.report.page.motion_section import motion_section
 from mofo.report.page.results_section import results_section, shade
 from mofo.report.page.training_section import guess_sentences, training_section
-from mofo.report.page.wording import Paths, counted, listed, percent
+from mofo.report.wording import Paths, counted, listed, percent
 from mofo.system.files import replaced
 from mofo.system.progress import Bar
 from mofo.types import SettingsError
@@ -41,12 +41,14 @@ class ReportPage(NamedTuple):
         path: the page.
         size: its bytes.
         sections: their names, in order.
+        conclusion: its sentences.
         problems: one line each: what could not be used.
     """
 
     path: Path
     size: int
     sections: tuple[str, ...]
+    conclusion: tuple[str, ...]
     problems: tuple[str, ...]
 
 
@@ -57,7 +59,6 @@ def report(
     title: str = "",
     note: str = "",
     clips: int = 6,
-    left_out: Sequence[tuple[str, str]] = (),
     progress: bool = False,
 ) -> ReportPage:
     """Writes one page about runs, tests and motion areas; what ``mofo report`` does.
@@ -68,8 +69,6 @@ def report(
         title: heading; empty: names of the folders.
         note: a few words of your own, shown below the title.
         clips: how many clips each section shows at most, 0 to 24; 0: none at all.
-        left_out: ``(path, reason)`` of files that were not used, besides those that the folders
-            name themselves.
         progress: show a bar on stderr.
 
     Raises:
@@ -82,7 +81,6 @@ def report(
     if not several:
         raise SettingsError("report: name one folder or more")
     contents = read_folders(several)
-    contents.left_out = tuple(left_out)
     maker = ClipMaker()
     command = shlex.join(["mofo", "report", *map(str, several), "--out", str(out)])
     steps: dict[str, Callable[[], dict[str, Any] | None]] = {
@@ -94,23 +92,30 @@ def report(
     try:
         bar = Bar(iterable=steps.items(), unit="section", show=progress, leave=False)
         made = {name: content for name, step in bar if (content := step()) is not None}
-        text = _render(contents, made, title or _title(contents), note, maker)
+        guesses = guess_sentences(made.get("training", {}).get("seen", ()))
+        sentences = conclusion(contents, list(guesses))
+        text = _render(contents, made, title or _title(contents), note, sentences, maker)
     finally:
         contents.close()
     path = Path(out)
+    said = tuple(sentence.text for sentence in sentences)
     size = write_page(path, text)
-    return ReportPage(path, size, tuple(made), tuple(contents.problems))
+    return ReportPage(path, size, tuple(made), said, tuple(contents.problems))
 
 
 def _render(
-    contents: Contents, made: dict[str, dict[str, Any]], title: str, note: str, maker: ClipMaker
+    contents: Contents,
+    made: dict[str, dict[str, Any]],
+    title: str,
+    note: str,
+    sentences: Sequence[Sentence],
+    maker: ClipMaker,
 ) -> str:
-    guesses = list(guess_sentences(made.get("training", {}).get("seen", ())))
     return page_text(
         Paths(contents.folders),
         title=title,
         note=note,
-        sentences=conclusion(contents, guesses),
+        sentences=sentences,
         tiles=tiles(contents),
         sections=[(name, _TITLES[name], content) for name, content in made.items()],
         shade=shade,

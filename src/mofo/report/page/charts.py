@@ -179,7 +179,7 @@ def histogram(
     axes.set_xlim(0, top)
     if shares:
         axes.xaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
-    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True, prune="lower"))
     axes.set_xlabel(x_name, loc="right", color=_QUIET)
     axes.set_ylabel(noun, loc="top", color=_QUIET)
     axes.grid(axis="y", color=_RULE, linewidth=0.8)

@@ -11,7 +11,7 @@ from mofo.evaluation.measures import EvaluationError, Interval
 from mofo.evaluation.recognition import compare
 from mofo.evaluation.results import Recognition
 from mofo.report.page.folders import FINETUNE, PRETRAIN, Contents, Test
-from mofo.report.page.wording import counted, hours, listed, measure_name, percent
+from mofo.report.wording import counted, hours, listed, measure_name, percent
 
 USELESS = 0.4  # width of an interval from which on a value says nothing
 NO_DIFFERENCE = "no clear difference"
@@ -155,10 +155,12 @@ def _comparisons(tests: Sequence[Test]) -> Iterator[Sentence]:
                 f"({_likely(row.value)})."
             )
         else:
+            low, high = sorted(map(abs, (row.value.low, row.value.high)))
             yield Sentence(
                 f"{row.second} is {row.verdict} than {row.first} by "
-                f"{percent(abs(row.value.mean), 0)} {row.measure} ({_likely(row.value)}).",
-                "good",
+                f"{percent(abs(row.value.mean), 0)} {row.measure} "
+                f"({percent(low, 0)} to {percent(high, 0)} likely).",
+                "good" if row.verdict == "better" else "plain",
             )
     if pairs and not rows:
         yield Sentence("The tests are of different videos, so they cannot be compared.")

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 
-from mofo.clips.batch import ClipSample, collate
+from mofo.clips.batch import collate
 from mofo.clips.sources import MotionChoice
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import Video, read_catalog
 from mofo.evaluation.predict import choose_motion
 from mofo.evaluation.results import Recognition, VideoRow
 from mofo.models.fusion import FUSIONS
-from mofo.motion.store import AreaStore
-from mofo.report.figures.attention import attention_film, attention_of
-from mofo.report.figures.films import FPS, ClipFrames, Film, Row, film_frames
+from mofo.report.figures.attention import attention_film, attention_of, clip_for
+from mofo.report.figures.chosen_clips import has_video
+from mofo.report.figures.films import FPS, ClipFrames, Film, film_frames
 from mofo.report.page.folders import FINETUNE, Contents, Test
 from mofo.report.page.media import Clip, ClipMaker
 from mofo.training.saved_models import SavedClassifier, open_classifier
-from mofo.types import MofoError, StoreError, TokenGrid
+from mofo.types import MofoError, TokenGrid, VideoError
 
 _TILE = 168  # pixels of a picture in a clip
 _PLAIN_GRID = TokenGrid(16, 160, 160)  # of clips without a model
 _MAX_TESTS = 3
+_PARTS = ("clip with its motion", "what it attends to", "what speaks for the answer")
 
 
 @dataclass(frozen=True)
@@ -85,30 +85,48 @@ def examples(contents: Contents, maker: ClipMaker, clips: int) -> list[Answers]:
 def _answers(
     contents: Contents, test: Test, result: Recognition, maker: ClipMaker, clips: int
 ) -> Answers:
-    rows = spread_answers(result.videos, clips)
-    note, saved, choice, videos = "", None, None, {}
+    note, saved, motion, videos = "", None, None, {}
+    pictures = [0]  # of a film: the clip, what the model attends to, what speaks for the answer
     try:
-        videos = _videos(test)
-        saved = _model(contents, test)
-        if saved is not None:
-            choice = _areas(test, saved)
+        videos, saved = _videos(test), _model(contents, test)
+        motion = _areas(test, saved) if saved is not None else None
     except MofoError as error:
         note = str(error)
-    shower = _Shower(saved, choice, [each.store for each in contents.areas])
+    if saved is not None and motion is not None:
+        saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        pictures = [0, 1, 2] if FUSIONS[saved.settings.fusion].has_attention else [0, 2]
     answers = []
-    for row in rows:
+    for row in spread_answers(result.videos, clips):
         label, predicted = (result.classes[k].name for k in (row.label, row.predicted))
         video, clip, probability = videos.get((row.name, label)), None, None
         if video is not None:
-            try:
-                clip, probability = shower.clip(video, predicted, maker)
-            except MofoError:
-                clip = None  # its name is on the page all the same
+            with contextlib.suppress(MofoError):  # its name is on the page all the same
+                if saved is not None and motion is not None:
+                    made = attention_of(saved, clip_for(saved, video, motion), predicted)
+                    film, probability = attention_film(made), made.probability
+                else:
+                    film = _plain_film(video, contents)
+                clip = maker.clip(film_frames(film, _TILE, pictures=pictures), FPS)
         right = row.label == row.predicted
         answers.append(Answer(row.name, label, predicted, right, clip, probability))
     if not any(each.clip for each in answers):
         note = note or "the videos are not where they were, so there are only their names"
-    return Answers(test.name, tuple(answers), shower.parts, note)
+    parts = tuple(_PARTS[k] for k in pictures) if len(pictures) > 1 else ()
+    return Answers(test.name, tuple(answers), parts, note)
+
+
+def _plain_film(video: Video, contents: Contents) -> Film:
+    """A clip with its motion area, where there is no model to ask."""
+    stores = [each.store for each in contents.areas if has_video(each.store, video)]
+    motion = MotionChoice.parse(stores[0].folder if stores else "none")
+    settings = ViewSettings(
+        grid=_PLAIN_GRID, sampling="segments", stride=1, temporal=1, spatial=1, motion=motion
+    )
+    view = ViewDataset([video], settings)[0, 0]
+    if view.clip is None:
+        raise VideoError(video.path, view.reason)
+    frames = ClipFrames.of(collate([view.clip]), 0, _PLAIN_GRID)
+    return Film(_PLAIN_GRID, (frames.row,), lambda t, token: [frames.marked(t, token)])
 
 
 def spread_answers(rows: Sequence[VideoRow], count: int) -> list[VideoRow]:
@@ -174,70 +192,3 @@ def _areas(test: Test, saved: SavedClassifier) -> MotionChoice | None:
     if text.startswith("none"):
         return choose_motion("none", None, saved)
     return choose_motion("truth" if text.startswith("the truth") else "detected", store, saved)
-
-
-class _Shower:
-    """Makes clips of videos: with what the model attends to, if it is there."""
-
-    def __init__(
-        self, saved: SavedClassifier | None, choice: MotionChoice | None, stores: list[AreaStore]
-    ) -> None:
-        self._saved = saved if choice is not None else None
-        self._choice, self._stores = choice, stores
-        self._grid = _PLAIN_GRID
-        self._sampling: dict[str, Any] = {"sampling": "segments", "stride": 1}
-        self.parts: tuple[str, ...] = ()
-        self._pictures = [0]
-        if self._saved is not None:
-            self._saved.model.to("cuda" if torch.cuda.is_available() else "cpu")
-            self._grid = self._saved.settings.model.grid
-            self._sampling = self._saved.sampling.cut()
-            has_attention = FUSIONS[self._saved.settings.fusion].has_attention
-            self._pictures = [0, 1, 2] if has_attention else [0, 2]
-            names = ("clip", "what it attends to", "what speaks for the answer")
-            self.parts = tuple(names[k] for k in self._pictures)
-
-    def clip(
-        self, video: Video, predicted: str, maker: ClipMaker
-    ) -> tuple[Clip | None, float | None]:
-        """Returns the clip and the probability of the answer.
-
-        Raises:
-            MofoError: the video cannot be used.
-        """
-        sample = self._sample(video)
-        if self._saved is None:
-            clip = ClipFrames(self._grid, sample.frames_THWC, sample.box_T4, sample.valid_T)
-            film = Film((Row("clip"),), lambda t, token: [clip.boxed(t, token)])
-            return maker.clip(film_frames(film, self._grid, _TILE), FPS), None
-        attention = attention_of(self._saved, collate([sample]), predicted)
-        film = attention_film(attention, self._grid)
-
-        def frames() -> Iterator[np.ndarray]:
-            kept = Film(
-                tuple(film.rows[k] for k in self._pictures),
-                lambda t, token: [film.tiles(t, token)[k] for k in self._pictures],
-            )
-            yield from film_frames(kept, self._grid, _TILE)
-
-        return maker.clip(frames(), FPS), attention.probability
-
-    def _sample(self, video: Video) -> ClipSample:
-        motion = self._choice
-        if motion is None:
-            store = next((store for store in self._stores if _has(store, video)), None)
-            motion = MotionChoice.parse(store.folder if store else "none")
-        settings = ViewSettings(
-            grid=self._grid, temporal=1, spatial=1, motion=motion, **self._sampling
-        )
-        view = ViewDataset([video], settings)[0, 0]
-        if view.clip is None:
-            raise MofoError(f"{video.path}: {view.reason}")
-        return view.clip
-
-
-def _has(store: AreaStore, video: Video) -> bool:
-    try:
-        return video.key in store or bool(store.find(video.path))
-    except StoreError:
-        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -19,18 +20,13 @@ from mofo.evaluation.results import Results, read_results
 from mofo.motion.detect_plan import read_failures
 from mofo.motion.store import AreaStore
 from mofo.training.checkpoint import CheckpointError, open_checkpoint
+from mofo.training.journal import json_lines
 from mofo.types import MofoError
 
 PRETRAIN, FINETUNE = "pretrain", "finetune"
 _DEPTH = 2  # levels below a folder that is given
 # Folders that belong to what is above them, or may hold very many files.
 _CLOSED = {"checkpoints", "pictures", "overlays", "tensorboard", "parts", "videos", "clips"}
-_RESULTS, _SETTINGS, _METRICS, _CHECK = (
-    "results.json",
-    "settings.yaml",
-    "metrics.jsonl",
-    "check.json",
-)
 
 Line = dict[str, Any]
 Reasons = tuple[tuple[str, str], ...]  # (path or name, why it could not be used)
@@ -74,12 +70,11 @@ class TrainingRun:
         count = videos.get("count") if isinstance(videos, dict) else videos
         return count if isinstance(count, int) else 0
 
-    @property
-    def loss(self) -> float:
-        """Mean loss of the last tenth of the steps; NaN if there is none."""
+    def mean(self, key: str) -> float:
+        """Returns the mean of a metric over the last tenth of the steps; NaN if there is none."""
         last = self.metrics[-max(1, len(self.metrics) // 10) :]
-        losses = [loss for line in last if math.isfinite(loss := number(line, "loss"))]
-        return sum(losses) / len(losses) if losses else math.nan
+        values = [value for line in last if math.isfinite(value := number(line, key))]
+        return sum(values) / len(values) if values else math.nan
 
     @property
     def seconds(self) -> float:
@@ -144,7 +139,6 @@ class Contents:
     Attributes:
         folders: as they were given.
         problems: one line each: what could not be used, and why.
-        left_out: ``(path, reason)`` of files that were not used before any of it was made.
     """
 
     folders: tuple[Path, ...]
@@ -153,7 +147,6 @@ class Contents:
     areas: list[AreaFolder] = field(default_factory=list)
     others: list[OtherFolder] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    left_out: Reasons = ()
 
     def __len__(self) -> int:
         return len(self.runs) + len(self.tests) + len(self.areas) + len(self.others)
@@ -169,8 +162,7 @@ class Contents:
 
     def unreadable(self) -> list[tuple[str, str, str]]:
         """Returns ``(path, reason, where)`` of every file that could not be used."""
-        parts = [("before anything was done", self.left_out)]
-        parts += [(each.name, each.failures) for each in self.areas]
+        parts = [(each.name, each.failures) for each in self.areas]
         parts += [(run.name, run.unreadable) for run in self.runs]
         parts += [(other.name, other.unreadable) for other in self.others]
         parts += [(each.name, each.results.left_out) for each in self.tests]
@@ -222,32 +214,28 @@ def _take(folder: Path, contents: Contents) -> bool:
     before = len(contents.problems)
     size = len(contents)
     try:
-        if (folder / _METRICS).is_file() or (
-            (folder / _SETTINGS).is_file() and (folder / "checkpoints").is_dir()
+        if (folder / "metrics.jsonl").is_file() or (
+            (folder / "settings.yaml").is_file() and (folder / "checkpoints").is_dir()
         ):
             contents.runs.append(_run(folder, contents.problems))
-        if (folder / _RESULTS).is_file():
-            contents.tests.append(Test(folder, read_results(folder / _RESULTS)))
+        if (folder / "results.json").is_file():
+            contents.tests.append(Test(folder, read_results(folder / "results.json")))
         if any(folder.glob("videos/*.parquet")):
             store = AreaStore.open(folder)
             store.videos()  # a damaged table is found here
-            contents.areas.append(AreaFolder(folder, store, _failures(folder)))
+            failures: Reasons = ()
+            with contextlib.suppress(OSError, ValueError, MofoError):
+                failures = tuple(sorted(read_failures(folder).items()))
+            contents.areas.append(AreaFolder(folder, store, failures))
         contents.others += _others(folder)
     except MofoError as error:
         contents.problems.append(str(error))
     return len(contents) > size or len(contents.problems) > before
 
 
-def _failures(folder: Path) -> Reasons:
-    try:
-        return tuple(sorted(read_failures(folder).items()))
-    except (OSError, ValueError, MofoError):
-        return ()
-
-
 def _others(folder: Path) -> Iterator[OtherFolder]:
     """A check of a data set, features, weights."""
-    check = _json(folder / _CHECK)
+    check = _json(folder / "check.json")
     if check:
         rows = [row for row in check.get("list", ()) if isinstance(row, dict)]
         reasons = tuple((str(row.get("what")), str(row.get("reason"))) for row in rows)
@@ -269,16 +257,16 @@ def _features(path: Path, files: Sequence[Path]) -> Iterator[OtherFolder]:
         tables = [pq.read_metadata(file) for file in files]
     except (OSError, pa.ArrowException):
         return
-    if tables and META in (tables[0].metadata or {}):
-        about = json.loads(tables[0].metadata[META])
+    about = json.loads(((tables and tables[0].metadata) or {}).get(META, b"{}"))
+    if "layer" in about:  # stores of areas are Parquet, too
         rows = sum(table.num_rows for table in tables)
-        text = f"{rows:,} rows, layer {about.get('layer')}, {about.get('pool')}"
+        text = f"{rows:,} rows, layer {about['layer']}, {about.get('pool')}"
         yield OtherFolder(path, "features", text)
 
 
 def _run(folder: Path, problems: list[str]) -> TrainingRun:
-    settings = _settings(folder / _SETTINGS, problems)
-    metrics = _lines(folder / _METRICS)
+    settings = _settings(folder / "settings.yaml", problems)
+    metrics = _lines(folder / "metrics.jsonl", "step")
     checkpoint: dict[str, Any] = {}
     try:
         checkpoint = open_checkpoint(folder).metadata.model_dump(exclude_none=True)
@@ -298,7 +286,7 @@ def _run(folder: Path, problems: list[str]) -> TrainingRun:
         kind=kind,
         settings=settings or _sections(checkpoint.get("settings")),
         metrics=metrics,
-        validation=_lines(folder / "validation.jsonl"),
+        validation=_lines(folder / "validation.jsonl", "step"),
         versions=_texts(_json(folder / "versions.json") or checkpoint.get("versions")),
         unreadable=tuple(reasons.items()),
         pictures=tuple(sorted((folder / "pictures").glob("*.png"))),
@@ -309,36 +297,23 @@ def _run(folder: Path, problems: list[str]) -> TrainingRun:
 def _settings(path: Path, problems: list[str]) -> dict[str, dict[str, Any]]:
     try:
         return _sections(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        problems.append(f"{path}: is not there, so what was run is known in part only")
-    except (OSError, ValueError, yaml.YAMLError):
-        problems.append(f"{path}: cannot be read, so what was run is known in part only")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        why = "is not there" if isinstance(error, FileNotFoundError) else "cannot be read"
+        problems.append(f"{path}: {why}, so what was run is known in part only")
     return {}
 
 
 def _sections(content: Any) -> dict[str, dict[str, Any]]:
     """Only what has the form of a recipe."""
-    if not isinstance(content, dict):
-        return {}
+    content = content if isinstance(content, dict) else {}
     return {str(key): part for key, part in content.items() if isinstance(part, dict)}
 
 
 def _lines(path: Path, *needed: str) -> tuple[Line, ...]:
-    """Whole lines of a journal; a kill may have cut off the last one, even within a letter."""
-    needed = needed or ("step",)
-    lines = []
     try:
-        content = path.read_text(encoding="utf-8", errors="replace")
+        return tuple(line for line in json_lines(path) if all(key in line for key in needed))
     except OSError:
         return ()
-    for text in content.splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and all(key in line for key in needed):
-            lines.append(line)
-    return tuple(lines)
 
 
 def number(line: Line, key: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,14 @@ from mofo.datasets.video import why_unusable
 from mofo.report.figures.films import moments
 from mofo.report.figures.layout import beside
 from mofo.report.figures.marks import draw_area, draw_heat
-from mofo.report.figures.overlays import area_share, fit_size, frame_rate
+from mofo.report.figures.overlays import area_share, fit_size, frame_rate, video_frames
 from mofo.report.page.charts import Chart, histogram, timeline
 from mofo.report.page.folders import AreaFolder, Contents
 from mofo.report.page.media import Clip, ClipMaker
-from mofo.report.page.wording import percent
+from mofo.report.wording import percent
 from mofo.types import MofoError, MotionArea, StoreError
 from mofo.video.inputs import VideoPath
-from mofo.video.reader import Frame, VideoReader
+from mofo.video.reader import VideoReader
 
 _SECONDS, _SEARCHED = 6.0, 40.0  # of a clip; of a video that is searched for the best segment
 _HEIGHT, _PORTRAIT, _GAP = 240, 320, 4  # pixels: landscape, portrait, between pictures
@@ -166,28 +165,24 @@ def area_clip(
     """
     rate = frame_rate(area)
     every = max(1, round(rate / _MAX_FPS))
-    frames = _frames(path, area, segment, every)
     share_T = area_share(area)[slice(*segment)]
     # A frame with as much motion as most stands for the clip while it does not play.
     usual = float(np.median(share_T[share_T > 0])) if share_T.any() else 0.0
     poster_at = int(np.abs(share_T - usual).argmin()) / max(len(share_T), 1)
+    size = fit_size(area, _PORTRAIT if area.height > area.width else _HEIGHT)
+    frames = (
+        beside(_pictures(frame_HW3, area, t), _GAP, _GREY)
+        for t, frame_HW3 in video_frames(path, size, range(*segment, every))
+    )
     return maker.clip(frames, rate / every, poster_at), () if area.field_Tyx is None else _PARTS
 
 
-def _frames(
-    path: VideoPath, area: MotionArea, segment: tuple[int, int], every: int
-) -> Iterator[np.ndarray]:
-    size = fit_size(area, _PORTRAIT if area.height > area.width else _HEIGHT)
-    boxes = replace(area, field_Tyx=None)
-    with _Segment(path, segment=segment, colour="rgb", size=size) as reader:
-        for t, frame in enumerate(reader, segment[0]):
-            if t >= len(area) or (t - segment[0]) % every:
-                continue
-            assert frame.image is not None
-            tiles = [draw_area(frame.image, boxes, t)]
-            if area.field_Tyx is not None:
-                tiles.append(draw_heat(frame.image, area.field_Tyx[t] / 255))
-            yield beside(tiles, _GAP, _GREY)
+def _pictures(frame_HW3: np.ndarray, area: MotionArea, t: int) -> list[np.ndarray]:
+    """The frame with boxes and, beside it, the field."""
+    boxes_HW3 = draw_area(frame_HW3, replace(area, field_Tyx=None), t)
+    if area.field_Tyx is None:
+        return [boxes_HW3]
+    return [boxes_HW3, draw_heat(frame_HW3, area.field_Tyx[t] / 255)]
 
 
 def _overlay(folder: Path, path: str, area: MotionArea, maker: ClipMaker) -> Clip | None:
@@ -198,25 +193,9 @@ def _overlay(folder: Path, path: str, area: MotionArea, maker: ClipMaker) -> Cli
     try:
         with VideoReader(file, colour=None) as probe:
             scale = min(1.0, _PORTRAIT / probe.info.height)
-            size = tuple(max(2, 2 * round(side * scale / 2)) for side in probe.size)
-        with _Segment(file, segment=best_segment(area), colour="rgb", size=size) as reader:
-            frames = (f.image for k, f in enumerate(reader) if k % every == 0)
-            return maker.clip((image for image in frames if image is not None), rate / every)
+            width, height = (max(2, 2 * round(side * scale / 2)) for side in probe.size)
+        segment = range(*best_segment(area), every)
+        frames = (picture_HW3 for _, picture_HW3 in video_frames(file, (width, height), segment))
+        return maker.clip(frames, rate / every)
     except MofoError:
         return None
-
-
-class _Segment(VideoReader):
-    """A segment of the frames of a video."""
-
-    def __init__(self, path: Any, *, segment: tuple[int, int], **options: Any) -> None:
-        super().__init__(path, **options)
-        self._segment = segment
-
-    def __iter__(self) -> Iterator[Frame]:
-        first, stop = self._segment
-        for t, frame in enumerate(super().__iter__()):
-            if t >= stop:
-                return
-            if t >= first:
-                yield frame

@@ -20,7 +20,7 @@ from mofo.report.page.charts import Chart, histogram, timeline
 from mofo.report.page.conclusion import Sentence, Tile
 from mofo.report.page.media import ClipMaker
 from mofo.report.page.motion_section import ShownArea, area_clip
-from mofo.report.page.wording import Paths, counted, hours, percent
+from mofo.report.wording import Paths, counted, hours, percent
 from mofo.types import MofoError
 from mofo.video.clip import read_frames
 from mofo.video.index import index_frames

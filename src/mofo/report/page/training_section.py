@@ -9,35 +9,30 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
-from mofo.report.figures.chosen_clips import choose_clips
 from mofo.report.figures.films import FPS, film_frames
-from mofo.report.figures.reconstruction import Reconstruction, reconstruct, reconstruction_film
+from mofo.report.figures.reconstruction import (
+    Reconstruction,
+    reconstruct_checkpoint,
+    reconstruction_film,
+)
 from mofo.report.page.charts import Chart, Curve, line_chart
 from mofo.report.page.conclusion import Sentence
 from mofo.report.page.folders import FINETUNE, PRETRAIN, Contents, Line, TrainingRun, number
 from mofo.report.page.media import Clip, ClipMaker
-from mofo.report.page.wording import listed, percent, plain
-from mofo.training.pretrain_settings import PretrainSettings
-from mofo.training.pretrain_task import PretrainStep
-from mofo.training.saved_models import open_autoencoder
+from mofo.report.wording import listed, percent, plain
 from mofo.types import MofoError
 
 _TILE = 224  # pixels of a picture in a clip
 _MAX_RUNS = 4  # that are looked into
 _FLAT = 0.02  # less error than a flat guess: not better
+_SHARES = {
+    "area": "patches that count as moving",
+    "visible_inside_ratio": "of what the encoder sees: moving",
+    "spill": "clips whose mask could not be as asked",
+}
 _FOLDED = ("Learning rate", "Speed")
 TITLES = {PRETRAIN: "Pre-training", FINETUNE: "Fine-tuning"}
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One chart with its words."""
-
-    title: str
-    meaning: str
-    chart: Chart
 
 
 @dataclass(frozen=True)
@@ -70,10 +65,10 @@ def training_section(contents: Contents, maker: ClipMaker, clips: int) -> dict[s
     groups = []
     for kind, title in TITLES.items():
         runs = [run for run in contents.of_kind(kind) if run.metrics]
-        charts = [each for each in _charts(kind, runs) if each is not None] if runs else []
+        charts = [each for each in _charts(kind, runs) if each[2] is not None] if runs else []
         if charts:
-            main = [each for each in charts if each.title not in _FOLDED]
-            folded = [each for each in charts if each.title in _FOLDED]
+            main = [each for each in charts if each[0] not in _FOLDED]
+            folded = [each for each in charts if each[0] in _FOLDED]
             groups.append({"title": title, "charts": main, "more": folded})
     pretrained = contents.of_kind(PRETRAIN)[:_MAX_RUNS] if clips else []
     count = max(1, clips // (2 * max(1, len(pretrained))))
@@ -87,7 +82,7 @@ def training_section(contents: Contents, maker: ClipMaker, clips: int) -> dict[s
         "groups": groups,
         "seen": seen,
         "notes": list(notes.items()),
-        "tables": _differing(contents),
+        "tables": list(_compared(contents)),
     }
 
 
@@ -109,8 +104,8 @@ def guess_sentences(seen: Sequence[Seen]) -> Iterator[Sentence]:
             )
 
 
-def _charts(kind: str, runs: Sequence[TrainingRun]) -> list[Drawn | None]:
-    """Loss and accuracy first, then what tells less."""
+def _charts(kind: str, runs: Sequence[TrainingRun]) -> list[tuple[str, str, Chart | None]]:
+    """Titles, meanings and drawings: loss and accuracy first, then what tells less."""
     one = len(runs) == 1
     loss = [
         _curve(run, lambda line: number(line, "loss"), "training" if one else "") for run in runs
@@ -148,9 +143,10 @@ def _charts(kind: str, runs: Sequence[TrainingRun]) -> list[Drawn | None]:
     ]  # fmt: skip
 
 
-def _drawn(title: str, meaning: str, curves: Sequence[Curve], **options: Any) -> Drawn | None:
-    chart = line_chart(curves, title=title, **options)
-    return None if chart is None else Drawn(title, meaning, chart)
+def _drawn(
+    title: str, meaning: str, curves: Sequence[Curve], **options: Any
+) -> tuple[str, str, Chart | None]:
+    return title, meaning, line_chart(curves, title=title, **options)
 
 
 def _curve(run: TrainingRun, value: Callable[[Line], float], name: str = "") -> Curve:
@@ -185,13 +181,10 @@ def _masks_differ(runs: Sequence[TrainingRun]) -> bool:
     return len({str(sorted(run.settings.get("mask", {}).items())) for run in runs}) > 1
 
 
-def _differing(contents: Contents) -> list[dict[str, Any]]:
-    """For each kind with several runs: the settings in which they differ, and the losses."""
-    tables = []
+def _compared(contents: Contents) -> Iterator[dict[str, Any]]:
+    """Yields a table for each kind of run: settings in which they differ, what was measured."""
     for kind, title in TITLES.items():
         runs = contents.of_kind(kind)
-        if len(runs) < 2:
-            continue
         keys = dict.fromkeys(
             (section, key) for run in runs for section, part in run.settings.items() for key in part
         )
@@ -200,11 +193,19 @@ def _differing(contents: Contents) -> list[dict[str, Any]]:
             values = [plain(run.setting(section, key)) for run in runs]
             if len(set(values)) > 1 and (section, key) != ("run", "out"):
                 rows.append((f"{section}.{key}", values))
-        losses = [f"{run.loss:.4g}" if run.metrics else "-" for run in runs]
         mixed = kind == PRETRAIN and _masks_differ(runs)
-        rows.append(("loss (not to be compared: other masks)" if mixed else "loss", losses))
-        tables.append({"title": title, "names": [run.name for run in runs], "rows": rows})
-    return tables
+        shares = {key: [run.mean(key) for run in runs] for key in _SHARES}
+        rows += [
+            (_SHARES[key], [percent(value) for value in values])
+            for key, values in shares.items()
+            if np.isfinite(values).any()
+        ]
+        if len(runs) > 1:
+            losses = [f"{run.mean('loss'):.4g}" for run in runs]
+            rows.append(("loss (not to be compared: other masks)" if mixed else "loss", losses))
+        if rows:
+            title += ": what differs, and how it went" if len(runs) > 1 else ": how it went"
+            yield {"title": title, "names": [run.name for run in runs], "rows": rows}
 
 
 def _seen(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
@@ -226,28 +227,17 @@ def _seen(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
 
 
 def _made(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
-    model, opened = open_autoencoder(run.folder)
-    model.check_pixels()
-    settings = PretrainSettings.from_dict(opened.metadata.settings, str(opened.path))
-    chosen = choose_clips(
-        settings.data.source,
-        settings.grid(),
-        stride=settings.data.stride,
-        areas=settings.data.areas,
-        clips=clips,
-        need_areas=False,
-    )
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    made = reconstruct(model, chosen.batch, PretrainStep(settings), clips=clips)
+    shown = reconstruct_checkpoint(run.folder, clips=clips)
+    made = shown.made
     ratio = float(made.error_B.sum() / max(made.flat_error_B.sum(), 1e-12))
     pictures = 3 if 1 - ratio > _FLAT else 2  # the guess itself only where it is one
-    shown = []
+    drawn = []
     for k, name in enumerate(made.names):
-        frames = film_frames(reconstruction_film(made, k), made.grid, _TILE, pictures=pictures)
-        clip = maker.clip(frames, FPS)
+        film = reconstruction_film(made, k)
+        clip = maker.clip(film_frames(film, _TILE, pictures=range(pictures)), FPS)
         if clip is not None:
-            shown.append((name, clip, _clip_text(made, k)))
-    notes = [note for note in chosen.notes if "areas" in note]
+            drawn.append((name, clip, _clip_text(made, k)))
+    notes = [note for note in shown.notes if "areas" in note]
     if pictures == 2:
         notes.append("the guesses are left out: they are no better than a flat colour")
     elif made.normalised:
@@ -255,9 +245,8 @@ def _made(run: TrainingRun, maker: ClipMaker, clips: int) -> Seen:
             "this model predicts the pattern of hidden patches; their mean and contrast are "
             "guessed from visible ones, nothing is taken from what is hidden"
         )
-    parts = ("clip with its motion area", "what the model is given", "its guess")[:pictures]
-    name = f"{run.name}, step {opened.step:,}"
-    return Seen(run.name, name, tuple(shown), parts, None, "; ".join(notes), 1 - ratio)
+    parts = ("clip with its motion", "what the model is given", "its guess")[:pictures]
+    return Seen(run.name, shown.name, tuple(drawn), parts, None, "; ".join(notes), 1 - ratio)
 
 
 def _clip_text(made: Reconstruction, clip: int) -> str:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 MEASURES = {
-    "top1": ("accuracy", "share of videos whose likeliest class is the right one (top-1)"),
-    "top5": (
-        "in the first five",
-        "share of videos with the right class among the five likeliest (top-5)",
-    ),
+    "top1": ("top-1 accuracy", "share of videos whose likeliest class is the right one"),
+    "top5": ("top-5 accuracy", "share of videos with the right class among the five likeliest"),
     "mean_class_accuracy": (
         "mean class accuracy",
         "accuracy of each class by itself, then their mean: rare classes count as much as others",
@@ -33,7 +31,7 @@ def measure_name(name: str) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """Writes a share of 1 in percent."""
-    return "-" if share is None else f"{100 * share:.{digits}f} %"
+    return "-" if share is None or isnan(share) else f"{100 * share:.{digits}f} %"
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -61,28 +59,6 @@ def plain(value: Any) -> str:
     return "none" if value in ("", None) else str(value)
 
 
-def views_text(text: str) -> str:
-    """Says how a test looks at a video, from what its results hold about it."""
-
-    def views(match: re.Match[str]) -> str:
-        times, places = int(match[1]), int(match[2])
-        if times == places == 1:
-            return "once"
-        return f"{counted(times, 'segment')} of time x {counted(places, 'place')}, averaged"
-
-    text = re.sub(r"^(\d+) of time x (\d+) of space", views, text)
-    text = text.replace(", segments", ", one of each equal part of the video")
-    text = text.replace(", dense, stride 1", " in a row")
-    return re.sub(r", dense, stride (\d+)", r", one of every \1", text)
-
-
-def areas_text(text: str) -> str:
-    """Says where a test's motion areas come from, from what its results hold about it."""
-    if text.startswith("none: the fusion"):
-        return "nowhere: this model does not use them"
-    return re.sub(r"^(\w+: )?store ", r"\1the folder ", text)
-
-
 class Paths:
     """Shortens absolute paths: a page that is sent tells nobody how a disk is arranged.
 
@@ -102,3 +78,10 @@ class Paths:
         for root in self._roots:
             text = text.replace(root, "")
         return _PATH.sub(r"\1", text)
+
+
+def printable(text: str) -> str:
+    """Returns a text without letters that a terminal obeys, such as escape sequences."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
