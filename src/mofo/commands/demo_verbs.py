@@ -80,7 +80,7 @@ def demo(
             "away, clockwise, counterclockwise. No single frame gives the class away.",
         )
         if not table.is_file():
-            run("data synth", "--level", "easy", "--clips", 1200, "--size", 64, "--out", clips)
+            run("data synth", "--level", "easy", "--clips", 1000, "--size", 64, "--out", clips)
         run("detect", table, "--out", found)
         unseen = _one_of_each(table)
 
