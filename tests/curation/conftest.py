@@ -1,23 +1,12 @@
 """Small videos in which it is known what moves."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from helpers.drawn_scenes import SIZE, write
 from helpers.scenes import Waves, disk, shift
-from mofo.video.writer import VideoWriter
-
-SIZE = (120, 160)
-
-
-def write(path: Path, picture: Callable[[int], np.ndarray], frames: int = 50) -> Path:
-    """A video of grey pictures."""
-    with VideoWriter(path, fps=25) as writer:
-        for t in range(frames):
-            writer.write(np.repeat(picture(t)[..., None], 3, axis=2))
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 import mofo
+from helpers.drawn_scenes import SIZE, write
+from helpers.scenes import Waves, about
 from mofo.types import SettingsError, VideoError
 
 
@@ -25,6 +27,30 @@ def test_things_that_move_are_told_from_the_camera(videos, flow):
     assert scores["mover"].moving_frames > 0.8
     assert scores["pan"].moving_frames < 0.3
     assert scores["mover"].flow == flow
+
+
+@pytest.mark.parametrize("flow", ["codec", "dis"])
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        ("pan", lambda t, _: {"u": 0.8 * t, "v": -0.8 * t}),
+        ("zoom", lambda t, _: {"zoom": 1.012**t}),
+        ("roll", lambda t, _: {"roll": 0.6 * t}),
+        ("handheld", lambda t, at_2: {"u": at_2[0], "v": at_2[1]}),
+    ],
+)
+def test_kinds_of_cameras(tmp_path, flow, kind, way):
+    waves, rng = Waves(3), np.random.default_rng(1)
+    at_T2 = np.cumsum(rng.normal(0, 1.2, (36, 2)), 0)
+    path = write(
+        tmp_path / "a.mp4",
+        lambda t: waves.picture(*SIZE, about(*SIZE, **way(t, at_T2[t]))),
+        frames=36,
+    )
+    score = mofo.score(path, flow=flow)
+    assert score.camera_kind == kind
+    assert score.camera > 0.05
+    assert score.moving < 0.5
 
 
 def test_parts_of_a_video(videos):

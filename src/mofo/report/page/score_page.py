@@ -53,6 +53,8 @@ def score_page(scores: str | Path, out: str | Path, *, examples: int = 9) -> Pat
     table, maker = read_scores(scores), ClipMaker()
     videos = table.filter(pc.field("per") == "video")
     windows = table.filter(pc.field("per") == "window")
+    if not len(videos):
+        raise MofoError(f"{scores}: has no video that could be scored")
     rows = _spread(windows if len(windows) else videos, examples)
     shown = [each for row in rows if (each := _shown(row, maker)) is not None]
     charts = [
@@ -62,7 +64,7 @@ def score_page(scores: str | Path, out: str | Path, *, examples: int = 9) -> Pat
     ]
     content = {"shown": shown, "charts": charts, "total": len(videos)}
     text = page_text(
-        Paths([Path(scores).parent, *(Path(path).parent for path in videos["path"].to_pylist())]),
+        Paths([Path(scores).parent, *{Path(path).parent for path in videos["path"].to_pylist()}]),
         title=Path(scores).stem,
         note="",
         sentences=_sentences(videos),
