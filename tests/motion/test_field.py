@@ -96,8 +96,8 @@ def test_boxes_grow_along_a_pole_only_if_the_mover_carries_it(carried):
         field_Tyx[t, 12:17, round(left) : round(left) + 5] = 1
         changed_HW = np.zeros((4 * ROWS, 4 * COLUMNS), bool)
         along = np.arange(16, 48)
-        foot = left if carried else 5 * t % 13
-        changed_HW[along, (4 * foot + 8 + (48 - along) / 3).astype(int)] = along % 3 != t % 3
+        if carried or t == 8:
+            changed_HW[along, (4 * left + 8 + (48 - along) / 3).astype(int)] = along % 3 != t % 3
         doubtful.append(changed_HW)
     flow_Tyx2 = np.full((frames, ROWS, COLUMNS, 2), (speed, 0), np.float32)
     traces = thin_traces(field_Tyx, flow_Tyx2, doubtful)
