@@ -3,10 +3,11 @@ import pytest
 
 from mofo.motion.camera import CameraFitter
 from mofo.motion.colours import colour_odds
-from mofo.motion.evidence import shot_evidence
+from mofo.motion.evidence import Evidence, shot_evidence
 from mofo.motion.field import motion_field
 from mofo.motion.movers import frame_movers
 from mofo.motion.paper import box_field
+from mofo.motion.parallax import still_share
 from mofo.motion.paths import FlowPaths
 from mofo.motion.thin import thin_traces, with_thin
 from mofo.types import MotionArea, TokenGrid
@@ -107,6 +108,38 @@ def test_boxes_grow_along_a_pole_only_if_the_mover_carries_it(carried):
         np.testing.assert_allclose(grown_14, [[64, 32, 104, 136]], atol=8)
     else:
         np.testing.assert_array_equal(grown_14, box_14)
+
+
+@pytest.mark.parametrize("others", ["agree", "differ", "none"])
+@pytest.mark.parametrize("own", ["along", "across", "opposite"])
+def test_a_region_is_still_only_if_the_rest_has_its_epipole(others, own):
+    rng, frames = np.random.default_rng(0), 10
+    row, column = np.mgrid[0:ROWS, 0:COLUMNS]
+    away_hw2 = np.stack([column - 4.5, row - 3.5], -1)  # the epipole is left and up of the middle
+    away_hw2 /= np.linalg.norm(away_hw2, axis=-1, keepdims=True)
+    region_hw = disc(15, 10, 4)
+    turn = {"along": 0, "across": np.pi / 2, "opposite": np.pi}[own]
+    turn_hw = np.where(region_hw, turn, 0)
+    if others == "differ":
+        turn_hw = np.where(region_hw, turn, rng.uniform(0, 2 * np.pi, region_hw.shape))
+    cos_hw, sin_hw = np.cos(turn_hw), np.sin(turn_hw)
+    x_hw, y_hw = away_hw2[..., 0], away_hw2[..., 1]
+    residual_hw2 = np.stack([cos_hw * x_hw - sin_hw * y_hw, sin_hw * x_hw + cos_hw * y_hw], -1)
+    if others == "none":
+        residual_hw2[~region_hw] = 0
+    nothing_Thw = np.zeros((frames, ROWS, COLUMNS), np.float32)
+    evidence = Evidence(
+        strength_Thw=nothing_Thw,
+        residual_Thw2=np.tile(residual_hw2.astype(np.float32), (frames, 1, 1, 1)),
+        trust_Thw=nothing_Thw + 1,
+        changed=[],
+        camera_T=np.ones(frames, np.float32),
+        homography_T33=np.tile(np.eye(3), (frames, 1, 1)),
+    )
+    still_Thw = still_share(nothing_Thw + region_hw, evidence)
+    assert still_Thw.shape == nothing_Thw.shape
+    inside = still_Thw[:, region_hw]
+    assert inside.min() > 0.9 if (own, others) == ("along", "agree") else inside.max() < 0.1
 
 
 def test_field_of_a_box():

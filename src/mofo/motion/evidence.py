@@ -8,6 +8,7 @@ better than either: average precision .90 on real clips, where flow alone has .8
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -35,7 +36,8 @@ class Evidence:
 
     Attributes:
         strength_Thw: float32, pixels a frame times the root of grey levels; 0 for nothing.
-        motion_Thw: float32, length of the motion against the camera, pixels a frame.
+        residual_Thw2: float32, motion against the camera, pixels a frame.
+        trust_Thw: float32, 0 to 1, how far it can be trusted.
         changed: uint8 ``(H, W)`` of half-size pixels, one array a frame: change in tenths of the
             noise.
         camera_T: float32, mean length of the camera's own flow, pixels a frame.
@@ -43,10 +45,16 @@ class Evidence:
     """
 
     strength_Thw: np.ndarray
-    motion_Thw: np.ndarray
+    residual_Thw2: np.ndarray
+    trust_Thw: np.ndarray
     changed: list[np.ndarray]
     camera_T: np.ndarray
     homography_T33: np.ndarray
+
+    @functools.cached_property
+    def motion_Thw(self) -> np.ndarray:
+        """Length of the motion against the camera, pixels a frame."""
+        return _length(self.residual_Thw2)
 
 
 def shot_evidence(
@@ -70,8 +78,9 @@ def shot_evidence(
     if frames < 2:
         nothing_Thw = np.zeros((frames, rows, columns), np.float32)
         changed = [np.zeros_like(half_HW) for half_HW in halves]
-        still_T33 = np.tile(np.eye(3), (frames, 1, 1))
-        return Evidence(nothing_Thw, nothing_Thw, changed, np.zeros(frames, np.float32), still_T33)
+        nothing_Thw2 = np.zeros((frames, rows, columns, 2), np.float32)
+        still_T, still_T33 = np.zeros(frames, np.float32), np.tile(np.eye(3), (frames, 1, 1))
+        return Evidence(nothing_Thw, nothing_Thw2, nothing_Thw, changed, still_T, still_T33)
     camera = fitter.fit(flow_Thw2[1:], confidence_Thw[1:])
     weight_Thw = confidence_Thw[1:, ..., None]
     span_T = np.ones(frames) if span_T is None else span_T
@@ -80,7 +89,8 @@ def shot_evidence(
     window = max(1, round(_WINDOW / mean_span))
     count_Thw = _around(np.ones((frames - 1, 1, 1, 1), np.float32), window)
     residual_Thw2 = _around(camera.residual_Thw2 * (weight_Thw * pace_Thw), window)
-    residual_Thw2 /= _around(weight_Thw, window) + np.float32(_PULL) * count_Thw
+    total_Thw = _around(weight_Thw, window)
+    residual_Thw2 /= total_Thw + np.float32(_PULL) * count_Thw
     shift_Thw2 = _around(camera.shift_Thw2 * pace_Thw, window) / count_Thw
     motion_Thw, camera_Thw = _length(residual_Thw2), _length(shift_Thw2)
     camera_T = camera_Thw.mean((1, 2))
@@ -91,8 +101,9 @@ def shot_evidence(
     cosine_Thw = (residual_Thw2 * shift_Thw2).sum(-1) / (motion_Thw * camera_Thw + 1e-3)
     parallax_Thw = ramp(cosine_Thw, *_ALONG) * ramp(camera_Thw, _LEAST_SHIFT, 2 * _LEAST_SHIFT)
     strength_Thw *= 1 - 0.5 * parallax_Thw
+    trust_Thw = (total_Thw / count_Thw)[..., 0]
     homography_T33 = np.concatenate([np.eye(3)[None], camera.homography_T33])
-    return Evidence(strength_Thw, motion_Thw, changed, camera_T, homography_T33)
+    return Evidence(strength_Thw, residual_Thw2, trust_Thw, changed, camera_T, homography_T33)
 
 
 def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:

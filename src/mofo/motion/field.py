@@ -13,6 +13,7 @@ import numpy as np
 
 from mofo.motion.colours import colour_odds
 from mofo.motion.evidence import Evidence, ramp
+from mofo.motion.parallax import still_share
 from mofo.motion.paths import FlowPaths
 
 _HALO = 4  # cells around a mover that its strength speaks for
@@ -45,7 +46,22 @@ def motion_field(
         float32 ``(T, h, w)`` in 0..1.
     """
     paths = FlowPaths(flow_Thw2, picture_Thw3)
-    strength_Thw = evidence.strength_Thw
+    field_Thw = _completed(evidence.strength_Thw, evidence, paths, picture_Thw3, every)
+    still_Thw = still_share(field_Thw, evidence, every)
+    if still_Thw.any():
+        strength_Thw = evidence.strength_Thw * (1 - still_Thw)
+        field_Thw = _completed(strength_Thw, evidence, paths, picture_Thw3, every)
+    return field_Thw * ramp(_near(evidence.motion_Thw, _HALO - 1), *_PACE)
+
+
+def _completed(
+    strength_Thw: np.ndarray,
+    evidence: Evidence,
+    paths: FlowPaths,
+    picture_Thw3: np.ndarray,
+    every: int,
+) -> np.ndarray:
+    """Shares from the evidence of single frames, gathered along the flow and by colour."""
     seen_Thw = paths.mean(_relative(strength_Thw), _SHORT**every)
     strength_Thw = strength_Thw * _inner(seen_Thw, evidence.camera_T)
     share_Thw = paths.mean(_relative(strength_Thw), _LONG**every)
@@ -55,7 +71,7 @@ def motion_field(
     peak_T = _steady(_quantile(strength_Thw, 99.7), 2 * _STEADY // every)
     low, high = np.log(_PRESENT)
     field_Thw *= ramp(np.log(peak_T + 1e-6), low, high)[:, None, None]
-    return field_Thw * ramp(_near(evidence.motion_Thw, _HALO - 1), *_PACE)
+    return field_Thw
 
 
 def _relative(strength_Thw: np.ndarray) -> np.ndarray:
