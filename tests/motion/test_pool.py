@@ -74,7 +74,9 @@ def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path, log, flow):
     assert rows(out) == rows(tmp_path / "fresh")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1), (signal.SIGUSR1, 1)]
+)
 def test_a_stopped_run_keeps_what_is_finished(tmp_path, log, number, code):
     names = [f"{number:02}.mp4" for number in range(16)]
     videos, out = make(tmp_path / "v", names), tmp_path / "out"

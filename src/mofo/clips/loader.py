@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import threading
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from multiprocessing import forkserver
@@ -17,7 +16,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.dataset import ClipDataset
 from mofo.registry import plugins
-from mofo.system.processes import begin_worker, death, starting_workers, usable_cpus, worker_count
+from mofo.system.processes import (
+    begin_worker,
+    death,
+    outliving_signals,
+    starting_workers,
+    usable_cpus,
+    worker_count,
+)
 from mofo.types import MofoError
 
 
@@ -137,15 +143,8 @@ def _context() -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # imports once for all workers
-    # The end of a job's time reaches the server, too, and workers end when it does. What it ignores
-    # when it starts, it goes on ignoring.
-    if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        try:
-            with starting_workers():
-                forkserver.ensure_running()
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    with outliving_signals(), starting_workers():
+        forkserver.ensure_running()
     return context
 
 

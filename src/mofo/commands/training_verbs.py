@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import json as json_format
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def pretrain(
         keys: print all settings with their defaults.
         replay: run a captured batch whose loss was no number again.
 
-    Ctrl-C and SIGTERM finish the step, save, and say how to continue.
+    Ctrl-C, SIGTERM and SIGUSR1 finish the step, save, and say how to continue.
     Several GPUs: accelerate launch -m mofo pretrain --config ... (or torchrun).
 
     example:
@@ -86,7 +87,7 @@ def finetune(
         replay: run a captured batch whose loss was no number again.
 
     Labels: a CSV with the columns path,label[,split], folders named after classes, or a known data
-    set. Ctrl-C and SIGTERM finish the step, save, and say how to continue.
+    set. Ctrl-C, SIGTERM and SIGUSR1 finish the step, save, and say how to continue.
     Several GPUs: accelerate launch -m mofo finetune --config ... (or torchrun).
 
     example:
@@ -103,7 +104,7 @@ def finetune(
         return 0
     from mofo.report.training_pictures import finetune as train
 
-    short = {"model.init": json.dumps(init) if init else None, "model.freeze": freeze}
+    short = {"model.init": json_format.dumps(init) if init else None, "model.freeze": freeze}
     given = [(key, value) for key, value in short.items() if value is not None]
     settings: Any = read_settings("finetune", config, [*given, *pairs])
     report = train(settings, progress=progress)
@@ -134,6 +135,42 @@ def _check_early(config: str | None, pairs: list[tuple[str, str]]) -> None:
     names = [sources] if isinstance(sources, str) else sources
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         check_sources(names)
+
+
+@verb("plan", keys=True)
+def plan(
+    pairs: list[tuple[str, str]],
+    recipe: str,
+    *,
+    gpus: str | None = None,
+    json: Path | None = None,
+) -> int:
+    """What a training will need: memory, time, disk, cores for reading.
+
+    Two small steps are run here, on clips of the recipe's own videos. For GPUs, memory is that of
+    bf16, and time is worked out from operations, a third of the GPU's peak being reached.
+
+    Args:
+        recipe: of a pre-training or a fine-tuning: a file, or a name such as tiny.
+        gpus: how many and which, such as 8xH100; without: this machine's CPU.
+        json: write the numbers, too.
+
+    example:
+      mofo plan tiny --data.source videos/
+      mofo plan tiny --data.source videos/ --gpus 1xH200
+    """
+    from mofo.training.plan import plan as work_out
+    from mofo.training.recipe import TASK, read_recipe
+    from mofo.training.tasks import TASKS, read_settings
+
+    _check_early(recipe, pairs)
+    verb_of_task = TASKS[str(read_recipe(recipe).content.get(TASK, "pretrain"))].verb
+    settings = read_settings(verb_of_task, recipe, [("run.out", "plan"), *pairs])
+    report = work_out(settings, gpus)
+    print("\n".join(report.lines()))
+    if json:
+        json.write_text(json_format.dumps(asdict(report), indent=1))
+    return 0
 
 
 def _replay(file: Path) -> int:

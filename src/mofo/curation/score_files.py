@@ -91,7 +91,7 @@ def score_many(
                     "run the same command to go on from here"
                 )
                 if isinstance(error, Terminated):
-                    raise MofoError(f"{text} (SIGTERM)") from None
+                    raise MofoError(f"{text} ({error})") from None
                 raise KeyboardInterrupt(text) from None
             journal.write_table(target)
         for file in folder.iterdir():

@@ -173,7 +173,7 @@ def detect_many(
             with terminable():
                 run.work(make_engine(engine, detect_video, workers, len(plan.works), timeout))
         except KeyboardInterrupt as error:
-            run.leave(isinstance(error, Terminated))
+            run.leave(str(error) if isinstance(error, Terminated) else "")
         finally:
             run.progress.close()
         return run.end(time.monotonic() - start)
@@ -274,8 +274,12 @@ class _Run:
             paths=tuple(path for path in paths if path.exists()),
         )
 
-    def leave(self, terminated: bool) -> NoReturn:
-        """Notes failures and ends early; what is finished is in the store already."""
+    def leave(self, signal: str) -> NoReturn:
+        """Notes failures and ends early; what is finished is in the store already.
+
+        Args:
+            signal: that ends the run; "": Ctrl-C.
+        """
         plan, table = self.plan, failures_file(self.folder, self.plan.shard)
         untried = {work.key for work in plan.works} - self.tried
         known = read_failures(self.folder) if table.exists() else {}
@@ -285,8 +289,8 @@ class _Run:
             f"stopped: {self.done + plan.skipped} of {plan.total} videos are finished, "
             f"{len(untried)} are left; run the same command to go on from here"
         )
-        if terminated:
-            raise MofoError(f"{text} (SIGTERM)") from None
+        if signal:
+            raise MofoError(f"{text} ({signal})") from None
         raise KeyboardInterrupt(text) from None
 
 

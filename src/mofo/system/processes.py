@@ -19,7 +19,8 @@ from typing import Any, Self
 
 from mofo.registry import load_plugins
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
+# Ctrl-C; the end of a job, and the warning before it that Slurm and others can send.
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 # Every library that brings its own threads reads one of these when it is first imported.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -74,6 +75,24 @@ def _text(file: Path) -> str:
 
 
 @contextlib.contextmanager
+def outliving_signals() -> Iterator[None]:
+    """Processes that start inside this block go on ignoring SIGTERM and SIGUSR1.
+
+    For those that multiprocessing starts for itself: the end of a job's time reaches them, too, but
+    they have to serve until their parent is done. Only the main thread can do that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in STOPS[1:]]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def starting_workers(threads: int = 1) -> Iterator[None]:
     """Start worker processes inside this block; their first call is ``begin_worker``.
 
@@ -83,7 +102,8 @@ def starting_workers(threads: int = 1) -> Iterator[None]:
     processes of a terminal.
     """
     # Started together with the first process, multiprocessing's tracker would let signals through.
-    resource_tracker.ensure_running()
+    with outliving_signals():
+        resource_tracker.ensure_running()
     environment = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
@@ -102,7 +122,8 @@ def begin_worker(plugins: Iterable[str] = ()) -> None:
     """The first call of a worker process: parallelism is over workers, and their parent decides.
 
     Keeps the process to one thread; ends it as soon as its parent is gone, however that ended;
-    ignores Ctrl-C and SIGTERM, which terminals and batch systems send to everyone; imports plugins.
+    ignores Ctrl-C, SIGTERM and SIGUSR1, which terminals and batch systems send to everyone; imports
+    plugins.
 
     Args:
         plugins: what ``mofo.registry.plugins`` says in the parent.
@@ -199,7 +220,10 @@ def death(exitcode: int | None) -> str:
 
 
 class StopRequest:
-    """While it is entered, the first Ctrl-C or SIGTERM is noted; a second has its usual effect.
+    """While it is entered, the first Ctrl-C, SIGTERM or SIGUSR1 is noted.
+
+    A Ctrl-C after that has its usual effect. Other signals after the first change nothing: a batch
+    system and a launcher may both send one.
 
     Attributes:
         name: of the signal that came, "" while none did.
@@ -224,31 +248,33 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.name:
-            signal.signal(number, self._before[signal.Signals(number)])
+        if not self.name:
+            self.name = signal.Signals(number).name
+        elif number == signal.SIGINT:
+            signal.signal(number, self._before[signal.SIGINT])
             os.kill(os.getpid(), number)
-        self.name = signal.Signals(number).name
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM inside of ``terminable``."""
+    """SIGTERM or SIGUSR1 inside of ``terminable``; its text is the signal's name."""
 
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Makes SIGTERM raise ``Terminated``, so that a run ends as tidily as by Ctrl-C.
+    """Makes SIGTERM and SIGUSR1 raise ``Terminated``, so that a run ends as tidily as by Ctrl-C.
 
     Only the main thread can do that; in others the block changes nothing.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+        raise Terminated(signal.Signals(number).name)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = [(number, signal.signal(number, stop)) for number in STOPS[1:]]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before:
+            signal.signal(number, handler)
