@@ -159,7 +159,7 @@ def plan(
       mofo plan tiny --data.source videos/
       mofo plan tiny --data.source videos/ --gpus 1xH200
     """
-    from mofo.training.plan import plan as work_out
+    from mofo.training.budget import plan as work_out
     from mofo.training.recipe import TASK, read_recipe
     from mofo.training.tasks import TASKS, read_settings
 

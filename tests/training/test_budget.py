@@ -5,8 +5,8 @@ import json
 import pytest
 
 from mofo.cli import main
+from mofo.training.budget import GPUS, plan
 from mofo.training.finetune_task import FinetuneTask
-from mofo.training.plan import GPUS, plan
 from mofo.training.pretrain_task import PretrainTask
 from mofo.types import SettingsError
 
