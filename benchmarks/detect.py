@@ -120,6 +120,8 @@ def stages_timed(watch: Stopwatch) -> Iterator[type]:
         ("camera/map", paper, "motion_maps"),
         ("area", default_preset, "motion_field"),
         ("area", default_preset, "frame_movers"),
+        ("area", default_preset, "thin_traces"),
+        ("area", default_preset, "with_thin"),
         ("area", paper, "frame_box"),
         ("area", paper, "settled_boxes"),
     ]

@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 
 from mofo.motion.camera import CameraFitter
-from mofo.motion.evidence import shot_evidence
+from mofo.motion.evidence import flow_confidence, shot_evidence
 from mofo.motion.field import motion_field
 from mofo.motion.flow.backend import FlowFrame, FlowStream
 from mofo.motion.movers import frame_movers
 from mofo.motion.presets import PRESETS, FrameMotion, Look, Preset, Watch
-from mofo.motion.texture import flow_confidence
 from mofo.motion.thin import thin_traces, with_thin
 
 _BLOCK = 256  # frames of a shot that are worked on together, and

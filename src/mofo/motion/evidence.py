@@ -27,6 +27,9 @@ _COARSE = 2.0  # frames between those looked at from which on one reach must do
 _LEAST_CHANGE, _MOST_CHANGE = 2.0, 40.0  # grey levels: noise at least, and what counts at most
 _NOISE = 0.7  # of the noise is taken off a change
 _ALONG = (0.8, 0.95)  # cosine of residual and camera motion from which it may be parallax, is
+# Smaller eigenvalue of the structure tensor, in squared grey levels a pixel, that gives a trust of
+# 1/2.
+_TEXTURE = 1.0
 _LEAST_SHIFT = 0.4  # pixels a frame; a camera that moves less makes no parallax to speak of
 
 
@@ -104,6 +107,27 @@ def shot_evidence(
     trust_Thw = (total_Thw / count_Thw)[..., 0]
     homography_T33 = np.concatenate([np.eye(3)[None], camera.homography_T33])
     return Evidence(strength_Thw, residual_Thw2, trust_Thw, changed, camera_T, homography_T33)
+
+
+def flow_confidence(half_HW: np.ndarray, shape_hw: tuple[int, int]) -> np.ndarray:
+    """Confidence in flow from the smaller eigenvalue of the structure tensor (Shi and Tomasi).
+
+    Args:
+        half_HW: uint8 grey frame (at half the analysis size: its noise is averaged away).
+        shape_hw: rows and columns wanted.
+
+    Returns:
+        float32 ``(h, w)`` in 0..1.
+    """
+    x_HW = cv2.Sobel(half_HW, cv2.CV_32F, 1, 0, scale=1 / 8)
+    y_HW = cv2.Sobel(half_HW, cv2.CV_32F, 0, 1, scale=1 / 8)
+    xx, yy, xy = (
+        cv2.blur(cv2.resize(product, shape_hw[::-1], interpolation=cv2.INTER_AREA), (3, 3))
+        for product in (x_HW * x_HW, y_HW * y_HW, x_HW * y_HW)
+    )
+    mean, half_gap = (xx + yy) * 0.5, (xx - yy) * 0.5
+    smaller_hw = np.maximum(mean - np.sqrt(half_gap * half_gap + xy * xy), 0)
+    return smaller_hw / (smaller_hw + np.float32(_TEXTURE))
 
 
 def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -17,6 +17,7 @@ from mofo.motion.evidence import Evidence, ramp
 _MOVING = 0.5  # share of a cell from which on it belongs to a region that is to be judged
 _STILL_CAMERA = 0.15  # pixels a frame; then there is no parallax
 _LEAST = 0.25  # pixels a frame that are left over by chance
+_HEAVY = 0.1  # weight of a region, as a share of the heaviest one's, to be judged
 _HALO = 3  # cells around a region to which its flow leaks
 _ENOUGH = (
     3.0  # weight, pixels a frame of so many cells up to 1, without which the rest says nothing
@@ -51,29 +52,37 @@ def still_share(field_Thw: np.ndarray, evidence: Evidence, every: int = 1) -> np
         region_hw = (field_Thw[t] > _MOVING).view(np.uint8)
         if evidence.camera_T[t] < _STILL_CAMERA or not region_hw.any():
             continue
-        count, label_hw = cv2.connectedComponents(region_hw, connectivity=8)
+        _, label_hw = cv2.connectedComponents(region_hw, connectivity=8)
+        mass_K = np.bincount(label_hw.ravel(), field_Thw[t].ravel())
+        mass_K[0] = 0
+        judged = [0, *np.flatnonzero(mass_K > _HEAVY * mass_K.max()).tolist()]
         # Each region, and first what is in none of them; and what has a say about it.
-        inner_Khw = label_hw == np.arange(count)[:, None, None]
+        inner_Khw = label_hw == np.array(judged)[:, None, None]
         halo_Khw = np.stack([cv2.dilate(inner_hw.view(np.uint8), disc) for inner_hw in inner_Khw])
-        halo_Khw[0] = halo_Khw[1:].max(0)
-        say_KP = (weight_Thw[t] * (halo_Khw == 0)).reshape(count, -1)
+        halo_Khw[0] = cv2.dilate(region_hw, disc)
+        cells = np.flatnonzero(weight_Thw[t])
+        inner_KP, halo_KP = (
+            each.reshape(len(judged), -1)[:, cells] for each in (inner_Khw, halo_Khw)
+        )
+        say_KP = weight_Thw[t].ravel()[cells] * (halo_KP == 0)
         told_K = say_KP.sum(1) >= _ENOUGH
         if not told_K.any():
             continue
-        towards_P2 = (evidence.residual_Thw2[t] / length_Thw[t, ..., None]).reshape(-1, 2)
-        sine_KP, cosine_KP = _to_epipole(place_P2, towards_P2, say_KP)
+        length_P = length_Thw[t].ravel()[cells]
+        towards_P2 = evidence.residual_Thw2[t].reshape(-1, 2)[cells] / length_P[:, None]
+        sine_KP, cosine_KP = _to_epipole(place_P2[cells], towards_P2, say_KP)
         sign_K1 = np.sign((say_KP * cosine_KP * (sine_KP < _AGREES)).sum(1, keepdims=True))
         same_KP = cosine_KP * sign_K1 > 0
         agreed_K = (say_KP * (same_KP & (sine_KP < _AGREES))).sum(1)
         agreed_K = ramp(agreed_K / np.maximum(say_KP.sum(1), 1e-6), *_AGREED) * told_K
-        own_KP = (evidence.trust_Thw[t] * length_Thw[t] * inner_Khw).reshape(count, -1)
+        own_KP = evidence.trust_Thw[t].ravel()[cells] * length_P * inner_KP
         own_KP /= np.maximum(own_KP.sum(1, keepdims=True), 1e-6)
         across_K = np.sqrt((own_KP * np.square(sine_KP)).sum(1))
         still_K = agreed_K * (1 - ramp(across_K, *_ACROSS))
         still_K *= (own_KP * same_KP).sum(1) > _SAME_SIGN
         # What is in no region is judged cell by cell.
         alone_P = agreed_K[0] * (1 - ramp(sine_KP[0], *_ACROSS))
-        verdict_Thw[number] = alone_P.reshape(rows, columns) * inner_Khw[0]
+        verdict_Thw[number].flat[cells] = alone_P * inner_KP[0]
         for k in np.flatnonzero(still_K[1:] > 0).tolist():
             near_hw = halo_Khw[k + 1] * np.float32(still_K[k + 1])
             verdict_Thw[number] = np.maximum(verdict_Thw[number], near_hw)
