@@ -35,6 +35,13 @@ def test_the_middle_of_each_video(videos):
     assert (found.areas, found.notes) == ("found by dis in each clip", ())
 
 
+def test_clips_are_cut_as_in_training(video):
+    found = choose([video], seconds=0.9, fit="pad").batch
+    assert found.start_B.item() < 4  # nearly the whole of .96 s
+    assert not found.frames_BTHWC[:, :, :6].any()  # 128x96 in a square
+    assert found.frames_BTHWC[:, :, 20:40].any()
+
+
 def test_the_seed_decides_the_noise_only(video):
     one, same, other = (choose([video], seed=seed).batch for seed in (0, 0, 1))
     assert torch.equal(one.noise_BN, same.noise_BN)

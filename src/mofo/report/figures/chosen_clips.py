@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mofo.clips.batch import ClipBatch, ClipSample, collate
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.sources import MotionChoice
+from mofo.clips.transforms import CropSettings
 from mofo.datasets.catalog import Video, read_catalog
 from mofo.motion.store import AreaStore
 from mofo.report.figures.films import moments
@@ -40,6 +41,8 @@ def choose_clips(
     *,
     stride: int,
     areas: str,
+    seconds: float = 0.0,
+    fit: str = "crop",
     seed: int = 0,
     clips: int = 4,
     need_areas: bool = True,
@@ -51,6 +54,8 @@ def choose_clips(
         grid: frames of a clip, and their size.
         stride: every how many frames of the video one is taken.
         areas: where motion areas come from, see ``ClipSettings``.
+        seconds: length of a clip in time, in place of ``stride``; 0: not used.
+        fit: see ``CropSettings``.
         seed: decides the noise that makes the masks, and nothing else.
         clips: how many at most; they are spread evenly over the videos.
         need_areas: whether a store must have the videos. Otherwise the areas of those that it
@@ -73,7 +78,15 @@ def choose_clips(
     for path in {video.path for video in videos}:
         with VideoReader(path, colour=None):
             pass  # says what is wrong with it; a data set would try another one
-    settings = ClipSettings(grid=grid, stride=stride, random=False, motion=_FALLBACK, tries=1)
+    settings = ClipSettings(
+        grid=grid,
+        stride=stride,
+        seconds=seconds,
+        crop=CropSettings(fit=fit),
+        random=False,
+        motion=_FALLBACK,
+        tries=1,
+    )
     try:
         choice = MotionChoice.parse(areas)
         if choice.store is not None and not need_areas:

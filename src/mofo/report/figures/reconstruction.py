@@ -286,11 +286,14 @@ def reconstruct_checkpoint(
         settings.grid(),
         stride=data.stride,
         areas=data.areas,
+        seconds=data.seconds,
+        fit=data.fit,
         seed=seed,
         clips=clips,
         need_areas=False,
     )
     model.to("cuda" if torch.cuda.is_available() else "cpu")
+    length = f"{data.seconds:g} s" if data.seconds else f"stride {data.stride}"
     place, step = opened.path.absolute(), PretrainStep(settings)
     name = f"{place.parents[1].name}, step {opened.step:,}"
     if opened.metadata.imported:
@@ -308,7 +311,7 @@ def reconstruct_checkpoint(
         title=name + (f", loss in training {loss:.3f}" if isinstance(loss, float) else ""),
         lines=[
             f"{settings.model.size} model · {mask.strategy} masks, ratio {mask.ratio:g} · motion: "
-            f"{settings.motion.shape}, {chosen.areas} · stride {data.stride} · seed {seed}",
+            f"{settings.motion.shape}, {chosen.areas} · {length} · seed {seed}",
             *chosen.notes,
         ],
     )
