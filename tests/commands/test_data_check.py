@@ -162,6 +162,14 @@ def test_what_is_in_quarantine_is_left_out_by_others(tmp_path, distinct, tiny):
     assert not any(video.start == 7 for video in catalog)
 
 
+def test_files_with_other_endings_are_counted(tmp_path, tiny, capsys):
+    tiny(tmp_path / "v/a.mp4")
+    for name in ("b.xyz", "sub/c.XYZ", "d", ".hidden"):
+        tiny(tmp_path / "v" / name)
+    assert main(["data", "check", str(tmp_path / "v"), "--out", str(tmp_path / "o")]) == 0
+    assert "3 files are no videos by their endings (.xyz 2, none 1)" in capsys.readouterr().out
+
+
 def test_full_decodes_everything(tmp_path, tiny, monkeypatch):
     path = drawn(tmp_path / "a.mp4", 60)
     seen = inspect_file(FileTask(str(path), str(path), full=True))

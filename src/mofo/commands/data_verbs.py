@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -36,6 +37,7 @@ def check(call: Callable[..., Any], sources: list[str], *, out: Path = Path("che
       mofo data check videos/ --out check
       mofo detect videos/ exclude:check/quarantine.csv --out areas
     """
+    from mofo.datasets.listing import other_endings
     from mofo.report.figures.data_sheet import save_check_sheet
 
     report = call(sources=sources, out=out)
@@ -52,6 +54,11 @@ def check(call: Callable[..., Any], sources: list[str], *, out: Path = Path("che
         f"{report.frames:,} frames: {count:,} problem{'s' if count != 1 else ''}, "
         f"{len(report.quarantined):,} in quarantine"
     )
+    for folder in filter(os.path.isdir, sources):
+        endings = other_endings(folder)
+        most = ", ".join(f"{ending or 'none'} {n:,}" for ending, n in endings.most_common(5))
+        if endings:
+            print(f"{folder}: {endings.total():,} files are no videos by their endings ({most})")
     for name in ("check.png", "check.json", "quarantine.csv"):
         print(f"  {report.out / name}")
     if report.quarantined:

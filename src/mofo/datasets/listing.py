@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -131,6 +132,12 @@ def problem_lines(problems: Iterable[tuple[str, str]]) -> list[str]:
 def is_video(name: str) -> bool:
     """Whether a file's name ends as a video's does."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS
+
+
+def other_endings(folder: str | Path) -> Counter[str]:
+    """Endings of files below a folder that do not count as videos, and how many there are."""
+    names = (name for _, _, names in os.walk(folder) for name in names if name[0] != ".")
+    return Counter(os.path.splitext(name)[1].lower() for name in names if not is_video(name))
 
 
 def video_files(folder: str | Path, problems: Problems) -> Iterator[str]:

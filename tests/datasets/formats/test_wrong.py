@@ -154,11 +154,17 @@ def test_a_table_without_its_first_line(tmp_path, tiny, row):
 def test_malformed_lines_of_plain_lists(tmp_path, tiny):
     root = trees.plain_list(tmp_path / "list", tiny)
     lists = root / "train.csv"
-    lists.write_text(lists.read_text() + "just some words\nvideos/gone.mp4 1\n")
+    lists.write_text(
+        lists.read_text() + "just some words\nb.mp4,0902,0.1,0.2,0.3,0.4,12,0\nvideos/gone.mp4 1\n"
+    )
     catalog = read_catalog([root])
     assert len(catalog) == 6
     assert catalog.problems == (
         (f"{lists}, line 5", "expected a path and a class: 'just some words'"),
+        (
+            f"{lists}, line 6",
+            "'0902,0.1,0.2,0.3,0.4,12,0' seems to be a box or times, expected a class",
+        ),
         (str(root / "videos/gone.mp4"), "does not exist"),
     )
 

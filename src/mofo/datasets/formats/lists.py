@@ -109,6 +109,8 @@ def _rows(lists: Sequence[Path], base: str, problems: Problems) -> Iterator[Vide
 def _label(text: str) -> str | None:
     """What follows the path: the class, if there is one; ValueError for too many numbers."""
     parts = re.split(r"[\s,;]+", text.strip())
+    if sum(bool(re.fullmatch(r"\d*\.\d+", part)) for part in parts) > 1:
+        raise ValueError(f"{text[:40]!r} seems to be a box or times, expected a class")
     if not all(re.fullmatch(r"-?\d+", part) for part in parts):
         return text.strip(" \t,;\"'") or None
     if len(parts) > 2:
