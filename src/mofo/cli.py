@@ -1,7 +1,7 @@
 """The ``mofo`` command: one command, many verbs.
 
 A verb's libraries are imported only when it runs. Exit codes: 0 done, 1 failed, 2 wrong usage, 130
-stopped by Ctrl-C.
+stopped by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -97,8 +97,11 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _run(name: str, verb: Callable[[list[str]], int], words: list[str]) -> int:
+    from mofo.system.processes import Terminated, terminable
+
     try:
-        return verb(words)
+        with terminable():
+            return verb(words)
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return stop.code if isinstance(stop.code, int) else 2
     except SettingsError as error:
@@ -106,11 +109,13 @@ def _run(name: str, verb: Callable[[list[str]], int], words: list[str]) -> int:
     except MofoError as error:
         return _fail(name, str(error), 1)
     except KeyboardInterrupt as error:
-        return _fail(name, str(error) or "stopped", 130)
+        why = " (SIGTERM)" if isinstance(error, Terminated) else ""
+        return _fail(name, str(error) or f"stopped{why}", 130)
     except OSError as error:
         if error.errno not in _PLACES:
             raise  # a bug, to be seen in full
-        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        named = isinstance(error.filename, str | bytes)  # else a number, or nothing
+        where = f"{os.fsdecode(error.filename)}: " if named else ""
         if not where and _is_homeless():
             where = "the working folder is gone: "
         what_to_do = f": {_LIMITS[error.errno]}" if error.errno in _LIMITS else ""

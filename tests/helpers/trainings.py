@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from helpers.forked import processes_of as processes_of
 from mofo.training.checkpoint import CheckpointFolder, open_checkpoint
 from mofo.training.journal import read_journal
 
@@ -57,19 +58,6 @@ def kill(process: Any) -> None:
     """SIGKILL to the process and its loader workers."""
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-
-
-def processes_of(session: int) -> list[int]:
-    """Processes of a session that have not ended."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 def assert_same_run(settings: Any, other: Any) -> None:

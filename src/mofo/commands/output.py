@@ -83,17 +83,22 @@ def safe_output() -> Iterator[SafeStream]:
             continue
         os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
     before = sys.stdout, sys.stderr
-    nowhere = open(os.devnull, "w")  # noqa: PTH123, SIM115 - closed below
-    out, err = SafeStream(before[0] or nowhere), SafeStream(before[1] or nowhere)
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
-    try:
-        yield out
-    finally:
-        for stream in (out, err):
-            stream.flush()
-            if stream.error is not None:
-                # Python would complain once more when it flushes at its end.
-                with contextlib.suppress(OSError, ValueError):
-                    os.dup2(nowhere.fileno(), stream.fileno())
-        sys.stdout, sys.stderr = before
-        nowhere.close()
+    with contextlib.ExitStack() as stack:
+        # Opened only if need be: there may be no descriptor left.
+        missing = [stack.enter_context(_nowhere()) for stream in before if stream is None]
+        out, err = (SafeStream(stream or missing[0]) for stream in before)
+        sys.stdout, sys.stderr = out, err  # type: ignore[assignment]
+        try:
+            yield out
+        finally:
+            for stream in (out, err):
+                stream.flush()
+                if stream.error is not None:
+                    # Python would complain once more when it flushes at its end.
+                    with contextlib.suppress(OSError, ValueError), _nowhere() as nowhere:
+                        os.dup2(nowhere.fileno(), stream.fileno())
+            sys.stdout, sys.stderr = before
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w")  # noqa: PTH123

@@ -1,0 +1,139 @@
+"""``python -m soak MINUTES``: detection, loader and training for long; do they grow?
+
+Memory (proportional set size of all processes), open files and processes are noted every second;
+the slope is fitted to what comes after the first fifth of the time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from helpers.forked import forked, processes_of
+
+NANO = (
+    "--model.size nano --data.size 32 --data.frames 4 --data.areas codec --optim.batch 4 "
+    "--optim.warmup_epochs 1 --optim.epochs 1000000 --run.save_every 50 --run.log_every 1000 "
+    "--run.workers 2 --run.trackers [] --quiet"
+)
+MOST = 1.0  # MB a minute
+
+
+def detection(folder: Path, seconds: float) -> int:
+    """Stores, one after the other, by the calling process and by workers."""
+    from mofo.motion.detect import detect_many
+
+    end, count = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        out = folder / f"areas{count % 2}"
+        detect_many(folder / "videos", out, workers=2 * (count % 10 == 0), progress=False)
+        for file in out.rglob("*.parquet"):
+            file.unlink()
+        count += 1
+    return count
+
+
+def loader(folder: Path, seconds: float) -> int:
+    """Batches of clips with motion, from two workers."""
+    from mofo.clips.loader import batches
+    from mofo.clips.view_clips import ViewDataset, ViewSettings, collate_views
+    from mofo.datasets.catalog import read_catalog
+    from mofo.types import TokenGrid
+
+    videos = read_catalog([folder / "videos"]).videos
+    settings = ViewSettings(grid=TokenGrid(4, 32, 32), temporal=2, spatial=1)
+    dataset = ViewDataset(videos, settings)
+    end, count = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        order = [[(row, view) for row in range(len(videos))] for view in (0, 1)] * 500
+        read = batches(dataset, order, collate_views, workers=2)
+        for _ in read:
+            count += 1
+            if time.monotonic() > end:
+                break
+        read.close()
+    return count
+
+
+def training(folder: Path, seconds: float) -> int:
+    """``mofo pretrain``, until it is stopped by SIGTERM."""
+    from mofo import cli
+    from mofo.training.checkpoint import CheckpointFolder
+
+    os.chdir(folder)
+    cli.main(f"pretrain --data.source videos --run.out run {NANO}".split())
+    return max(CheckpointFolder(folder / "run/checkpoints", 3).steps())  # exit code 1: stopped
+
+
+def measure(work: Callable[[Path, float], int], folder: Path, seconds: float) -> str:
+    """Runs it; a row of the table."""
+    samples: list[tuple[float, float, int, int]] = []
+
+    def note(pid: int, passed: float) -> None:
+        if passed > len(samples) * max(0.5, seconds / 600):
+            processes = processes_of(pid)
+            memory = sum(map(_memory, processes)) / 1024
+            samples.append(
+                (passed, memory, len(list(Path(f"/proc/{pid}/fd").iterdir())), len(processes))
+            )
+        if passed > seconds and work is training and not stopped:
+            stopped.append(os.kill(pid, signal.SIGTERM))
+
+    stopped: list[None] = []
+    ended = forked(partial(work, folder, seconds), folder, seconds=seconds + 120, during=note)
+    assert not (ended.hung or ended.left or "Traceback" in ended.err), ended
+    late = np.array(
+        [sample for sample in samples if sample[0] > seconds / 5 and sample[0] < seconds]
+    )
+    slope = 60 * np.polyfit(late[:, 0], late[:, 1], 1)[0]
+    files, processes = (f"{late[:, k].min():.0f} to {late[:, k].max():.0f}" for k in (2, 3))
+    bad.extend([work.__name__] if slope > MOST else [])
+    cells = [
+        work.__name__, f"{seconds / 60:.1f}", f"{ended.value:,}", f"{late[:, 1].mean():.0f} MB",
+        f"{slope:+.2f} MB", files, processes,
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+bad: list[str] = []
+
+
+def _memory(pid: int) -> int:
+    """kB, shared pages counted in shares."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def main() -> int:
+    """Prints the table; the exit code is 1 if memory grows."""
+    from helpers.drawn import moving
+    from mofo.video.writer import VideoWriter
+
+    seconds = 60 * float(sys.argv[1]) / 3
+    print("| what | minutes | rounds | memory | growth a minute | open files | processes |")
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "videos").mkdir()
+        for number in range(6):
+            with VideoWriter(folder / f"videos/{number}.mp4") as writer:
+                for image in moving(24, 96, 64, seed=number):
+                    writer.write(image)
+        for work in (detection, loader, training):
+            print(measure(work, folder, seconds), flush=True)
+    return int(bool(bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
