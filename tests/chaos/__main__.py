@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.faults import FAULTS, Fault
-from chaos.scenario import call, disturbed, undisturbed
+from chaos.scenario import Truth, call, disturbed, undisturbed
 from chaos.verbs import VERBS, Verb, make_input
 from helpers.forked import forked
 
@@ -82,7 +82,13 @@ def main() -> int:
         assert ended.code == int("--run.stop_at" in words), (words, ended)
 
     known = {row["id"]: row for row in map(json.loads, journal.open())} if journal.exists() else {}
-    truths: dict[str, Any] = {}
+    warm(["mofo.motion.store"])  # for the judge
+    truths: dict[str, Truth] = {}
+    if (out / "truths.json").exists():
+        content = json.loads((out / "truths.json").read_text())
+        truths = {name: Truth(*truth) for name, truth in content.items()}
+        for truth in truths.values():
+            warm(truth.modules)
     work = plan(options.faults, options.seed, options.verb)
     with journal.open("a") as file:
         for name, verb, kind in work:
@@ -92,6 +98,7 @@ def main() -> int:
                 for needed in verb.needs():
                     make_input(needed, inputs, run)
                 truths[verb.name] = undisturbed(verb, inputs, out / "work", warm)
+                (out / "truths.json").write_text(json.dumps(truths))
             truth, place = truths[verb.name], out / "work" / "case"
 
             def scene(name=name, verb=verb, kind=kind, truth=truth, place=place) -> Any:

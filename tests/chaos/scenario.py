@@ -34,12 +34,14 @@ class Truth(NamedTuple):
         results: what it leaves; None where two runs are not the same.
         operations: on files.
         seconds: it takes.
+        modules: that it imports.
     """
 
     code: int
     results: dict[str, str | None]
     operations: int
     seconds: float
+    modules: list[str]
 
 
 def call(words: list[str], folder: Path, fault: Fault | None = None, count: bool = False) -> Ended:
@@ -81,7 +83,8 @@ def undisturbed(verb: Verb, inputs: Path, place: Path, warm: Callable[[list[str]
         name: value if found[1].get(name) == value else None for name, value in found[0].items()
     }
     assert ended is not None
-    return Truth(*ended.value[:1], same, ended.value[1], ended.seconds)
+    code, operations, modules = ended.value
+    return Truth(code, same, operations, ended.seconds, modules)
 
 
 def disturbed(

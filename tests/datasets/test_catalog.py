@@ -165,6 +165,12 @@ def test_tables_as_spreadsheets_save_them(tree: Path, mark: str) -> None:
     assert read_catalog([table, f"exclude:{tree / 'no.csv'}"]).excluded[0][1] == "dark"
 
 
+def test_a_quarantine_list_with_a_path_that_cannot_be(tree: Path) -> None:
+    (tree / "no.csv").write_text("path\na\0.mp4\n")
+    with pytest.raises(MofoError, match=r"no.csv, line 2: .* zero byte"):
+        read_catalog([tree / "b.mp4", f"exclude:{tree / 'no.csv'}"])
+
+
 def test_a_label_is_never_cut_at_its_comma(tree: Path) -> None:
     table = tree / "list.csv"
     table.write_text("path,label\nb.mp4,run, fast\na.MKV,run,,\n")

@@ -30,6 +30,9 @@ def processes_of(session: int) -> list[int]:
     return found
 
 
+PATIENCE = 30.0  # seconds in which processes have to notice that their parent is gone
+
+
 class Ended(NamedTuple):
     """How a child ended.
 
@@ -91,7 +94,7 @@ def forked(
             during(pid, passed)
         time.sleep(0.002)
     took = time.monotonic() - start
-    left, end = processes_of(pid), time.monotonic() + 5
+    left, end = processes_of(pid), time.monotonic() + PATIENCE
     while left and time.monotonic() < end:
         time.sleep(0.05)
         left = processes_of(pid)

@@ -89,7 +89,8 @@ def measure(work: Callable[[Path, float], int], folder: Path, seconds: float) ->
 
     stopped: list[None] = []
     ended = forked(partial(work, folder, seconds), folder, seconds=seconds + 120, during=note)
-    assert not (ended.hung or ended.left or "Traceback" in ended.err), ended
+    problems = [ended.hung, ended.left, "Traceback" in ended.err]
+    assert not any(problems), ended
     late = np.array(
         [sample for sample in samples if sample[0] > seconds / 5 and sample[0] < seconds]
     )

@@ -125,6 +125,8 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path):
         ("optim: {lr: 1, batch: 2, lr: 3}\n", "'lr' is given twice"),
         ("optim: {lr: 1}\ndata: {}\noptim: {}\n", "'optim' is given twice"),
         ("data: &x {size: 3}\nmodel: *x\n", "aliases"),
+        (f"data: {'[' * 3000}", "recursion"),
+        ("data: {source: 2001-99-99}", "month"),
         ("extends: tinny\n", "did you mean 'tiny'"),
         ("task: finetune\n", "is a recipe for task 'finetune', not for 'pretrain'"),
         ("{1: 2}: 3\n", "no recipe"),

@@ -5,12 +5,14 @@ import collections
 import json
 import os
 import pickle
+import random
 import shutil
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from fuzz.mutate import bytes_changed
 from helpers import official
 from mofo import cli
 from mofo.training.checkpoint import CheckpointError
@@ -85,6 +87,20 @@ def test_files_cut_short(tmp_path, share, suffix):
     path.write_bytes(content[: int(share * len(content))])
     text = said(path)
     assert "cannot be read" in text or "is no file of torch" in text or "damaged" in text
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "older"])
+def test_any_damage_is_one_line(tmp_path, zipped):
+    """Torch raises whatever comes: struct.error, IndexError, AssertionError ..."""
+    path, draw = tmp_path / "weights.pth", random.Random(1)
+    torch.save({"model": {"x": torch.ones(3)}}, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    for _ in range(150):
+        path.write_bytes(bytes_changed(whole, draw))
+        try:
+            open_weights(path)
+        except WeightsError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - not all damage is seen
 
 
 def test_other_files(tmp_path):

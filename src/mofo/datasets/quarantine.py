@@ -41,6 +41,8 @@ class Quarantine:
                     segment = seconds(row.get("start")), seconds(row.get("end"))
                 except ValueError:
                     raise MofoError(f"{where}: start and end must be seconds") from None
+                if "\0" in row["path"]:
+                    raise MofoError(f"{where}: no path has a zero byte in it")
                 if row["path"]:
                     file = os.path.realpath(os.path.join(base, row["path"]))
                     self._reasons[file, *segment] = row.get("reason") or "no reason given"

@@ -218,7 +218,7 @@ def _read(recipe: str, folder: Path | None, seen: tuple[str, ...]) -> Recipe:
         raise SettingsError(f"{name}: extends itself")
     try:
         content = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except _UNREADABLE as error:
         raise SettingsError(f"{name}: is no recipe: {' '.join(str(error).split())}") from None
     content = {} if content is None else content
     if not isinstance(content, dict):
@@ -258,6 +258,10 @@ def _text(recipe: str, folder: Path | None) -> tuple[str, str]:
     raise SettingsError(f"{path}: there is no such recipe: {hint or f'name a file, or {names}'}")
 
 
+# The last two: no such day, a number of thousands of digits; brackets within brackets.
+_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
+
+
 class _Loader(yaml.SafeLoader):
     """YAML without aliases (a few of them can stand for gigabytes), and each key once."""
 
@@ -279,7 +283,7 @@ def yaml_value(text: str) -> Any:
     """The value of an option; what is no YAML is a text."""
     try:
         return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError):
+    except _UNREADABLE:
         return text
 
 
