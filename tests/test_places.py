@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from helpers.runs import wait_for
 from mofo import cli
 from mofo.motion.store import AreaStore
 from mofo.system.files import csv_cell, csv_text, folder_lock, remove_temporaries, replaced
+from mofo.system.processes import Terminated, terminable
 
 STUB = Path(__file__).parent / "motion/stub"
 FULL = Path("/dev/full")
@@ -212,3 +214,15 @@ def test_a_killed_data_synth_leaves_no_process_and_goes_on(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(AreaStore.open(tmp_path / "set/areas")) == 24
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Terminated])
+def test_a_request_to_stop_is_not_lost_where_python_ignores_errors(kind):
+    class Deaf:
+        def __del__(self):
+            raise kind
+
+    with pytest.raises(KeyboardInterrupt) as caught, terminable():  # noqa: PT012
+        Deaf()
+        time.sleep(20)
+    assert caught.type is kind

@@ -104,7 +104,7 @@ def main() -> int:
             def scene(name=name, verb=verb, kind=kind, truth=truth, place=place) -> Any:
                 return disturbed(verb, kind, name, truth, inputs, place)
 
-            ended = forked(scene, out, seconds=600)
+            ended = forked(scene, seconds=600)
             row = ended.value or {"problems": [f"the judge crashed: {ended.err[-500:]}"]}
             row = {"id": name, "verb": verb.name, "fault": kind.name, **row}
             known[name] = row

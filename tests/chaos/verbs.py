@@ -169,6 +169,8 @@ def results(folder: Path) -> dict[str, str]:
 
 
 def _hash(file: Path) -> str:
+    if file.name == "files.jsonl":  # in the order in which workers end
+        return str(sorted(file.read_text().splitlines()))
     if file.name == "metrics.jsonl":  # has times
         lines = map(json.loads, file.read_text().splitlines())
         return str([(line["step"], line["loss"]) for line in lines])

@@ -118,7 +118,7 @@ def main() -> int:
             half = kind(out / "half")
             shutil.rmtree(half.folder, ignore_errors=True)
             half.folder.mkdir()
-            made = forked(half.make, out, seconds=300)
+            made = forked(half.make, seconds=300)
             assert not made.code, made.err
             target.folder.parent.mkdir(exist_ok=True)
             half.folder.rename(target.folder)
@@ -132,7 +132,7 @@ def main() -> int:
             def work(target=target, numbers=numbers) -> None:
                 feed(target, numbers, options.seed, journal)
 
-            ended = forked(work, out, seconds=600, memory=MEMORY)
+            ended = forked(work, seconds=600, memory=MEMORY)
             done = {row["number"] for row in read(journal) if row["target"] == name}
             left = [number for number in numbers if number not in done]
             if left or ended.code:

@@ -6,6 +6,7 @@ A process that has imported torch takes three seconds of a processor; its fork t
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pickle
 import resource
@@ -56,7 +57,6 @@ class Ended(NamedTuple):
 
 def forked(
     function: Callable[[], Any],
-    folder: Path,
     *,
     seconds: float = 60,
     memory: int = 0,
@@ -66,19 +66,20 @@ def forked(
 
     Args:
         function: what it returns is pickled; an ``int`` is the exit code, too.
-        folder: streams go to files below it.
         seconds: limit of time.
         memory: limit of the address space that it may take beyond what it has, bytes; 0: none.
         during: called again and again with the child's number and the seconds since its start.
     """
-    names = [folder / name for name in (".out", ".err", ".value")]
-    for name in names:
-        name.unlink(missing_ok=True)
+    # Pipes rather than files: limits of files are not for what is said. They hold a megabyte.
+    pipes = [os.pipe() for _ in range(3)]
+    for _, into in pipes:
+        fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, 1 << 20)
     ready, begun = os.pipe()
     pid = os.fork()
     if not pid:
-        _live(function, names, begun, memory)
-    os.close(begun)
+        _live(function, [into for _, into in pipes], begun, memory)
+    for into in (begun, *(into for _, into in pipes)):
+        os.close(into)
     os.read(ready, 1)  # until the function is about to be called, or the child is dead
     os.close(ready)
     start = time.monotonic()
@@ -100,15 +101,24 @@ def forked(
         left = processes_of(pid)
     for other in left:
         os.kill(other, signal.SIGKILL)
-    out, err = (name.read_text(errors="replace") if name.exists() else "" for name in names[:2])
-    data = names[2].read_bytes() if names[2].exists() else b""
+    out, err, data = (_content(number) for number, _ in pipes)
     value = pickle.loads(data) if data else None
-    for name in names:
-        name.unlink(missing_ok=True)
+    out, err = out.decode(errors="replace"), err.decode(errors="replace")
     return Ended(os.waitstatus_to_exitcode(status), value, out, err, took, hung, left)
 
 
-def _live(function: Callable[[], Any], names: list[Path], begun: int, memory: int) -> None:
+def _content(pipe: int) -> bytes:
+    """What is in a pipe now."""
+    os.set_blocking(pipe, False)
+    parts = []
+    with contextlib.suppress(BlockingIOError):
+        while part := os.read(pipe, 1 << 16):
+            parts.append(part)
+    os.close(pipe)
+    return b"".join(parts)
+
+
+def _live(function: Callable[[], Any], pipes: list[int], begun: int, memory: int) -> None:
     """The child's life; never returns."""
     code = 97
     try:
@@ -116,9 +126,8 @@ def _live(function: Callable[[], Any], names: list[Path], begun: int, memory: in
         main = sys.modules["__main__"]  # workers that are spawned are not to import the runner
         main.__spec__ = None
         main.__dict__.pop("__file__", None)
-        numbers = [os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC) for name in names]
         null = os.open(os.devnull, os.O_RDONLY)
-        for number, standard in zip((null, *numbers[:2]), (0, 1, 2), strict=True):
+        for number, standard in zip((null, *pipes[:2]), (0, 1, 2), strict=True):
             os.dup2(number, standard)
         sys.stdout, sys.stderr = (open(fd, "w", closefd=False) for fd in (1, 2))  # noqa: SIM115
         if memory:
@@ -131,13 +140,13 @@ def _live(function: Callable[[], Any], names: list[Path], begun: int, memory: in
             value = 130  # between the command and here
             print("mofo: stopped", file=sys.stderr)
         code = value if isinstance(value, int) else 0
-        os.write(numbers[2], pickle.dumps(value))
+        os.write(pipes[2], pickle.dumps(value))
     except BaseException:
         import traceback
 
         traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         os._exit(code)

@@ -88,7 +88,7 @@ def measure(work: Callable[[Path, float], int], folder: Path, seconds: float) ->
             stopped.append(os.kill(pid, signal.SIGTERM))
 
     stopped: list[None] = []
-    ended = forked(partial(work, folder, seconds), folder, seconds=seconds + 120, during=note)
+    ended = forked(partial(work, folder, seconds), seconds=seconds + 120, during=note)
     problems = [ended.hung, ended.left, "Traceback" in ended.err]
     assert not any(problems), ended
     late = np.array(

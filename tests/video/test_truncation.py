@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from helpers.numbered import write_numbered
 from mofo.datasets.file_report import FileTask
 from mofo.datasets.inspect_file import inspect_file
 from mofo.video.reader import VideoReader
@@ -130,6 +131,22 @@ def test_pictures_are_counted(tmp_path):
         assert f"{frames} of {FRAMES} frames are in the file" in reader.warnings[0]
     (fault, *_) = inspect_file(FileTask(str(path), str(path))).faults
     assert fault.reason == f"{frames} of {FRAMES} frames are in the file"
+
+
+def test_a_last_picture_that_is_held_is_no_truncation(tmp_path):
+    ticks = [0, 40, 80, 120, 2120, 4120]
+    path = write_numbered(
+        tmp_path / "a.mov", len(ticks), ticks=ticks, muxer={"movflags": "frag_keyframe+empty_moov"}
+    )
+    assert judged(path) == (False, False)
+
+
+def test_names_in_a_file_that_are_no_text(tmp_path):
+    """Also where the durations of all streams are looked up."""
+    whole = write(tmp_path / "a.flv", sound=5.0).read_bytes()
+    path = tmp_path / "b.flv"
+    path.write_bytes(whole.replace(b"encoder", b"\xff" * 7))
+    assert judged(path) == (False, False)
 
 
 def test_sound_that_is_cut_behind_the_last_picture(tmp_path):

@@ -187,7 +187,9 @@ def _frames(
             for text in reader.warnings:
                 findings.fault(TRUNCATED if text.startswith("truncated") else DAMAGED, text)
         else:
-            end = float(index.seconds_T[-1]) + (1 / info.fps if info.fps else 0.04)
+            # Writers give the last picture, whose end nobody knows, the length of the one before.
+            lengths = [1 / info.fps if info.fps else 0.04, *np.diff(index.seconds_T[-2:])]
+            end = float(index.seconds_T[-1] + max(lengths))
             truncated = reader.truncation(len(index), end)
             if truncated is not None:
                 findings.fault(TRUNCATED, truncated)

@@ -263,18 +263,30 @@ class Terminated(KeyboardInterrupt):
 def terminable() -> Iterator[None]:
     """Makes SIGTERM and SIGUSR1 raise ``Terminated``, so that a run ends as tidily as by Ctrl-C.
 
-    Only the main thread can do that; in others the block changes nothing.
+    Neither is lost where Python ignores exceptions (in ``__del__``, in callbacks of weak
+    references): it is sent once more. Only the main thread can do that; in others the block
+    changes nothing.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Terminated(signal.Signals(number).name)
 
+    def again(ignored: Any) -> None:
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            hook(ignored)
+            return
+        is_signal = isinstance(ignored.exc_value, Terminated) and ignored.exc_value.args
+        number = signal.Signals[str(ignored.exc_value)] if is_signal else signal.SIGINT
+        threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = [(number, signal.signal(number, stop)) for number in STOPS[1:]]
+    before, hook = [(number, signal.signal(number, stop)) for number in STOPS[1:]], sys.unraisablehook
+    sys.unraisablehook = again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before:
             signal.signal(number, handler)

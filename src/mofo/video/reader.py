@@ -257,7 +257,8 @@ class VideoReader:
             )
         if back:
             self.warnings.append(f"{back} time stamps do not rise: the frame rate was used there")
-        self.warnings += source.complaints(index, time + step)
+        held = float((frame.duration or 0) * (frame.time_base or 0))  # of the last one
+        self.warnings += source.complaints(index, time + max(step, held))
 
     def _image(self, frame: av.VideoFrame) -> np.ndarray:
         """The frame's pixels, scaled and upright, in an array of their own."""

@@ -79,7 +79,8 @@ def _end_of_all(path: str, *, relative: bool) -> float:
     begin, end = float("inf"), 0.0
     try:
         name = f"file:{Path(path).absolute()}"
-        with av.open(name, options={"protocol_whitelist": "file"}) as container:
+        options = {"protocol_whitelist": "file"}
+        with av.open(name, options=options, metadata_errors="replace") as container:
             for packet in container.demux():
                 if packet.pts is not None and packet.size and packet.time_base is not None:
                     begin = min(begin, float(packet.pts * packet.time_base))

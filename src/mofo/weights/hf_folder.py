@@ -16,7 +16,7 @@ from torch import Tensor
 from mofo.masking import Mask
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.vit import MEAN, STD
-from mofo.system.files import replaced
+from mofo.system.files import replaced, temporary_beside
 from mofo.types import SettingsError, TokenGrid
 from mofo.weights.exporting import CLOSE, EXPORTS, Export, Exportable, silence
 from mofo.weights.hf_videomae import config_to_hf, to_hf
@@ -44,11 +44,9 @@ class HuggingFaceFolder(Export):
         config, state = _translated(exportable)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise WeightsError(f"{out}: is there already: name another, or delete it first")
-        half = out.absolute().parent / f".{out.absolute().name}.part"
+        half = temporary_beside(out.absolute())
         try:
-            out.absolute().parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(half, ignore_errors=True)
-            half.mkdir()
+            half.mkdir(parents=True)
             save_file(state, half / "model.safetensors", metadata={"format": "pt"})
             _write_json(half / "config.json", config)
             _write_json(half / "preprocessor_config.json", _preprocessor(exportable.sizes.grid))
@@ -87,8 +85,9 @@ class VideoMAEFile(Export):
             out.absolute().parent.mkdir(parents=True, exist_ok=True)
             with replaced(out, flush=True) as temporary:
                 torch.save({"model": state}, temporary)
-        except OSError as error:
-            raise WeightsError(f"{out}: cannot be written: {error.strerror or error}") from None
+        except (OSError, RuntimeError) as error:  # torch's own for a full disk
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise WeightsError(f"{out}: cannot be written: {reason}") from None
         return None, ()
 
 
