@@ -180,7 +180,7 @@ def test_users_mistakes_are_one_line(verb, capsys):
 
 
 def test_a_bug_keeps_its_traceback(verb):
-    for error in (ZeroDivisionError("x"), OSError(errno.EIO, "Input/output error")):
+    for error in (ZeroDivisionError("x"), OSError(errno.EBADF, "Bad file descriptor")):
         verb(error)
         with pytest.raises(type(error)):
             cli.main(["try"])

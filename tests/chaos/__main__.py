@@ -9,10 +9,13 @@ import argparse
 import contextlib
 import importlib
 import json
+import os
 import random
 import sys
 import time
 from collections import Counter, defaultdict
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +36,26 @@ def warm(modules: list[str]) -> None:
 
 
 def plan(count: int, seed: int, only: str) -> list[tuple[str, Verb, type[Fault]]]:
-    """Which faults meet which verbs, evenly, cheap verbs more often."""
+    """Which faults meet which verbs: each pair once, cheap and frequent ones first, then again.
+
+    A pair's name decides all that is drawn.
+    """
+    draw = random.Random(seed)
+    work: list[tuple[float, str, Verb, type[Fault]]] = []
     pairs = [
-        (kind.share / verb.cost, verb, kind)
+        (kind, verb)
         for kind in FAULTS.values()
         for verb in VERBS
         if kind.needs in verb.name.replace("--", "").replace(",", "") and only in verb.name
     ]
-    draw = random.Random(seed)
-    every = draw.sample(pairs, len(pairs))[: min(len(pairs), count)]  # each pair once, then more
-    every += draw.choices(pairs, [share for share, _, _ in pairs], k=max(0, count - len(every)))
-    return [(f"{seed}-{n}", verb, kind) for n, (_, verb, kind) in enumerate(every)]
+    for again in range(-(-count // len(pairs))):
+        turn = [
+            (draw.random() ** (verb.cost / kind.share), f"{seed} {verb.name}, {kind.name} {again}",
+             verb, kind)
+            for kind, verb in pairs
+        ]  # fmt: skip
+        work += sorted(turn, key=itemgetter(0), reverse=True)
+    return [(name, verb, kind) for _, name, verb, kind in work[:count]]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -72,49 +84,64 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60, help="stop after so many")
     parser.add_argument("--verb", default="", help="only verbs with this in their names")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
     options = parser.parse_args()
     start, out = time.monotonic(), options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
-    inputs, journal = out / "inputs", out / "chaos.jsonl"
+    journal = out / "chaos.jsonl"
+    journal.touch()
+    known = {row["id"] for row in map(json.loads, journal.open())}
+    work = plan(options.faults, options.seed, options.verb)
+    truths = find_truths(out, [verb for name, verb, _ in work if name not in known])
+
+    def share(number: int) -> None:
+        place = out / f"work{number}" / "case"
+        for name, verb, kind in work[number :: options.workers]:
+            if name in known or time.monotonic() - start > 60 * options.minutes:
+                continue
+            scene = partial(disturbed, verb, kind, name, truths[verb.name], out / "inputs", place)
+            ended = forked(scene, seconds=600)
+            row = ended.value or {"problems": [f"the judge crashed: {ended.err[-500:]}"]}
+            line = json.dumps({"id": name, "verb": verb.name, "fault": kind.name, **row})
+            with journal.open("a") as file:
+                file.write(line + "\n")
+            if row.get("problems"):
+                print(line, flush=True)
+
+    others = []
+    for number in range(1, options.workers):
+        others.append(os.fork())
+        if not others[-1]:
+            share(number)
+            os._exit(0)
+    share(0)
+    for pid in others:
+        os.waitpid(pid, 0)
+    wanted = {name for name, _, _ in work}
+    rows = [row for row in map(json.loads, journal.open()) if row["id"] in wanted]
+    print(table(rows))
+    return int(any(row.get("problems") for row in rows))
+
+
+def find_truths(out: Path, verbs: list[Verb]) -> dict[str, Truth]:
+    """Undisturbed runs of verbs, of this call or an earlier one; all that they import is warm."""
+    warm(["mofo.motion.store"])  # for the judge
+    file, truths = out / "truths.json", {}
+    if file.exists():
+        truths = {name: Truth(*truth) for name, truth in json.loads(file.read_text()).items()}
+        warm([name for truth in truths.values() for name in truth.modules])
 
     def run(words: list[str], folder: Path) -> None:
         ended = call(words, folder)
         assert ended.code == int("--run.stop_at" in words), (words, ended)
 
-    known = {row["id"]: row for row in map(json.loads, journal.open())} if journal.exists() else {}
-    warm(["mofo.motion.store"])  # for the judge
-    truths: dict[str, Truth] = {}
-    if (out / "truths.json").exists():
-        content = json.loads((out / "truths.json").read_text())
-        truths = {name: Truth(*truth) for name, truth in content.items()}
-        for truth in truths.values():
-            warm(truth.modules)
-    work = plan(options.faults, options.seed, options.verb)
-    with journal.open("a") as file:
-        for name, verb, kind in work:
-            if name in known or time.monotonic() - start > 60 * options.minutes:
-                continue
-            if verb.name not in truths:
-                for needed in verb.needs():
-                    make_input(needed, inputs, run)
-                truths[verb.name] = undisturbed(verb, inputs, out / "work", warm)
-                (out / "truths.json").write_text(json.dumps(truths))
-            truth, place = truths[verb.name], out / "work" / "case"
-
-            def scene(name=name, verb=verb, kind=kind, truth=truth, place=place) -> Any:
-                return disturbed(verb, kind, name, truth, inputs, place)
-
-            ended = forked(scene, seconds=600)
-            row = ended.value or {"problems": [f"the judge crashed: {ended.err[-500:]}"]}
-            row = {"id": name, "verb": verb.name, "fault": kind.name, **row}
-            known[name] = row
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            if row.get("problems"):
-                print(json.dumps(row), flush=True)
-    rows = [known[name] for name, _, _ in work if name in known]
-    print(table(rows))
-    return int(any(row.get("problems") for row in rows))
+    for verb in verbs:
+        if verb.name not in truths:
+            for needed in verb.needs():
+                make_input(needed, out / "inputs", run)
+            truths[verb.name] = undisturbed(verb, out / "inputs", out / "work", warm)
+            file.write_text(json.dumps(truths))
+    return truths
 
 
 if __name__ == "__main__":

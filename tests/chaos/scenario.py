@@ -22,7 +22,14 @@ from chaos.faults import (
 from chaos.verbs import Verb, results
 from helpers.forked import Ended, forked
 
-_GROWING = (".jsonl", "settings.yaml", "best.json", "failures.csv")  # whole, but not the last word
+_GROWING = (
+    ".jsonl",
+    "settings.yaml",
+    "best.json",
+    "failures.csv",
+    "videos.csv",
+    "about.json",
+)  # whole, but not the last word
 LIMIT = 90.0  # seconds until a command counts as hung
 
 
@@ -124,6 +131,8 @@ def disturbed(
         lost = [name for name in kept if now.get(name) != truth.results[name]]
         half = [name for name in now if truth.results.get(name) not in (None, now[name])]
         half = [name for name in half if not name.endswith(_GROWING)]
+        if not ended.code and not isinstance(fault, Place):  # nothing was said, so all is well
+            problems += _unlike(now, truth, folder)
         problems += [f"lost: {name}" for name in lost]
         problems += [f"half: {name}" for name in half if name not in lost]
         if not isinstance(fault, LittleSharedMemory):  # which does not go away
@@ -133,7 +142,9 @@ def disturbed(
                 problems.append(f"started again: exit {again.code}: {again.err.strip()[-300:]}")
             problems += _unlike(_results(folder), truth, folder)
     elif ended.code == truth.code:
-        problems += [text for text in _unlike(now, truth, folder) if "lost" not in fault.note]
+        unlike = _unlike(now, truth, folder)
+        damaged = fault.note.rpartition(":")[0]  # itself, where nobody reads it again
+        problems += [text for text in unlike if not text.endswith(f": {damaged}")]
     shutil.rmtree(place, ignore_errors=True)
     return {"note": fault.note, "code": ended.code, "seconds": ended.seconds, "problems": problems,
             "said": ended.err.strip()[-300:]}  # fmt: skip
@@ -155,8 +166,6 @@ def _said(ended: Ended, fault: Fault, truth: Truth) -> list[str]:
         problems.append(f"exit {ended.code} without a word")
     if ended.code == 97:
         problems.append("the command crashed")
-    if isinstance(fault, Place) and not ended.code and fault.note != "folder gone":
-        problems.append("exit 0")
     return problems
 
 

@@ -64,7 +64,7 @@ FINETUNE = f"finetune --data.source @/videos/list.csv --run.out out --run.worker
 MASK = "show mask @/videos/a.mp4 --size 32 --frames 4 --ratio .75 --areas codec --out out.png"
 VERBS = [
     _verb("detect", f"{DETECT} --workers 0", partly="out"),
-    _verb("detect --overlay", f"{DETECT} --workers 0 --overlay", 2, partly="out"),
+    _verb("detect --overlay", f"{DETECT} --workers 0 --overlay", 3, partly="out"),
     _verb("detect --workers 2", f"{DETECT} --workers 2", 4, partly="out"),
     _verb("areas merge", "areas merge out", parts="out"),
     _verb("areas export", "areas export @/areas --to out/boxes.json"),
@@ -74,20 +74,20 @@ VERBS = [
     _verb("data convert .csv", "data convert @/videos/list.csv --to out/c.csv --quiet"),
     _verb("data convert .parquet", "data convert @/videos/list.csv --to out/c.parquet --quiet"),
     _verb("data synth", SYNTH, 2),
-    _verb("pretrain", f"{PRETRAIN} --run.workers 0", 1.5, pretrained="out"),
+    _verb("pretrain", f"{PRETRAIN} --run.workers 0", 4, pretrained="out"),
     _verb("pretrain, workers 2", f"{PRETRAIN} --run.workers 2", 8, pretrained="out"),
-    _verb("finetune", FINETUNE, 1.5, finetuned="out"),
-    _verb("evaluate", f"evaluate @/fine {LIST} --views 1x1 --out out", 1.5),
-    _verb("predict", "predict @/fine @/videos/a.mp4 --json out.json --annotate out", 1.5),
-    _verb("embed .parquet", f"embed @/fine {LIST} --out out.parquet"),
-    _verb("embed folder", f"embed @/fine {LIST} --out out"),
-    _verb("embed .npz", f"embed @/fine {LIST} --out out.npz"),
-    _verb("probe knn", f"probe knn @/fine {LIST} --out out", 1.5),
+    _verb("finetune", FINETUNE, 4, finetuned="out"),
+    _verb("evaluate", f"evaluate @/fine {LIST} --views 1x1 --out out", 4),
+    _verb("predict", "predict @/fine @/videos/a.mp4 --json out.json --annotate out", 3),
+    _verb("embed .parquet", f"embed @/fine {LIST} --out out.parquet", 2),
+    _verb("embed folder", f"embed @/fine {LIST} --out out", 2),
+    _verb("embed .npz", f"embed @/fine {LIST} --out out.npz", 2),
+    _verb("probe knn", f"probe knn @/fine {LIST} --out out", 4),
     _verb("weights export", "weights export @/pre --out out.pth --to pth"),
     _verb("weights export hf", "weights export @/pre --out out --to hf", 2),
-    _verb("show motion", "show motion @/videos/a.mp4 --flow codec --out out.mp4", 1.5),
+    _verb("show motion", "show motion @/videos/a.mp4 --flow codec --out out.mp4", 3),
     _verb("show mask", MASK),
-    _verb("report", "report @/pre @/areas --out out.html --clips 1 --quiet", 2),
+    _verb("report", "report @/pre @/areas --out out.html --clips 1 --quiet", 5),
 ]
 
 
@@ -154,6 +154,8 @@ def results(folder: Path) -> dict[str, str]:
 
     found: dict[str, str] = {}
     for place, names, files in os.walk(folder):
+        # Even steps are saved, and where a run was stopped.
+        names[:] = [name for name in names if not re.fullmatch(r"step_\d+[13579]", name)]
         if {"areas", "videos"} <= set(names) and list(Path(place, "videos").glob("*.parquet")):
             store = AreaStore.open(place)
             found |= {
@@ -171,6 +173,9 @@ def results(folder: Path) -> dict[str, str]:
 def _hash(file: Path) -> str:
     if file.name == "files.jsonl":  # in the order in which workers end
         return str(sorted(file.read_text().splitlines()))
+    if file.name == "checkpoint.json":  # its mean loss is since the one before
+        content = json.loads(file.read_text())
+        return str([content["step"], sorted(content["digests"].items())[1:]])
     if file.name == "metrics.jsonl":  # has times
         lines = map(json.loads, file.read_text().splitlines())
         return str([(line["step"], line["loss"]) for line in lines])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -52,6 +53,22 @@ def test_a_parquet_file(checkpoint, table, tmp_path, capsys):
     about = json.loads(found.schema.metadata[b"mofo"])
     assert (about["pool"], about["shape"]) == ("mean", [64])
     assert list(out.parent.iterdir()) == [out]  # nothing is left beside it
+
+
+def test_a_folder_is_never_half_of_itself(checkpoint, table, tmp_path, monkeypatch):
+    def die(folder, **_):
+        if (Path(folder) / "_about.json").exists():
+            (Path(folder) / "_about.json").unlink()
+            raise KeyboardInterrupt
+
+    out = tmp_path / "features"
+    assert run(checkpoint, table, "--out", out) == 0
+    whole = {path.name for path in out.iterdir()}
+    monkeypatch.setattr("mofo.evaluation.embed.shutil.rmtree", die)
+    assert run(checkpoint, table, "--out", out) == 130
+    monkeypatch.undo()
+    assert {path.name for path in out.iterdir()} == whole
+    assert run(checkpoint, table, "--out", out) == 0
 
 
 def test_tokens_with_their_area(checkpoint, table, tmp_path):

@@ -17,7 +17,7 @@ from mofo.datasets.file_report import QUARANTINED, STOPPED, Fault, FileReport, F
 from mofo.datasets.inspect_file import inspect_file
 from mofo.datasets.label_faults import LabelFault, class_counts, label_faults
 from mofo.datasets.quarantine import COLUMNS
-from mofo.system.files import csv_cell, replaced
+from mofo.system.files import csv_cell, folder_lock, replaced
 from mofo.system.pool import ENGINES, InProcess, Result
 from mofo.system.processes import worker_count
 from mofo.system.progress import Progress
@@ -129,9 +129,10 @@ def check(
     catalog = read_catalog([os.fspath(source) for source in several])
     folder.mkdir(parents=True, exist_ok=True)
     report = CheckReport(catalog, folder)
-    _inspect_all(report, full, workers, progress)
-    report.labels = label_faults(catalog)
-    _write(report, [os.fspath(source) for source in several], full)
+    with folder_lock(folder):
+        _inspect_all(report, full, workers, progress)
+        report.labels = label_faults(catalog)
+        _write(report, [os.fspath(source) for source in several], full)
     return report
 
 

@@ -311,8 +311,11 @@ def _write_folder(features: Features, out: Path) -> None:
     for number, table in enumerate(_tables(features)):
         pq.write_table(table, half / f"part-{number:05d}.parquet", compression="zstd")
     (half / _ABOUT).write_text(json.dumps(features.about, indent=1), encoding="utf-8")
-    shutil.rmtree(out, ignore_errors=True)  # only ever an earlier one of ours
+    earlier = temporary_beside(out)
+    if out.exists():  # only ever one of ours; never half of it under its name
+        out.rename(earlier)
     half.rename(out)
+    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _write_npz(features: Features, out: Path) -> None:
