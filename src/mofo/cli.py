@@ -109,8 +109,9 @@ def _run(name: str, verb: Callable[[list[str]], int], words: list[str]) -> int:
     except MofoError as error:
         return _fail(name, str(error), 1)
     except KeyboardInterrupt as error:
-        why = " (SIGTERM)" if isinstance(error, Terminated) else ""
-        return _fail(name, str(error) or f"stopped{why}", 130)
+        if isinstance(error, Terminated):
+            return _fail(name, f"stopped ({error})", 130)
+        return _fail(name, str(error) or "stopped", 130)
     except OSError as error:
         if error.errno not in _PLACES:
             raise  # a bug, to be seen in full

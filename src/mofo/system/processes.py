@@ -282,7 +282,10 @@ def terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before, hook = [(number, signal.signal(number, stop)) for number in STOPS[1:]], sys.unraisablehook
+    before, hook = (
+        [(number, signal.signal(number, stop)) for number in STOPS[1:]],
+        sys.unraisablehook,
+    )
     sys.unraisablehook = again
     try:
         yield
