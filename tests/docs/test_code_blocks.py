@@ -16,7 +16,7 @@ import mofo.cli
 from helpers import typed
 from helpers.pages import ROOT, Block, blocks, pages, unfenced
 from mofo.commands.verb import VERBS
-from mofo.training.recipe import recipe_names
+from mofo.training.recipe import read_recipe, recipe_names
 
 ALL = [block for path in pages() for block in blocks(path)]
 FENCED = [block for block in ALL if block.fenced]
@@ -42,7 +42,7 @@ def of(page) -> list[Block]:
 def small_recipes(home):
     """Recipes that a Python block opens become small ones; ``typed.SMALL`` does it for commands."""
     for name in recipe_names():
-        kind = "finetune" if "finetune" in name else "pretrain"
+        kind = read_recipe(name).content["task"]
         recipe: dict = {"extends": f"{name}.yaml"}
         for key, value in typed.SMALL[kind].items():
             section, _, word = key.partition(".")

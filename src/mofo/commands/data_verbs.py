@@ -104,7 +104,7 @@ def convert(
     examples:
       mofo data convert something-something-v2/ --to ssv2.parquet
       mofo data convert ucf101/ --split-number 2 --to ucf101-2.parquet
-      mofo data convert folders-of-classes/ --to videos.csv --hold-out 0.25
+      mofo data convert my_videos/ --to labelled.csv --hold-out 0.25
       mofo data convert train.csv --format list --videos clips/ --to k400.parquet
     """
     from mofo.datasets import splits
