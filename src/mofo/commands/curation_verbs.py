@@ -19,7 +19,7 @@ from mofo.commands.verb import verb
 def score(
     call: Callable[..., Any], *, out: Path, page: Path | None = None, examples: int = 9
 ) -> int:
-    """Tell how much moves by itself in each of many videos, and how the camera does.
+    """Tell how much moves by itself in videos, and how the camera does.
 
     Args:
         sources: files, folders, globs, lists, data sets.
@@ -55,7 +55,7 @@ def score(
 
 @verb("filter", calls="mofo.curation.selection:filter_scores")
 def filter_(call: Callable[..., Any], *, out: Path) -> int:
-    """Write a list of the videos, shots or windows that an expression keeps.
+    """List the videos, shots or windows that an expression keeps.
 
     Args:
         scores: table that `mofo score` made.

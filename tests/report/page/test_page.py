@@ -292,8 +292,12 @@ def test_every_folder_that_mofo_makes_is_taken(tree, tmp_path):
     write_embedding(
         tree / "pretrain", [tree / "videos" / "list.csv"], tmp_path / "features", workers=0
     )
+    (tmp_path / "exported").mkdir()  # as `mofo weights export` writes it
+    (tmp_path / "exported/config.json").write_text('{"architectures": ["VideoMAEModel"]}')
+    (tmp_path / "exported/model.safetensors").touch()
     text = read_page(report(tmp_path, tmp_path / "page.html", clips=0).path).text
     assert "check of a data set" in text
+    assert "VideoMAEModel" in text
     assert "broken.mp4" in text
     assert text.count("holds: 3 rows, layer") == 2
 

@@ -234,7 +234,7 @@ def _take(folder: Path, contents: Contents) -> bool:
 
 
 def _others(folder: Path) -> Iterator[OtherFolder]:
-    """A check of a data set, features, weights."""
+    """A check of a data set, features, weights, also as others read them."""
     check = _json(folder / "check.json")
     if check:
         rows = [row for row in check.get("list", ()) if isinstance(row, dict)]
@@ -249,6 +249,10 @@ def _others(folder: Path) -> Iterator[OtherFolder]:
     weights = _json(folder / "checkpoint.json")
     if weights:
         yield OtherFolder(folder, "weights", str(weights.get("imported") or weights.get("task")))
+    config = _json(folder / "config.json")
+    if config and any(folder.glob("*.safetensors")):
+        kind = config.get("architectures") or [config.get("model_type") or "a model"]
+        yield OtherFolder(folder, "exported weights", str(kind[0]))
 
 
 def _features(path: Path, files: Sequence[Path]) -> Iterator[OtherFolder]:
