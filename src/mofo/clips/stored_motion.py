@@ -15,11 +15,14 @@ from mofo.clips.plan import FrameMotion
 from mofo.clips.sources import MOTION_SOURCES, ClipRequest, MotionChoice, MotionSource
 from mofo.datasets.video import Video
 from mofo.motion.detect_plan import read_failures
+from mofo.motion.listed import Spans, looked_at
 from mofo.motion.records import storable
 from mofo.motion.store import AreaStore
 from mofo.types import StoreError, VideoError
 from mofo.video.clip import IndexMismatchError
 from mofo.video.index import Source
+
+_SLACK = 0.05  # seconds; notes are rounded, and a frame is held for a while
 
 
 @MOTION_SOURCES.register("store")
@@ -49,6 +52,15 @@ class StoredMotion(MotionSource):
                 f"has {len(index)} frames, but the store of motion areas has "
                 f"{len(stored.valid_T)}: run `mofo detect` again",
             )
+        if stored.spans:
+            times_T = index.seconds_of(span.start, span.stop) - index.seconds_of(0, 1)[0]
+            first, last = times_T[0], times_T[-1]
+            if not any(a - _SLACK <= first and last <= b + _SLACK for a, b in stored.spans):
+                raise VideoError(
+                    request.video.path,
+                    f"the store has no motion from {first:.1f} to {last:.1f} s, only of the "
+                    "segments that were listed: run `mofo detect` with this list, or --whole-files",
+                )
         scale_2 = np.array([index.width / stored.width, index.height / stored.height])
         frames = slice(span.start, span.stop)
         field_Tyx = stored.field_Tyx
@@ -72,7 +84,7 @@ class StoredArea(NamedTuple):
     """What a store knows of one video.
 
     ``box_T4``, ``valid_T``, ``field_Tyx``: as in ``MotionArea``. ``width``, ``height``: of the
-    frames that boxes refer to, pixels.
+    frames that boxes refer to, pixels. ``spans``: only these were looked at, seconds; none: all.
     """
 
     box_T4: np.ndarray
@@ -80,6 +92,7 @@ class StoredArea(NamedTuple):
     field_Tyx: np.ndarray | None
     width: int
     height: int
+    spans: Spans = ()
 
 
 class AreaTable:
@@ -121,14 +134,17 @@ class AreaTable:
         self._read(store, row_of)
 
     def _read(self, store: AreaStore, row_of: dict[str, int]) -> None:
-        names = ["video", "frames", "width", "height", "field_rows", "field_columns"]
+        names = ["video", "warnings", "frames", "width", "height", "field_rows", "field_columns"]
         about = store.videos().select(names).to_pydict()
         frames = np.zeros(len(row_of), np.int64)
         self._size = np.zeros((len(row_of), 2), np.int32)
         self._shape = np.zeros((len(row_of), 2), np.int32)
-        for key, count, width, height, *shape in zip(*about.values(), strict=True):
+        self._spans: dict[int, Spans] = {}
+        for key, notes, count, width, height, *shape in zip(*about.values(), strict=True):
             place = row_of.get(key)
             if place is not None:
+                if spans := looked_at(notes):
+                    self._spans[place] = spans
                 frames[place], self._size[place], self._shape[place] = count, (width, height), shape
         self._end = np.cumsum(frames)
         self._begin = self._end - frames
@@ -163,7 +179,8 @@ class AreaTable:
         if shape[1]:
             start = int(self._field_begin[place])
             field_Tyx = self._fields.read(start, int(np.prod(shape))).reshape(shape)
-        return StoredArea(self._box_F4[span], self._valid_F[span], field_Tyx, width, height)
+        boxes = self._box_F4[span], self._valid_F[span]
+        return StoredArea(*boxes, field_Tyx, width, height, self._spans.get(int(place), ()))
 
 
 class SharedBytes:

@@ -21,6 +21,7 @@ from mofo.motion.detect_plan import (
     write_failures,
 )
 from mofo.motion.detect_worker import OVERLAYS, Draw, Outcome, Task, detect_video
+from mofo.motion.listed import MARGIN, is_note
 from mofo.motion.merge import merge, scan
 from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
@@ -126,6 +127,8 @@ def detect_many(
     workers: int | None = None,
     shard: Shard = WHOLE,
     draw: Draw | None = None,
+    whole_files: bool = False,
+    margin: float = MARGIN,
     engine: str = "local",
     timeout: float | None = None,
     progress: bool = True,
@@ -142,6 +145,8 @@ def detect_many(
         shard: (I, N): only the I-th of N parts, chosen by the hash of each video's key.
         draw: pictures of each video to write into ``out/overlays``, such as
             ``mofo.report.figures.overlays.OVERLAYS``; see ``detect_worker.Draw``.
+        whole_files: look at whole files, also where a list names segments of them.
+        margin: seconds around a listed segment that are looked at, too.
         engine: what runs the processes.
         timeout: give a video up that makes no progress, counted every 32 frames, for so many
             seconds (local engine).
@@ -155,7 +160,7 @@ def detect_many(
     """
     start = time.monotonic()
     folder = Path(out).absolute()
-    _check(shard, workers, engine, timeout, folder)
+    _check(shard, margin, workers, engine, timeout, folder)
     several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     catalog = read_catalog([os.fspath(source) for source in several])
     # Overlays are videos, too: a store inside the folder of videos must not feed on itself.
@@ -166,7 +171,9 @@ def detect_many(
     folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(folder, "" if shard == WHOLE else f"{shard[0]:05d}-of-{shard[1]:05d}"):
         _remove_temporaries(folder, alone=shard == WHOLE)
-        plan = Plan(scan(folder, settings), shard, draw)
+        # Pictures are of whole videos.
+        around = None if whole_files or draw else margin
+        plan = Plan(scan(folder, settings), shard, draw, around)
         plan.add_catalog(replace(catalog, videos=videos))
         run = _Run(plan, settings, draw, Progress(len(plan.works), show=progress))
         try:
@@ -231,15 +238,15 @@ class _Run:
 
     def _tasks(self) -> Iterator[Task]:
         here = self.plan.here
-        for key, path, size, draw_only in self.plan.works:
+        for key, path, size, draw_only, spans in self.plan.works:
             known = here.locate(key) if draw_only else None
-            yield Task(key, path, size, here.folder, self.settings, self.draw, known)
+            yield Task(key, path, size, here.folder, self.settings, self.draw, known, spans)
 
     def _take(self, result: Result) -> None:
         key, outcome = result.task.key, result.value or Outcome(failure=result.failure)
         self.tried.add(key)
         self.progress.finished(outcome.frames)
-        self.warnings += [(key, text) for text in outcome.warnings]
+        self.warnings += [(key, text) for text in outcome.warnings if not is_note(text)]
         if outcome.trace:
             self.progress.say(f"{key}: a bug in mofo, please report it:\n{outcome.trace}")
         if outcome.disk_full:
@@ -303,12 +310,19 @@ def _remove_temporaries(folder: Path, *, alone: bool) -> None:
 
 
 def _check(
-    shard: Shard, workers: int | None, engine: str, timeout: float | None, folder: Path
+    shard: Shard,
+    margin: float,
+    workers: int | None,
+    engine: str,
+    timeout: float | None,
+    folder: Path,
 ) -> None:
     if not 1 <= shard[0] <= shard[1]:
         raise SettingsError(
             f"shard {shard[0]}/{shard[1]}: the first number goes from 1 to the second"
         )
+    if margin < 0:
+        raise SettingsError(f"margin is {margin:g} s: 0 is the least")
     check_engine(engine, workers, timeout)
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"{folder}: is a file: a store is a folder")

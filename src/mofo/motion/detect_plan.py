@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from mofo.datasets.catalog import Catalog
+from mofo.datasets.video import Video
 from mofo.motion.detect_worker import picture_files
+from mofo.motion.listed import Spans, covers, joined, looked_at, wanted_spans
 from mofo.motion.merge import Holdings
 from mofo.motion.parts import in_shard
 from mofo.motion.records import IMPORTED, changes, storable
@@ -22,12 +25,17 @@ WHOLE: Shard = (1, 1)
 
 
 class Work(NamedTuple):
-    """One video to do. ``draw_only``: its area is finished, only pictures are missing."""
+    """One video to do.
+
+    ``draw_only``: its area is finished, only pictures are missing. ``spans``: only these segments
+    are looked at; none: all of it.
+    """
 
     key: str
     path: str
     size: int
     draw_only: bool
+    spans: Spans = ()
 
 
 @dataclass
@@ -38,6 +46,7 @@ class Plan:
         here: what is finished.
         shard: only this part of the videos.
         pictures: endings of the pictures that each video is to have.
+        margin: seconds around listed segments that are looked at; None: whole files.
         works: to do, in catalog order.
         total: videos asked for, bad names included.
         skipped: finished already.
@@ -48,6 +57,7 @@ class Plan:
     here: Holdings
     shard: Shard = WHOLE
     pictures: Collection[str] = ()
+    margin: float | None = None
     works: list[Work] = field(default_factory=list)
     total: int = 0
     skipped: int = 0
@@ -64,6 +74,9 @@ class Plan:
                 done again; or the store holds imported boxes.
         """
         wanted: dict[str, str] = {}
+        rows: dict[str, list[Video]] = defaultdict(list)
+        for video in catalog.videos if self.margin is not None else ():
+            rows[storable(video.key)].append(video)
         for name, reason in catalog.problems:
             if in_shard(name, self.shard):  # each problem belongs to one shard
                 self.total += 1
@@ -74,7 +87,7 @@ class Plan:
                 continue
             if key not in wanted:
                 wanted[key] = video.path
-                self._add(key, video.path)
+                self._add(key, video.path, wanted_spans(rows.pop(key, ()), self.margin or 0.0))
             elif not _same_file(wanted[key], video.path):
                 # A data set may list parts of one file as several rows; the file is done once.
                 self.total += 1
@@ -84,7 +97,7 @@ class Plan:
         if self.here.others:
             self._add_changed(wanted)
 
-    def _add(self, key: str, path: str) -> None:
+    def _add(self, key: str, path: str, spans: Spans = ()) -> None:
         self.total += 1
         try:
             size = Path(path).stat().st_size
@@ -92,10 +105,14 @@ class Plan:
             self.failures[key] = f"cannot be read: {error.strerror or error}"
             return
         held = self.here.held.get(key)
+        have = looked_at(held.warnings) if held is not None and held.current else ()
         if held is not None and storable(path) != held.path and _is_other(held.path, path):
             self.failures[key] = f"another video of this name is in the store already ({held.path})"
         elif held is None or not held.current or held.size != size:
-            self.works.append(Work(key, path, size, False))
+            self.works.append(Work(key, path, size, False, spans))
+        elif not covers(have, spans):
+            more = joined([*have, *spans]) if spans else ()
+            self.works.append(Work(key, path, size, False, more))
         elif not all(file.is_file() for file in self._pictures(key)):
             self.works.append(Work(key, path, size, True))
         else:

@@ -29,6 +29,7 @@ class Task:
         folder: of the store.
         settings: of the detection.
         draw: pictures to draw, too.
+        spans: only these segments are looked at; none: all of it.
         known: where the area is in the store, when only pictures are missing.
     """
 
@@ -39,6 +40,7 @@ class Task:
     settings: DetectSettings
     draw: Draw
     known: Located | None = None
+    spans: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,14 @@ def detect_video(task: Task, progress: Callable[[int], None] | None = None) -> O
             area = task.known.area()
         else:
             from mofo.motion.analyse import analyse
+            from mofo.motion.listed import analyse_listed
 
-            area = analyse(task.path, task.settings, progress=progress)
-            frames, warnings = len(area), area.warnings
+            if task.spans:
+                area, frames = analyse_listed(task.path, task.settings, task.spans, progress)
+            else:
+                area = analyse(task.path, task.settings, progress=progress)
+                frames = len(area)
+            warnings = area.warnings
             for file in picture_files(task.folder, task.key, (".mp4", ".png")):
                 file.unlink(missing_ok=True)  # it would show another detection
             write_part(task.folder, task.key, task.path, task.size, area, task.settings)

@@ -39,6 +39,7 @@ class Held(NamedTuple):
     Attributes:
         path, size: of the video file.
         current: made with the settings asked for.
+        warnings: of the area.
         part: number of the part.
         row: in the part's table of videos.
     """
@@ -48,6 +49,7 @@ class Held(NamedTuple):
     current: bool
     part: int
     row: int
+    warnings: tuple[str, ...] = ()
 
 
 class Located(NamedTuple):
@@ -115,11 +117,11 @@ def scan(folder: Path, settings: DetectSettings | None) -> Holdings:
         if not current:
             here.others = [other for other in here.others if other != meta.settings]
             here.others.append(meta.settings)
-        columns = (table[name].to_pylist() for name in ("video", "path", "bytes"))
-        for row, (key, path, size) in enumerate(zip(*columns, strict=True)):
+        columns = (table[name].to_pylist() for name in ("video", "path", "bytes", "warnings"))
+        for row, (key, path, size, warnings) in enumerate(zip(*columns, strict=True)):
             old = here.held.get(key)
             if old is None or current or not old.current:
-                here.held[key] = Held(path, size, current, number, row)
+                here.held[key] = Held(path, size, current, number, row, tuple(warnings))
     return here
 
 

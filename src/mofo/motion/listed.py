@@ -1,0 +1,127 @@
+"""Detection of listed segments: of long files only what a list names, and a little around it.
+
+An area still has a row for each frame of its file; where nothing was looked at nothing moves, and a
+note among its warnings says what was looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import numpy as np
+
+from mofo.datasets.video import Video
+from mofo.motion.analyse import Progress, analyse
+from mofo.motion.presets import NO_MOVERS, DetectSettings
+from mofo.types import MotionArea
+from mofo.video.clip import Segment
+from mofo.video.index import index_frames
+
+Spans = tuple[tuple[float, float], ...]
+"""Segments of a file in seconds since its first frame, apart and ascending; none: all of it."""
+
+MARGIN = 2.0
+"""Seconds around a listed segment that are looked at, too."""
+_NOTE = "looked at in part: "
+_SECONDS = re.compile(r"([\d.]+)-([\d.]+) s")
+
+
+def wanted_spans(rows: Iterable[Video], margin: float) -> Spans:
+    """What rows of one file want to be looked at; one without a begin and an end wants all."""
+    spans: list[tuple[float, float]] = []
+    for row in rows:
+        if row.end is None:
+            return ()
+        spans.append((max(0.0, (row.start or 0.0) - margin), row.end + margin))
+    return joined(spans)
+
+
+def joined(spans: Iterable[tuple[float, float]]) -> Spans:
+    """Spans that touch become one; seconds are rounded to what a note says."""
+    merged: list[list[float]] = []
+    for start, end in sorted((round(start, 2), round(end, 2)) for start, end in spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], end)
+        else:
+            merged.append([start, end])
+    return tuple((start, end) for start, end in merged)
+
+
+def looked_at(warnings: Sequence[str]) -> Spans:
+    """What the note among the warnings of an area says."""
+    note = next((text for text in warnings if text.startswith(_NOTE)), "")
+    return tuple((float(start), float(end)) for start, end in _SECONDS.findall(note))
+
+
+def is_note(warning: str) -> bool:
+    """Whether a warning says what was looked at."""
+    return warning.startswith(_NOTE)
+
+
+def covers(have: Spans, want: Spans) -> bool:
+    """Whether everything that is wanted was looked at."""
+    if not have or not want:
+        return not have
+    return all(any(a <= start and end <= b for a, b in have) for start, end in want)
+
+
+def analyse_listed(
+    path: str, settings: DetectSettings, spans: Spans, progress: Progress | None = None
+) -> tuple[MotionArea, int]:
+    """The motion area of a file of which only some spans are looked at, and how many frames these
+    have.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    index = index_frames(path)
+    parts: list[tuple[int, MotionArea]] = []
+    for start, end in spans:
+        first, stop = index.segment(start, end)
+        if first < stop:
+            reader = partial(
+                Segment, index=index, start=first, stop=stop, on_frame=lambda number, frame: None
+            )
+            parts.append((first, analyse(path, settings, progress=progress, reader=reader)))
+    seen = sum(len(area) for _, area in parts)
+    if not parts or seen >= len(index):
+        area = parts[0][1] if len(parts) == 1 else analyse(path, settings, progress=progress)
+        return area, len(area)
+    return _spread(len(index), index.seconds_T, parts, spans), seen
+
+
+def _spread(
+    frames: int, seconds_T: np.ndarray, parts: list[tuple[int, MotionArea]], spans: Spans
+) -> MotionArea:
+    one = parts[0][1]
+    box_T4, valid_T = np.zeros((frames, 4), np.float32), np.zeros(frames, bool)
+    movers: list[np.ndarray] = [np.array(NO_MOVERS, np.float32)] * frames
+    fields = [area.field_Tyx for _, area in parts]
+    field_Tyx = None
+    if all(each is not None for each in fields):
+        field_Tyx = np.zeros((frames, *fields[0].shape[1:]), np.uint8)  # type: ignore[union-attr]
+    cuts: set[int] = set()
+    for first, area in parts:
+        rows = slice(first, first + len(area))
+        box_T4[rows], valid_T[rows], movers[rows] = area.box_T4, area.valid_T, area.movers
+        if field_Tyx is not None:
+            field_Tyx[rows] = area.field_Tyx
+        # What comes before and after is of no known shot.
+        cuts |= {first, first + len(area), *(first + cut for cut in area.cuts)}
+    note = _NOTE + ", ".join(f"{start:.2f}-{end:.2f} s" for start, end in spans)
+    others = dict.fromkeys(text for _, area in parts for text in area.warnings)
+    return MotionArea(
+        width=one.width,
+        height=one.height,
+        frame_T=np.arange(frames),
+        time_T=np.asarray(seconds_T, np.float64),
+        box_T4=box_T4,
+        valid_T=valid_T,
+        movers=tuple(movers),
+        cuts=tuple(sorted(cuts - {0, frames})),
+        flow=one.flow,
+        warnings=(*others, note),
+        field_Tyx=field_Tyx,
+    )
