@@ -7,13 +7,12 @@ note among its warnings says what was looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
 
 from mofo.datasets.video import Video
-from mofo.motion.analyse import Progress, analyse
 from mofo.motion.presets import NO_MOVERS, DetectSettings
 from mofo.types import MotionArea
 from mofo.video.clip import Segment
@@ -68,7 +67,7 @@ def covers(have: Spans, want: Spans) -> bool:
 
 
 def analyse_listed(
-    path: str, settings: DetectSettings, spans: Spans, progress: Progress | None = None
+    path: str, settings: DetectSettings, spans: Spans, progress: Callable[[int], None] | None = None
 ) -> tuple[MotionArea, int]:
     """The motion area of a file of which only some spans are looked at, and how many frames these
     have.
@@ -76,6 +75,8 @@ def analyse_listed(
     Raises:
         VideoError: the file cannot be read.
     """
+    from mofo.motion.analyse import analyse  # as late as the worker does
+
     index = index_frames(path)
     parts: list[tuple[int, MotionArea]] = []
     for start, end in spans:
