@@ -116,8 +116,8 @@ def convert(
 
     if to.suffix.lower() not in (".parquet", ".csv"):
         raise SettingsError(f"--to {to}: the name must end in .parquet or .csv")
-    if workers is not None and workers < 1:
-        raise SettingsError(f"--workers {workers}: 1 is the least")
+    if workers is not None and workers < 0:
+        raise SettingsError(f"--workers {workers}: 0 (as many as processors) is the least")
     if split_number < 1:
         raise SettingsError(f"--split-number {split_number}: 1 is the first")
     if any(Path(source).absolute() == to.absolute() for source in sources):
