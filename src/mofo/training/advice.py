@@ -27,6 +27,7 @@ from mofo.types import MofoError, VideoError
 
 _OPENED = 48  # files, spread over the list
 _DETECTED = 200  # frames a second and processor by optical flow; see docs/speed.md
+_SHARE = 0.4  # of the speed of a matrix product that a training gets
 _GPU = 50e12  # operations a second that a training gets out of one
 # Size, multiplications of a clip's forward pass, clip's pixels: what a machine is fit for.
 _CPU_SIZE, _GPU_SIZE = ("tiny", 1e9, 96), ("small", 56e9, 224)
@@ -272,11 +273,10 @@ def _has_gpu() -> bool:
 
 def _speed() -> float:
     """Multiplications a second of this machine, as a training gets them out of it."""
-    side = 512
+    side, times = 96, []  # small enough for one thread, and for no other program to get in between
     matrix = np.ones((side, side), np.float32)
-    times = []
-    for _ in range(12):
+    for _ in range(300):
         start = time.perf_counter()
         matrix @ matrix
         times.append(time.perf_counter() - start)
-    return 0.4 * side**3 / max(min(times), 1e-6)
+    return _SHARE * usable_cpus() * side**3 / max(min(times), 1e-7)
