@@ -67,7 +67,7 @@ def filter_(call: Callable[..., Any], *, out: Path) -> int:
     table.
 
     example:
-      mofo filter scores.parquet "camera_kind == 'static' and frozen < .1" --out kept.parquet
+      mofo filter scores.parquet "camera_kind == 'static'" --out kept.csv
       mofo filter scores.parquet 'moving > .8' --per window --out lively.csv
     """
     selection = call(out=out)
