@@ -178,9 +178,12 @@ def embed(call: Callable[..., Any], checkpoint: str, sources: list[str], *, out:
         sources: videos, folders, globs, CSV lists or data sets.
         out: FILE.parquet, FILE.npz, or a folder.
         split: only train, validation or test (default: all).
-        window: a feature for each window of so many seconds, not one a video.
+        window: one for each window of so many seconds, not one a video.
         hop: seconds from one window to the next (half a window).
         cache: keep features here for the next time.
+        batch: clips at once.
+        workers: processes that read.
+        precision: fp32, bf16, or auto: bf16 on a GPU.
         pool: mean, inside, both or tokens.
         keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
 
