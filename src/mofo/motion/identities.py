@@ -69,7 +69,7 @@ def identities(area: MotionArea) -> list[np.ndarray]:
         for which, k in _pairs(known, boxes_K4, time):
             numbers_K[k] = known[which].number
             known[which].move(boxes_K4[k], time)
-        for k in np.flatnonzero(numbers_K == 0):
+        for k in np.flatnonzero(numbers_K == 0).tolist():
             count += 1
             numbers_K[k] = count
             known.append(_Thing(count, boxes_K4[k], time))

@@ -197,10 +197,11 @@ def video_input(source: VideoInput, fps: float | None = None) -> Iterator[VideoP
             path.write_bytes(source)
             yield path
     elif hasattr(source, "read"):
-        name = getattr(source, "name", None)
+        opened: Any = source
+        name = getattr(opened, "name", None)
         with _temporary(name if isinstance(name, str) else "an open file") as path:
             with path.open("wb") as file:
-                shutil.copyfileobj(source, file)
+                shutil.copyfileobj(opened, file)
             yield path
     elif are_paths(source):
         raise SettingsError(f"one video is expected here, not a list of {len(source)} paths")
