@@ -182,6 +182,8 @@ def _fields(node: ast.ClassDef, module: str) -> Iterator[Option]:
     for field, below in zip(node.body, [*node.body[1:], None], strict=True):
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             continue
+        if ast.unparse(field.annotation).startswith("ClassVar"):
+            continue
         option = _option(ast.arg(field.target.id, field.annotation), field.value, True, module)
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             option = replace(option, help=_sentence(inspect.cleandoc(str(below.value.value))))
