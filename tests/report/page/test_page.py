@@ -308,6 +308,6 @@ def test_parts_of_a_store_are_no_features_and_masks_are_told(tree, tmp_path):
     write_lines(folder / "metrics.jsonl", lines)
     shutil.copytree(tree / "areas", tmp_path / "areas")
     text = read_page(report(tmp_path, tmp_path / "page.html", clips=0).path).text
-    assert "features" not in text
+    assert "holds: " not in text
     assert "of what the encoder sees: moving 25.0 %" in text
     assert "could not be as asked 50.0 %" in text
