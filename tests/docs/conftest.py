@@ -7,6 +7,7 @@ import pytest
 
 import mofo
 from helpers import typed
+from mofo.curation.score_files import score_many
 from mofo.motion.detect import detect_many
 from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.finetune_settings import FinetuneSettings
@@ -20,7 +21,8 @@ def template(tmp_path_factory) -> tuple[Path, Path]:
     """A folder in which the pages' names are there: what a reader has before each page begins.
 
     videos/ and my_videos/ (classes as folders), videos.csv and other lists, clip.mp4, match.mp4,
-    areas (a store), runs/first and runs/tiny (pre-trained), runs/fine and runs/finetuned.
+    areas (a store), scores.parquet, runs/first and runs/tiny (pre-trained), runs/fine and
+    runs/finetuned.
     """
     folder = tmp_path_factory.mktemp("docs")
     home = folder / "home"
@@ -51,6 +53,7 @@ def template(tmp_path_factory) -> tuple[Path, Path]:
     (home / "check/quarantine.csv").write_text("path,start,end,reason\n")
     sources = [home / "videos.csv", home / "my_videos", home / "clip.mp4"]
     detect_many(sources, home / "areas", workers=0)
+    score_many(home / "videos", home / "scores.parquet", workers=0, progress=False)
     small = {kind: [*typed.SMALL[kind].items(), ("data.areas", "none")] for kind in typed.SMALL}
     given = [("data.source", str(home / "videos.csv"))]
     pretrained, finetuned = home / "runs/first", home / "runs/fine"

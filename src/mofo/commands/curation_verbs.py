@@ -19,7 +19,7 @@ from mofo.commands.verb import verb
 def score(
     call: Callable[..., Any], *, out: Path, page: Path | None = None, examples: int = 9
 ) -> int:
-    """Tell how much moves by itself in videos, and how the camera does.
+    """Tell what moves by itself in many videos, and what the camera does.
 
     Args:
         sources: files, folders, globs, lists, data sets.
@@ -67,7 +67,7 @@ def filter_(call: Callable[..., Any], *, out: Path) -> int:
     table.
 
     example:
-      mofo filter scores.parquet "camera_kind == 'static'" --out kept.csv
+      mofo filter scores.parquet 'moving > .5 and frozen < .1' --out kept.csv
       mofo filter scores.parquet 'moving > .8' --per window --out lively.csv
     """
     selection = call(out=out)
