@@ -57,14 +57,14 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
         save(folder, 2)
     assert "\n" not in str(caught.value)
     assert folder.steps() == [1]
-    assert [entry.name for entry in tmp_path.iterdir() if entry.name.endswith(".part")] == []
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.endswith(".tmp")] == []
     assert torch.equal(folder.last_whole()[0].model()["a"], WEIGHTS["a"])
 
 
 def test_half_a_checkpoint_is_none(tmp_path):
     folder = CheckpointFolder(tmp_path, 3)
     save(folder, 1)
-    half = tmp_path / ".step_00000002.part"
+    half = tmp_path / ".step_00000002-0-0.tmp"
     half.mkdir()
     (half / "checkpoint.json").write_text("{}")
     assert folder.steps() == [1]

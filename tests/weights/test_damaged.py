@@ -16,6 +16,7 @@ from fuzz.mutate import bytes_changed
 from helpers import official
 from mofo import cli
 from mofo.training.checkpoint import CheckpointError
+from mofo.types import MofoError
 from mofo.weights.class_names import read_class_names
 from mofo.weights.importing import import_weights
 from mofo.weights.loading import WeightsError
@@ -204,14 +205,14 @@ def test_lists_of_classes_that_do_not_fit(tmp_path):
     torch.save({"model": official.drawn(SHAPES)}, path)
     for name, text, wanted in (
         ("a.txt", "one\ntwo\nthree", "names 3 classes, but the weights have 2"),
-        ("a.json", '{"one": 1, "two": 2}', "not numbered 0, 1, 2"),
+        ("a.json", '{"one": 1, "two": 2}', "not numbered from 0 to 1"),
         ("b.json", "7", "neither a list nor an object"),
-        ("b.txt", "one\none", "'one' stands twice"),
+        ("b.txt", "one\none", "names a class twice"),
         ("c.txt", "", "no names"),
         ("d.csv", "a,b\n1,2", "columns id and name"),
     ):
         (tmp_path / name).write_text(text)
-        with pytest.raises(WeightsError, match=wanted):
+        with pytest.raises(MofoError, match=wanted):
             import_weights(path, tmp_path / "out", made_for=(4, 32), classes=tmp_path / name)
 
 

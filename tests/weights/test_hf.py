@@ -301,7 +301,7 @@ def test_configurations_that_do_not_fit(tmp_path):
         ({"image_size": [1, 2, 3]}, r"config\.json cannot be understood"),
         ({"layer_norm_eps": "small"}, r"config\.json cannot be understood"),
         ({"num_hidden_layers": 10**12}, "says 1000000000000 blocks"),
-        ({"id2label": dict.fromkeys("abcde", "x")}, "no whole number"),
+        ({"id2label": dict.fromkeys("abcde", "x")}, "a class without a number"),
     ):
         path.write_text(json.dumps(config | change))
         with pytest.raises(WeightsError, match=match):

@@ -28,7 +28,6 @@ def check(call: Callable[..., Any], sources: list[str], *, out: Path = Path("che
     Args:
         sources: videos, folders, patterns, lists or data sets.
         out: folder for the results (check).
-        full: decode all frames.
 
     The folder has quarantine.csv (what is of no use), check.json (everything) and check.png (a page
     with pictures). Other verbs leave out what is in quarantine if it is one more source:

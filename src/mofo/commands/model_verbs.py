@@ -27,20 +27,12 @@ def evaluate(
     pictures.
 
     Args:
-        checkpoint: its folder, or that of a run: then the best.
-        sources: labelled videos: CSV lists, data sets, folders.
-        split: train, validation, test or all (default: validation, else test).
-        views: segments of time x crops.
         motion_crop: one more crop of each segment, around what moves; with --views 2x0 the only
             one.
         areas: motion areas, see below.
         store: store of motion areas, as `mofo detect` makes it.
         keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
-        workers: processes that read (default: all processors).
-        seed: of intervals and shuffled areas.
-        max_unreadable: share of the videos; more end the test.
         out: folder for results.json and pictures.
-        submission: also write the EPIC-KITCHENS challenge's .zip.
         predictions: also write FILE.csv: path, label, prediction, a probability for each class.
 
     --areas says which motion areas the model gets: detected (its own; from --store, or found now as
@@ -80,9 +72,6 @@ def knn(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None) -
 
     Args:
         checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
-        sources: videos with labels and splits.
-        k: neighbours that vote.
-        temperature: of their votes.
         pool: mean, inside or both.
         keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         out: folder for results.json and pictures.
@@ -99,7 +88,6 @@ def linear(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None
 
     Args:
         checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
-        sources: videos with labels and splits.
         pool: mean, inside or both.
         keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         out: folder for results.json and pictures.
@@ -118,7 +106,6 @@ def attentive(call: Callable[..., Any], checkpoint: str, *, out: Path | None = N
 
     Args:
         checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
-        sources: videos with labels and splits.
         fusion: {models.FUSIONS}.
         keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         out: folder for results.json and pictures.
@@ -148,7 +135,6 @@ def areas(
     """Control: where the motion area is over time, and no picture at all.
 
     Args:
-        sources: videos with labels and splits.
         frames: frames of a clip.
         size: height and width, pixels.
         out: folder for results.json and pictures.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -28,23 +27,6 @@ def import_(
     must be there, be known and fit; what is not is named, and can be allowed by name.
 
     Args:
-        source: file or folder.
-        out: folder of the checkpoint.
-        size: pixels a side of the clips that the model takes (default: as trained).
-        frames: of the clips that the model takes (default: as trained).
-        model_size: what the weights must be of: small, base ...
-        tubelet: frames of a token that the weights must be of.
-        patch: pixels a side of a token that the weights must be of.
-        made_for: frames x pixels, where the file does not say it (16x224).
-        heads: of the encoder, where the file does not say it (width / 64).
-        decoder_heads: the same of the decoder.
-        classes: names of classes: JSON, CSV, or lines.
-        head: name of the classifier's question.
-        fusion: of the classifier (default: as trained).
-        sampling: dense or segments: how clips are taken.
-        stride: of dense clips.
-        allow_missing: tensors that may be missing; patterns such as 'decoder.*'.
-        allow_unexpected: tensors that may be left over.
         all_keys: show every tensor.
         report: write all of it as JSON, too.
 
@@ -92,10 +74,8 @@ def export(
     are logits.
 
     Args:
-        checkpoint: its folder, or that of a run: then the best one.
         to: {weights.EXPORTS}.
         out: folder (hf) or file to write.
-        licence: of the weights, for the model card.
         metrics: results.json of mofo evaluate, or JSON of names and numbers, for the card.
 
     example:
@@ -139,18 +119,16 @@ def show(call: Callable[..., Any], source: str) -> int:
 def _write(path: Path | None, content: Any) -> None:
     if path is None:
         return
-    from mofo.system.files import replaced
+    from mofo.system.files import write_json
 
-    path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with replaced(path, flush=True) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(path, content)
     print(f"report: {path}", file=sys.stderr)
 
 
 def _metrics(path: Path) -> dict[str, Any]:
+    from mofo.system.files import read_json
     from mofo.weights.loading import WeightsError
     from mofo.weights.model_card import metrics_of
-    from mofo.weights.tensor_files import read_json
 
     metrics = metrics_of(read_json(path))
     if metrics is None:

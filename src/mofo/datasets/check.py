@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from mofo.datasets.file_report import QUARANTINED, STOPPED, Fault, FileReport, F
 from mofo.datasets.inspect_file import inspect_file
 from mofo.datasets.label_faults import LabelFault, class_counts, label_faults
 from mofo.datasets.quarantine import COLUMNS
-from mofo.system.files import csv_cell, folder_lock, replaced
+from mofo.system.files import csv_cell, folder_lock, replaced, write_json
 from mofo.system.pool import ENGINES, InProcess, Result
 from mofo.system.processes import worker_count
 from mofo.system.progress import Progress
@@ -26,8 +25,6 @@ from mofo.types import MofoError, SettingsError
 _PICTURES = 40
 _STALL = 300.0  # seconds without a frame until a file is given up
 _LENGTHS = (1, 2, 5, 10, 20, 60, 300, 3600)  # seconds
-Problem = tuple[str, str, Fault]
-"""Kind, file, fault."""
 
 
 @dataclass
@@ -260,8 +257,7 @@ def _write(report: CheckReport, sources: list[str], full: bool) -> None:
         "duplicates": report.duplicates,
         "list": problems,
     }
-    with replaced(report.out / "check.json", flush=True) as part:
-        part.write_text(json.dumps(document, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(report.out / "check.json", document)
 
 
 def _rank(length: str) -> float:

@@ -23,7 +23,7 @@ from mofo.evaluation.measures import EvaluationError
 from mofo.evaluation.predict import duration_of, window_spans
 from mofo.evaluation.videos import read_split
 from mofo.models.inference import Engine
-from mofo.system.files import replaced, temporary_beside
+from mofo.system.files import replaced, replaced_folder
 from mofo.training.frozen import open_encoder
 from mofo.types import SettingsError, VideoError
 from mofo.video.index import index_frames
@@ -306,16 +306,10 @@ def _write_parquet(features: Features, out: Path) -> None:
 
 
 def _write_folder(features: Features, out: Path) -> None:
-    half = temporary_beside(out)
-    half.mkdir()
-    for number, table in enumerate(_tables(features)):
-        pq.write_table(table, half / f"part-{number:05d}.parquet", compression="zstd")
-    (half / _ABOUT).write_text(json.dumps(features.about, indent=1), encoding="utf-8")
-    earlier = temporary_beside(out)
-    if out.exists():  # only ever one of ours; never half of it under its name
-        out.rename(earlier)
-    half.rename(out)
-    shutil.rmtree(earlier, ignore_errors=True)
+    with replaced_folder(out) as half:  # only ever an earlier one of ours is replaced
+        for number, table in enumerate(_tables(features)):
+            pq.write_table(table, half / f"part-{number:05d}.parquet", compression="zstd")
+        (half / _ABOUT).write_text(json.dumps(features.about, indent=1), encoding="utf-8")
 
 
 def _write_npz(features: Features, out: Path) -> None:

@@ -58,9 +58,9 @@ def evaluate(
     Args:
         checkpoint: its folder, or that of a run: then its best one.
         sources: labelled videos: CSV lists, data sets, see ``read_catalog``.
-        split: take the videos of this split; "all": every video; None: "validation", else "test",
-            where the sources tell splits.
-        views: of each video: segments of time, crops of each.
+        split: train, validation, test or all; None: "validation", else "test", where the sources
+            tell splits.
+        views: of each video: segments of time x crops.
         motion_crop: one more crop of each segment, around what moves; with 0 crops the only one.
         areas, store: where motion comes from, see ``choose_motion``.
         batch: views at once; it does not change the results.
@@ -69,8 +69,8 @@ def evaluate(
         seed: of the intervals' draws and of shuffled motion.
         draws: resamplings for the intervals.
         max_unreadable: share of the videos that may be unreadable; they are left out and named.
-        submission: file for the EPIC-KITCHENS-100 challenge, ``.zip`` or ``.json``. Segments
-            without labels (``split="test"``) are then scored and not evaluated.
+        submission: .zip or .json to write for the EPIC-KITCHENS-100 challenge. Segments without
+            labels (``split="test"``) are then scored and not evaluated.
         keep: share of the tokens that the encoder computes; None: as in training.
         keep_by: which, one of ``TOKEN_CHOICES``; None: as in training.
         keep_least: clips in which less moves keep fewer tokens, down to this share; None: all keep

@@ -107,7 +107,8 @@ def probe(
         out: folder for ``results.json``.
         cache: folder that keeps features for the next probe.
         seed: of what is held out, of random weights, and of intervals.
-        k, temperature: of "knn".
+        k: neighbours that vote, of "knn".
+        temperature: of their votes.
         attentive: of "attentive".
         batch, workers, precision, progress: see ``Work``.
         settings: ``layer``, ``pool``, ``clips``, ``sampling``, ``stride``, ``areas``, see

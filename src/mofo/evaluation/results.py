@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from mofo.evaluation.measures import EvaluationError, Interval
-from mofo.system.files import replaced
+from mofo.system.files import read_json, write_json
 from mofo.types import Displayed
 
 FORMAT = 1  # of the file; goes up when older code could no longer read it
@@ -111,11 +110,7 @@ def write_results(results: Results, path: str | Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_plain(results), indent=1, ensure_ascii=False, allow_nan=False)
-    with replaced(path, flush=True) as part:
-        part.write_text(text + "\n", encoding="utf-8")
+    write_json(Path(path), _plain(results))
 
 
 def read_results(path: str | Path) -> Results:
@@ -124,12 +119,7 @@ def read_results(path: str | Path) -> Results:
     Raises:
         EvaluationError: the file cannot be read, or holds something else.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EvaluationError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise EvaluationError(f"{path}: is not JSON; a whole results.json is expected") from None
+    content = read_json(Path(path), EvaluationError)
     if not isinstance(content, Mapping) or "heads" not in content:
         raise EvaluationError(f"{path}: holds no results of an evaluation")
     if content.get("format") != FORMAT:

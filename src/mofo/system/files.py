@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -13,7 +14,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mofo.types import MofoError
 
@@ -55,6 +56,62 @@ def replaced(file: Path, *, flush: bool = False, suffix: str = "") -> Iterator[P
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside ``folder``, which takes its place when the block ends well.
+
+    Its files are on the disk by then. Folders above it are made.
+    """
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half, earlier = temporary_beside(folder), temporary_beside(folder)
+    try:
+        half.mkdir()
+        yield half
+        for path in (*half.iterdir(), half):
+            _settle(path)
+        if folder.exists():  # never half of it under its name
+            folder.rename(earlier)
+        half.rename(folder)
+        _settle(folder.parent)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _settle(path: Path) -> None:
+    """Makes sure that a file or folder is on the disk and not only on its way there."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def read_json(path: Path, error: type[MofoError] = MofoError) -> Any:
+    """The content of a JSON file; ``error`` if it cannot be read or is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {first_line(problem)}") from None
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{path}: is no JSON: {first_line(problem)}") from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, whole or not at all; its folder is made."""
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with replaced(path, flush=True) as part:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, in one line."""
+    text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+    return (text.strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def temporary_beside(file: Path, suffix: str = "") -> Path:

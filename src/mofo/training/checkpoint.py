@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import re
 import shutil
 import sys
@@ -30,7 +29,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mofo.system.files import replaced, temporary_beside
+from mofo.system.files import first_line, replaced, replaced_folder
 from mofo.training.metadata import Metadata
 from mofo.types import MofoError
 
@@ -96,7 +95,7 @@ class Checkpoint:
             if wanted != _digest(path):
                 raise CheckpointError(f"{path}: is damaged: not what was written (SHA-256)")
         except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read: {_reason(error)}") from None
+            raise CheckpointError(f"{path}: cannot be read: {first_line(error)}") from None
         self._whole.add(name)
 
     def _load(self, name: str) -> dict[str, Tensor]:
@@ -104,7 +103,9 @@ class Checkpoint:
         try:
             return load_file(self.path / name)
         except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{self.path / name}: cannot be read: {_reason(error)}") from None
+            raise CheckpointError(
+                f"{self.path / name}: cannot be read: {first_line(error)}"
+            ) from None
 
 
 class CheckpointFolder:
@@ -152,12 +153,11 @@ class CheckpointFolder:
         if error is not None and not math.isfinite(error):
             metadata = {**metadata, "error": None}
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             _write_folder(place, parts, Metadata(**{**metadata, "step": step}))
             self._note_best(step, metadata.get("error"))
         except (OSError, SafetensorError) as problem:
             raise CheckpointError(
-                f"{place}: cannot be written: {_reason(problem)}: make room or name another "
+                f"{place}: cannot be written: {first_line(problem)}: make room or name another "
                 "run.out; earlier checkpoints are as they were"
             ) from None
         best = self.best()
@@ -290,10 +290,9 @@ def write_checkpoint(
     try:
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise CheckpointError(f"{place}: is there already: name another, or delete it first")
-        place.absolute().parent.mkdir(parents=True, exist_ok=True)
         _write_folder(place, {_MODEL: model}, Metadata(**metadata))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{place}: cannot be written: {_reason(error)}") from None
+        raise CheckpointError(f"{place}: cannot be written: {first_line(error)}") from None
     return place
 
 
@@ -310,7 +309,7 @@ def _open(path: Path) -> Checkpoint:
         key = ".".join(map(str, first["loc"]))
         raise CheckpointError(f"{file}: is damaged: {key}: {first['msg']}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file}: cannot be read: {_reason(error)}") from None
+        raise CheckpointError(f"{file}: cannot be read: {first_line(error)}") from None
     digests = content.get("digests", {})
     if digests.get(_METADATA) != _digest_of(content):
         raise CheckpointError(f"{file}: is damaged: not what was written (SHA-256)")
@@ -324,25 +323,14 @@ def _write_folder(
     place: Path, parts: Mapping[str, Mapping[str, Tensor]], metadata: Metadata
 ) -> None:
     """Tensors by file, and the metadata, beside their place and then renamed to it."""
-    half = temporary_beside(place.absolute())
-    try:
-        half.mkdir()
+    with replaced_folder(place) as half:
         digests = {}
         for name, tensors in parts.items():
             save_file({key: t.detach().contiguous() for key, t in tensors.items()}, half / name)
             digests[name] = _digest(half / name)
-            _settle(half / name)
         content = metadata.model_dump(mode="json") | {"digests": digests}
         digests[_METADATA] = _digest_of(content)
         (half / _METADATA).write_text(json.dumps(content, indent=1), encoding="utf-8")
-        _settle(half / _METADATA)
-        _settle(half)
-        shutil.rmtree(place, ignore_errors=True)
-        half.rename(place)
-        _settle(half.parent)
-    except (OSError, SafetensorError):
-        shutil.rmtree(half, ignore_errors=True)
-        raise
 
 
 def _digest(path: Path) -> str:
@@ -355,16 +343,3 @@ def _digest_of(content: Mapping[str, Any]) -> str:
     digests = {k: v for k, v in content.get("digests", {}).items() if k != _METADATA}
     text = json.dumps({**content, "digests": digests}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _settle(path: Path) -> None:
-    """Makes sure that a file or folder is on the disk and not only on its way there."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _reason(error: Exception) -> str:
-    return str(error.strerror if isinstance(error, OSError) and error.strerror else error)

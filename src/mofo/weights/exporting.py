@@ -18,16 +18,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from mofo.models.classifier import Classifier
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.registry import Registry
+from mofo.system.files import first_line
 from mofo.training.checkpoint import Checkpoint, open_checkpoint
 from mofo.training.saved_models import open_autoencoder, open_classifier
 from mofo.types import SettingsError
 from mofo.weights.loading import WeightsError
+from mofo.weights.rules import encoder_settings
 
 CLOSE = 1e-4  # of outputs: the epsilons of norms may differ from ours
 
@@ -53,9 +56,7 @@ class Exportable:
     @property
     def sizes(self) -> ModelSettings:
         """Settings of the encoder."""
-        return (
-            self.model.settings.model if isinstance(self.model, Classifier) else self.model.settings
-        )
+        return encoder_settings(self.model.settings)
 
     def clips(self, batch: int, seed: int = 0) -> Tensor:
         """Random frames, uint8 (B, T, H, W, C), to compare outputs on."""
@@ -102,7 +103,8 @@ class Export(ABC):
 
         Raises:
             SettingsError: the form cannot hold such a model.
-            WeightsError: it cannot be written, or came out wrong; nothing is left behind.
+            WeightsError: it came out wrong.
+            OSError, SafetensorError: it cannot be written; nothing is left behind.
         """
 
 
@@ -138,27 +140,21 @@ def export_weights(
         SettingsError: an unknown form.
     """
     form = EXPORTS[to]()
-    exportable = open_exportable(checkpoint, licence, metrics or {})
+    if open_checkpoint(checkpoint).metadata.classifier is not None:
+        saved = open_classifier(checkpoint)
+        model: Classifier | MaskedAutoencoder = saved.model
+        classes, opened = saved.classes, saved.checkpoint
+    else:
+        autoencoder, opened = open_autoencoder(checkpoint)
+        model, classes = autoencoder.eval(), {}
+    exportable = Exportable(model, classes, opened, licence, metrics or {})
     try:
         difference, notes = form.write(exportable, Path(out))
     except SettingsError as error:
         raise WeightsError(f"{exportable.checkpoint.path}: {error}") from None
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{out}: cannot be written: {first_line(error)}") from None
     return ExportReport(Path(out), to, difference, notes, form.next.format(path=out))
-
-
-def open_exportable(
-    path: str | Path, licence: str = "unknown", metrics: Mapping[str, Any] | None = None
-) -> Exportable:
-    """The model of a checkpoint of either kind.
-
-    Raises:
-        CheckpointError: no checkpoint, or a broken one.
-    """
-    if open_checkpoint(path).metadata.classifier is not None:
-        saved = open_classifier(path)
-        return Exportable(saved.model, saved.classes, saved.checkpoint, licence, metrics or {})
-    model, opened = open_autoencoder(path)
-    return Exportable(model.eval(), {}, opened, licence, metrics or {})
 
 
 @contextmanager

@@ -53,14 +53,11 @@ class _Graph(Export):
             )
         self.check(model)
         traced = _Logits(model).eval()
-        try:
-            out.absolute().parent.mkdir(parents=True, exist_ok=True)
-            with replaced(out, flush=True) as temporary:
-                with silence():
-                    self.trace(traced, _inputs(exportable, 2, 0), temporary)
-                return self._compare(exportable, traced, temporary)
-        except OSError as error:
-            raise WeightsError(f"{out}: cannot be written: {error.strerror or error}") from None
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with replaced(out, flush=True) as temporary:
+            with silence():
+                self.trace(traced, _inputs(exportable, 2, 0), temporary)
+            return self._compare(exportable, traced, temporary)
 
     def check(self, model: Classifier) -> None:
         """Raises a WeightsError if the form cannot be written here."""

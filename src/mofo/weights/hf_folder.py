@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from mofo.masking import Mask
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.vit import MEAN, STD
-from mofo.system.files import replaced, temporary_beside
+from mofo.system.files import first_line, replaced, replaced_folder, write_json
 from mofo.types import SettingsError, TokenGrid
 from mofo.weights.exporting import CLOSE, EXPORTS, Export, Exportable, silence
 from mofo.weights.hf_videomae import config_to_hf, to_hf
@@ -44,23 +41,12 @@ class HuggingFaceFolder(Export):
         config, state = _translated(exportable)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise WeightsError(f"{out}: is there already: name another, or delete it first")
-        half = temporary_beside(out.absolute())
-        try:
-            half.mkdir(parents=True)
+        with replaced_folder(out) as half:
             save_file(state, half / "model.safetensors", metadata={"format": "pt"})
-            _write_json(half / "config.json", config)
-            _write_json(half / "preprocessor_config.json", _preprocessor(exportable.sizes.grid))
+            write_json(half / "config.json", config)
+            write_json(half / "preprocessor_config.json", _preprocessor(exportable.sizes.grid))
             (half / "README.md").write_text(model_card(exportable), encoding="utf-8")
-            difference, notes = _compare(exportable, half)
-            if out.is_dir():
-                out.rmdir()
-            half.rename(out)
-        except (OSError, SafetensorError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise WeightsError(f"{out}: cannot be written: {reason}") from None
-        finally:
-            shutil.rmtree(half, ignore_errors=True)
-        return difference, notes
+            return _compare(exportable, half)
 
 
 @EXPORTS.register("pth")
@@ -81,13 +67,12 @@ class VideoMAEFile(Export):
         state = give_back(exportable.model.state_dict(), make_rules(RENAMING, settings))
         if isinstance(settings, ClassifierSettings):
             state = {name.removeprefix("encoder."): t for name, t in state.items()}
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
         try:
-            out.absolute().parent.mkdir(parents=True, exist_ok=True)
             with replaced(out, flush=True) as temporary:
                 torch.save({"model": state}, temporary)
-        except (OSError, RuntimeError) as error:  # torch's own for a full disk
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise WeightsError(f"{out}: cannot be written: {reason}") from None
+        except RuntimeError as error:  # torch's own for a full disk
+            raise WeightsError(f"{out}: cannot be written: {first_line(error)}") from None
         return None, ()
 
 
@@ -164,8 +149,3 @@ def _compare(exportable: Exportable, folder: Path) -> tuple[float | None, tuple[
             "nothing was written; please report it with this version"
         )
     return difference, (f"opened by transformers {transformers.__version__}",)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    path.write_text(text, encoding="utf-8")

@@ -65,6 +65,17 @@ _COMMON = (
 _POOLED = (*_COMMON, ("head.norm.{p}", "fc_norm.{p}"))
 _FIRST_TOKEN = (*_COMMON, ("head.norm.{p}", "videomae.layernorm.{p}"))
 
+# Ours: theirs, and their default.
+_SIZES: dict[str, tuple[str, Any]] = {
+    "width": ("hidden_size", 768),
+    "depth": ("num_hidden_layers", 12),
+    "heads": ("num_attention_heads", 12),
+    "decoder_width": ("decoder_hidden_size", 384),
+    "decoder_depth": ("decoder_num_hidden_layers", 4),
+    "decoder_heads": ("decoder_num_attention_heads", 6),
+    "normalise_target": ("norm_pix_loss", True),
+    "norm_eps": ("layer_norm_eps", 1e-12),
+}
 _BARE = ("embeddings.", "encoder.layer.", "layernorm.")
 _HEAD_NORM_EPS = 1e-5  # torch's default: their configuration does not reach it
 _MULTI, _SINGLE = "multi_label_classification", "single_label_classification"
@@ -125,20 +136,20 @@ def settings_from_hf(config: Mapping[str, Any], **options: Any) -> ModelSettings
     def value(name: str, default: Any) -> Any:
         return config.get(name, default)
 
-    width, decoder_width = value("hidden_size", 768), value("decoder_hidden_size", 384)
+    sizes = {ours: value(*theirs) for ours, theirs in _SIZES.items()}
     expected = {
-        "num_channels": (value("num_channels", CHANNELS), CHANNELS),
-        "qv_bias": (value("qv_bias", True), True),
-        "hidden_act": (value("hidden_act", "gelu"), "gelu"),
-        "intermediate_size": (value("intermediate_size", 3072), 4 * width),
-        "decoder_intermediate_size": (value("decoder_intermediate_size", 1536), 4 * decoder_width),
-        "hidden_dropout_prob": (value("hidden_dropout_prob", 0.0), 0.0),
-        "attention_probs_dropout_prob": (value("attention_probs_dropout_prob", 0.0), 0.0),
+        "num_channels": (CHANNELS, CHANNELS),
+        "qv_bias": (True, True),
+        "hidden_act": ("gelu", "gelu"),
+        "intermediate_size": (3072, 4 * sizes["width"]),
+        "decoder_intermediate_size": (1536, 4 * sizes["decoder_width"]),
+        "hidden_dropout_prob": (0.0, 0.0),
+        "attention_probs_dropout_prob": (0.0, 0.0),
     }
     problems = [
         f"{name} is {given}, only {usable} can be used"
-        for name, (given, usable) in expected.items()
-        if given != usable
+        for name, (default, usable) in expected.items()
+        if (given := value(name, default)) != usable
     ]
     if problems:
         raise SettingsError("Hugging Face configuration: " + "; ".join(problems))
@@ -147,16 +158,8 @@ def settings_from_hf(config: Mapping[str, Any], **options: Any) -> ModelSettings
     if patch != patch_width:
         raise SettingsError(f"Hugging Face configuration: patches {patch}x{patch_width} no square")
     grid = TokenGrid(value("num_frames", 16), height, image_width, value("tubelet_size", 2), patch)
-    sizes = {
+    sizes |= {
         "grid": grid,
-        "width": width,
-        "depth": value("num_hidden_layers", 12),
-        "heads": value("num_attention_heads", 12),
-        "decoder_width": decoder_width,
-        "decoder_depth": value("decoder_num_hidden_layers", 4),
-        "decoder_heads": value("decoder_num_attention_heads", 6),
-        "normalise_target": value("norm_pix_loss", True),
-        "norm_eps": value("layer_norm_eps", 1e-12),
         "head_norm_eps": _HEAD_NORM_EPS,
         "final_norm": not value("use_mean_pooling", True),
     }
@@ -222,17 +225,10 @@ def config_to_hf(settings: Settings) -> dict[str, Any]:
         "num_channels": CHANNELS,
         "num_frames": grid.frames,
         "tubelet_size": grid.tubelet,
-        "hidden_size": settings.width,
-        "num_hidden_layers": settings.depth,
-        "num_attention_heads": settings.heads,
         "intermediate_size": 4 * settings.width,
-        "layer_norm_eps": settings.norm_eps,
         "use_mean_pooling": not settings.final_norm,
-        "decoder_hidden_size": settings.decoder_width,
-        "decoder_num_hidden_layers": settings.decoder_depth,
-        "decoder_num_attention_heads": settings.decoder_heads,
         "decoder_intermediate_size": 4 * settings.decoder_width,
-        "norm_pix_loss": settings.normalise_target,
+        **{theirs: getattr(settings, ours) for ours, (theirs, _) in _SIZES.items()},
     } | classifier
 
 

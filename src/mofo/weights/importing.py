@@ -21,7 +21,7 @@ from mofo.training.pretrain_settings import (
 )
 from mofo.training.pretrain_settings import RunSettings as Run
 from mofo.training.saved_models import FINETUNE, PRETRAIN, pretrained_settings
-from mofo.types import SettingsError, TokenGrid
+from mofo.types import MofoError, SettingsError, TokenGrid
 from mofo.weights.class_names import read_class_names
 from mofo.weights.layouts import Choices, Plan, make_plan
 from mofo.weights.loading import MATCHED, MISSING, RESHAPED, KeyReport, WeightsError
@@ -127,19 +127,23 @@ def import_weights(
     Args:
         source: ``.pth`` of VideoMAE, VideoMAE V2 or the MOFO release, or a folder of Hugging Face.
         out: folder of the checkpoint; must not be there yet.
-        size, frames: of the clips the model is to take; None: those it was made for. For others the
-            positions are interpolated.
-        tubelet, patch, model_size: what the weights must be of ("base"); None: whatever they are.
-        made_for: frames and pixels a side the weights were trained on, where the file does not say
-            it; None: 16 and 224.
-        heads, decoder_heads: of the attention: no file says them; None: one for each 64 channels,
-            and the published numbers for ViT-H.
-        classes: list of class names, see ``read_class_names``.
-        head: name for the classifier's question.
-        fusion: of a classifier; None: "mean", or what a file of the MOFO release was trained with.
-        sampling, stride: how clips are taken for it: "dense" with a stride or "segments"; None:
-            what the file says, or dense with stride 4 (a pre-training: 2).
-        allow_missing, allow_unexpected: patterns of names: ``decoder.*``.
+        size: pixels a side of the clips that the model takes, if not as trained. The positions are
+            interpolated then.
+        frames: of the clips that the model takes, if not as trained.
+        tubelet: frames of a token that the weights must be of; None: whatever they are.
+        patch: pixels a side of a token that the weights must be of; None: whatever they are.
+        model_size: what the weights must be of: small, base ...; None: whatever they are.
+        made_for: frames x pixels a side of the training, if not 16x224 and the file says nothing.
+        heads: of the attention, if not one for each 64 channels (ViT-H: as published) and the file
+            says nothing.
+        decoder_heads: the same of the decoder.
+        classes: names of classes: JSON, CSV, or lines; see ``read_class_names``.
+        head: name of the classifier's question.
+        fusion: of a classifier, if not as trained.
+        sampling: dense or segments: how clips are taken; None: what the file says, or dense.
+        stride: of dense clips; None: what the file says, or 4 (a pre-training: 2).
+        allow_missing: tensors that may be missing; patterns such as 'decoder.*'.
+        allow_unexpected: tensors that may be left over; patterns.
 
     Raises:
         WeightsError: one line; it carries the report where the names were compared.
@@ -150,7 +154,10 @@ def import_weights(
     plan = _plan(source, choices)
     try:
         _check(plan.model, model_size, tubelet=tubelet, patch=patch)
-        model = _for_clips(plan.model, frames, size)
+        grid = plan.model.grid
+        height, width = size or grid.height, size or grid.width
+        grid = replace(grid, frames=frames or grid.frames, height=height, width=width)
+        model = replace(plan.model, grid=grid)
         tensors, keys = plan.load(allow_missing, allow_unexpected)
     except SettingsError as error:
         raise WeightsError(f"{source}: {error}") from None
@@ -246,7 +253,7 @@ def _plan(source: Path, choices: Choices) -> Plan:
     opened = open_weights(source)
     try:
         return make_plan(opened, choices)
-    except WeightsError as error:
+    except MofoError as error:
         raise WeightsError(f"{source}: {error}") from None
 
 
@@ -266,17 +273,6 @@ def _check(model: ModelSettings, model_size: str | None, **expected: int | None)
         ]
     if problems:
         raise SettingsError("; ".join(problems) + ": only a model of the same can take the weights")
-
-
-def _for_clips(model: ModelSettings, frames: int | None, size: int | None) -> ModelSettings:
-    """The same model for clips of another size."""
-    grid = model.grid
-    return replace(
-        model,
-        grid=TokenGrid(
-            frames or grid.frames, size or grid.height, size or grid.width, grid.tubelet, grid.patch
-        ),
-    )
 
 
 def _class_names(plan: Plan, path: str | Path | None) -> list[str]:

@@ -17,9 +17,8 @@ from torch import Tensor
 from mofo.models.classifier import ClassifierSettings
 from mofo.models.model_settings import ModelSettings
 from mofo.registry import Registry
-from mofo.types import SettingsError
 from mofo.weights.loading import KeyReport, WeightsError, load_strictly
-from mofo.weights.rules import Renaming, make_rules
+from mofo.weights.rules import Renaming, encoder_settings, make_rules
 from mofo.weights.tensor_files import Opened
 
 _MOFO_HEADS = 3  # of cross-attention, as published
@@ -72,8 +71,7 @@ class Plan:
     @property
     def model(self) -> ModelSettings:
         """Sizes; of a classifier, of its encoder."""
-        settings = self.settings
-        return settings.model if isinstance(settings, ClassifierSettings) else settings
+        return encoder_settings(self.settings)
 
     @property
     def classifier(self) -> ClassifierSettings | None:
@@ -128,7 +126,7 @@ def make_plan(opened: Opened, choices: Choices) -> Plan:
     """The plan of the layout whose names these are; of several, of the most special class.
 
     Raises:
-        WeightsError: unknown names, or a model that ours has no counterpart for.
+        WeightsError, SettingsError: unknown names, or a model that ours has no counterpart for.
     """
     names = list(opened.tensors)
     kinds = [kind for kind in LAYOUTS.values() if kind().matches(names)]
@@ -137,10 +135,7 @@ def make_plan(opened: Opened, choices: Choices) -> Plan:
             f"names such as {names[0]} are of no layout that can be imported "
             f"({', '.join(LAYOUTS)}); encoders of Hugging Face are used as they are: hf:PATH"
         )
-    try:
-        return max(kinds, key=lambda kind: len(kind.__mro__))().plan(opened, choices)
-    except SettingsError as error:
-        raise WeightsError(str(error)) from None
+    return max(kinds, key=lambda kind: len(kind.__mro__))().plan(opened, choices)
 
 
 def with_fusion(classifier: ClassifierSettings, fusion: str | None) -> ClassifierSettings:

@@ -78,7 +78,7 @@ class Rule:
 
 def make_rules(renaming: Renaming, settings: Settings) -> list[Rule]:
     """A rule for each tensor of our model, but for what positions remember."""
-    grid = settings.model.grid if isinstance(settings, ClassifierSettings) else settings.grid
+    grid = encoder_settings(settings).grid
     patterns = [(re.compile(_pattern(ours)), theirs) for ours, theirs in renaming]
     rules = []
     for name, shape in model_shapes(settings).items():
@@ -91,6 +91,11 @@ def make_rules(renaming: Renaming, settings: Settings) -> list[Rule]:
     return rules
 
 
+def encoder_settings(settings: Settings) -> ModelSettings:
+    """Sizes; of a classifier, of its encoder."""
+    return settings.model if isinstance(settings, ClassifierSettings) else settings
+
+
 def check_vit(settings: Settings) -> None:
     """Raises a SettingsError if the model is not our ViT on pixels: the layouts know no other."""
     if isinstance(settings, ModelSettings) and settings.target_width:
@@ -98,10 +103,10 @@ def check_vit(settings: Settings) -> None:
             "predicts features of another encoder, but other programs' pre-trainings predict "
             "pixels: fine-tune it and export the classifier"
         )
-    model = settings.model if isinstance(settings, ClassifierSettings) else settings
-    if model.encoder != "vit":
+    encoder = encoder_settings(settings).encoder
+    if encoder != "vit":
         raise SettingsError(
-            f"encoder {model.encoder!r} has no counterpart in VideoMAE: ONNX and torch.export take "
+            f"encoder {encoder!r} has no counterpart in VideoMAE: ONNX and torch.export take "
             "classifiers with any encoder"
         )
 
@@ -130,13 +135,12 @@ def new_model(settings: Settings) -> Classifier | MaskedAutoencoder:
 
 def made_for(settings: Settings) -> dict[str, Tensor]:
     """What is in no file: the grid (t, h, w) of positions, the scales of an encoder's pixels."""
-    classifier = isinstance(settings, ClassifierSettings)
-    model = settings.model if isinstance(settings, ClassifierSettings) else settings
+    model = encoder_settings(settings)
     if model.encoder != "vit":
         state = new_model(settings).state_dict()
         return {name: tensor for name, tensor in state.items() if name.endswith(_COMPUTED)}
     grid = model.grid
-    parts = ("encoder",) if classifier else ("encoder", "decoder")
+    parts = ("encoder",) if isinstance(settings, ClassifierSettings) else ("encoder", "decoder")
     return {f"{part}.{_POSITIONS}": torch.tensor([grid.t, grid.h, grid.w]) for part in parts}
 
 

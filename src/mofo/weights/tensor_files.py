@@ -9,7 +9,6 @@ None of these has any behaviour.
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mofo.models.hf.folder import PROCESSORS
+from mofo.system.files import first_line, read_json
 from mofo.weights.loading import WeightsError
 
 CONFIG = "config.json"
@@ -95,7 +95,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
         try:
             return dict(load_file(path))
         except (OSError, SafetensorError) as error:
-            raise WeightsError(f"{path}: cannot be read: {_first_line(error)}") from None
+            raise WeightsError(f"{path}: cannot be read: {first_line(error)}") from None
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
             warnings.simplefilter("ignore")
@@ -104,25 +104,11 @@ def read_tensors(path: Path) -> dict[str, Any]:
         raise WeightsError(_refused(path, str(error))) from None
     except Exception as error:  # torch has no error of its own for damaged files
         raise WeightsError(
-            f"{path}: is no file of torch, or damaged: {_first_line(error)}"
+            f"{path}: is no file of torch, or damaged: {first_line(error)}"
         ) from None
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: holds {type(content).__name__}, no tensors by name")
     return dict(content)
-
-
-def read_json(path: Path) -> Any:
-    """Content of a JSON file.
-
-    Raises:
-        WeightsError: it cannot be read or is no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise WeightsError(f"{path}: is no JSON: {_first_line(error)}") from None
 
 
 def _open_folder(path: Path) -> Opened:
@@ -130,7 +116,7 @@ def _open_folder(path: Path) -> Opened:
         raise WeightsError(
             f"{path}: has no {CONFIG}, so it is no folder of Hugging Face: name the file of weights"
         )
-    config = read_json(path / CONFIG)
+    config = read_json(path / CONFIG, WeightsError)
     if not isinstance(config, dict):
         raise WeightsError(f"{path / CONFIG}: holds no settings")
     tensors: dict[str, Any] = {}
@@ -138,7 +124,7 @@ def _open_folder(path: Path) -> Opened:
     if whole := next((path / name for name in _WHOLE if (path / name).is_file()), None):
         tensors = read_tensors(whole)
     elif index is not None:
-        content = read_json(index)
+        content = read_json(index, WeightsError)
         places = content.get("weight_map") if isinstance(content, dict) else None
         if not isinstance(places, dict):
             raise WeightsError(f"{index}: names no files")
@@ -188,8 +174,3 @@ def _refused(path: Path, said: str) -> str:
     reason = said.rpartition("WeightsUnpickler error:")[2].strip() or "nothing in it can be read"
     first = reason.splitlines()[0].strip()[:160]
     return f"{path}: is no file of torch with tensors alone, or damaged: {first}"
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error.strerror if isinstance(error, OSError) and error.strerror else error)
-    return (text.splitlines() or [type(error).__name__])[0][:160]
