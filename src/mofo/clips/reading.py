@@ -33,10 +33,6 @@ class Clip(NamedTuple):
 class ClipReader:
     """Reads clips of the videos of a catalog; remembers where the frames of their files are.
 
-    Args:
-        videos: rows of a catalog.
-        motion: where motion comes from.
-
     Raises:
         SettingsError: no videos.
         StoreError: a store lacks some of the videos.

@@ -129,10 +129,6 @@ class ViewDataset(Dataset[View]):
 
     Nothing stands in for a video that cannot be used: the view says why.
 
-    Args:
-        videos: rows of a catalog.
-        settings: what the views are.
-
     Raises:
         SettingsError: no videos; one video, and motion shuffled.
         StoreError: the store lacks some of the videos.

@@ -100,9 +100,6 @@ class AttentiveProbe(Probe):
     Channels are standardised by the training part. All learning rates learn side by side on four
     fifths of its groups, so that tokens are read once; the best by balanced accuracy on the rest
     (of equally good ones that of the lowest loss) then learns on all of it.
-
-    Args:
-        attentive: how it learns.
     """
 
     about = "a learned query, or another fusion, on tokens"

@@ -90,12 +90,6 @@ def check_submission(
 ) -> None:
     """Raises unless a submission will be possible, before anything is computed.
 
-    Args:
-        path: of the submission.
-        videos: segments.
-        classes: of the model by head.
-        given: official classes of the source.
-
     Raises:
         EvaluationError: a model or a source that the challenge does not know; one line.
     """

@@ -352,11 +352,6 @@ def window_spans(duration: float, window: float, hop: float) -> list[tuple[float
     out: it begins earlier, or is a little longer where less than a tenth of a hop is left. A video
     that is not longer than a window is one window.
 
-    Args:
-        duration: of the video.
-        window: length of a window.
-        hop: from one beginning to the next.
-
     Raises:
         SettingsError: a length that is not above 0, or a hop that leaves gaps between windows.
     """

@@ -35,14 +35,7 @@ _BLOCK = 1 << 22  # scores of actions held at once
 def recognise(
     score_VC: np.ndarray, label_V: np.ndarray, classes: Sequence[str], sample: Sample
 ) -> Recognition:
-    """Results where each video has one class.
-
-    Args:
-        score_VC: of the videos, higher is more likely.
-        label_V: true classes, 0 to C - 1.
-        classes: their names.
-        sample: the videos.
-    """
+    """Results where each video has one class."""
     predicted_V, rank_V = predictions(score_VC, label_V), label_ranks(score_VC, label_V)
     return _single(label_V, predicted_V, rank_V, classes, len(classes), sample)
 

@@ -57,13 +57,7 @@ def _columns(stream: TextIO) -> int:
 
 
 class Progress:
-    """Counts videos and frames, and tells rate and time left on ``stream``.
-
-    Args:
-        total: videos to do.
-        show: False for silence.
-        name: first words of each line.
-    """
+    """Counts videos and frames, and tells rate and time left on ``stream``."""
 
     def __init__(
         self, total: int, *, show: bool = True, name: str = "detect", stream: TextIO | None = None

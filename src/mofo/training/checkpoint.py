@@ -278,11 +278,6 @@ def write_checkpoint(
 ) -> Path:
     """Writes one checkpoint of weights alone, whole or not at all.
 
-    Args:
-        path: its folder; must not be there, or be empty.
-        model: tensors by name.
-        metadata: see ``Metadata``.
-
     Raises:
         CheckpointError: something is there already, or it cannot be written.
     """

@@ -20,11 +20,7 @@ from mofo.training.tasks import StepOutput
 
 
 class Targets:
-    """The labels of a catalog's rows, looked up where the batch is.
-
-    Args:
-        labels: row by row.
-    """
+    """The labels of a catalog's rows, looked up where the batch is."""
 
     def __init__(self, labels: LabelTable) -> None:
         self.labels = labels
@@ -69,14 +65,7 @@ class PlannedCollate:
 
 
 class FinetuneStep:
-    """Augments a batch and computes the loss.
-
-    Args:
-        model: sizes of the classifier.
-        augment: what is done to clips, areas and labels.
-        loss: how labels count.
-        targets: of the batches' rows.
-    """
+    """Augments a batch and computes the loss."""
 
     def __init__(
         self,

@@ -27,11 +27,6 @@ def check_same_run(checkpoint: Checkpoint, task: Task, out: str) -> None:
     Paths may differ between machines, and what is in the section ``run`` changes nothing but for
     the seed.
 
-    Args:
-        checkpoint: the newest one of the run.
-        task: what is to be trained.
-        out: the run's folder, for the error.
-
     Raises:
         SettingsError: other settings, videos, classes or labels: which, in one line.
     """

@@ -61,9 +61,6 @@ ForwardStep = Callable[[nn.Module, ClipBatch], StepOutput]
 class Task(ABC):
     """What is trained, and how.
 
-    Args:
-        settings: the recipe.
-
     Attributes:
         name: under which it is registered; recipes and checkpoints name it.
         verb: of the command that runs it: ``mofo pretrain`` or ``mofo finetune``.

@@ -49,11 +49,6 @@ _ASK_EVERY = 10  # steps after which several processes agree on whether to stop
 class Trainer:
     """One run of a task.
 
-    Args:
-        task: what is trained.
-        callbacks: called in order.
-        progress: show a bar.
-
     Attributes:
         task, settings: as given; those of the task.
         out: folder of the run.
@@ -381,11 +376,6 @@ def train(
 
     With the same settings, any interruption leaves the sequence of losses as it would have been:
     everything random is a function of the seed and the step.
-
-    Args:
-        settings: the recipe; its task is trained.
-        callbacks: see ``Callback``.
-        progress: show a bar.
 
     Raises:
         SettingsError: settings that are impossible, or not those of the run in ``run.out``.

@@ -17,16 +17,7 @@ FILLING = [(0, 0)]  # a batch that does not count; told by its identity
 
 
 class Validation:
-    """Measures a classifier on the middle clip of each video.
-
-    Args:
-        dataset: with one view of each video.
-        targets: of its rows.
-        model: sizes of the classifier.
-        labels: "single" or "multi".
-        batch: clips at once.
-        workers: processes that read.
-    """
+    """Measures a classifier on the middle clip of each video."""
 
     def __init__(
         self,

@@ -94,10 +94,6 @@ def separator(header: str, column: str) -> str:
     """What stands between the cells of a CSV file: a comma, or what makes ``column`` a cell.
 
     Where the comma is part of numbers, spreadsheets write ";".
-
-    Args:
-        header: the first line.
-        column: a name that it should have.
     """
     for mark in _SEPARATORS:
         if column in (cell.strip(' "').lower() for cell in header.strip().split(mark)):

@@ -111,11 +111,6 @@ def video_of_row(
 ) -> Video:
     """A row as a video without key.
 
-    Args:
-        row: cells by column.
-        base: what its path is relative to.
-        paths, known_labels: keep what earlier rows had.
-
     Raises:
         ValueError: what is wrong with it.
     """

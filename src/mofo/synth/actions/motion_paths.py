@@ -76,14 +76,7 @@ class Poses:
 
 
 def draw_poses(action: ActionClass, level: Level, frames: int, rng: np.random.Generator) -> Poses:
-    """A random path of a class.
-
-    Args:
-        action: the class.
-        level: ranges to draw from.
-        frames: T, 2 or more.
-        rng: source of all choices.
-    """
+    """A random path of a class."""
     poses = _PATHS[action.path](np.linspace(0, 1, frames), level, rng)
     if action.backwards:
         poses = poses.backwards()
