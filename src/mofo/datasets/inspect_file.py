@@ -183,7 +183,10 @@ def _frames(
         info = reader.info
         frames = len(spreads)
         if task.full:
-            frames = sum(_counted(1, progress) for _ in reader)
+            frames = 0
+            for _ in reader:
+                progress(1)
+                frames += 1
             for text in reader.warnings:
                 findings.fault(TRUNCATED if text.startswith("truncated") else DAMAGED, text)
         else:
@@ -194,11 +197,6 @@ def _frames(
             if truncated is not None:
                 findings.fault(TRUNCATED, truncated)
     return index, info, frames
-
-
-def _counted(frames: int, progress: Callable[[int], None]) -> int:
-    progress(frames)
-    return frames
 
 
 def _small(index: FrameIndex) -> tuple[int, int]:

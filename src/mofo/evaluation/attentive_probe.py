@@ -243,24 +243,20 @@ class _Learner:
 
     def _scale(self, train: LabelledTokens) -> tuple[Tensor, Tensor]:
         """Mean, and one over the spread, of each channel over all tokens; 0 for what is still."""
+        from sklearn.preprocessing import StandardScaler
+
         chosen = np.arange(len(train))
         if len(train) > _SCALED:
             rng = np.random.default_rng([self._seed, _ORDER])
             chosen = np.sort(rng.permutation(len(train))[:_SCALED])
-        count = 0
-        sum_D, square_D = (np.zeros(self._width) for _ in range(2))
+        scaler = StandardScaler()
         for places in _batches(chosen, self._settings.batch):
-            tokens_XD = train.take(places)[0].astype(np.float64).reshape(-1, self._width)
-            count += len(tokens_XD)
-            sum_D += tokens_XD.sum(0)
-            square_D += (tokens_XD**2).sum(0)
-        mean_D = sum_D / count
-        spread_D = np.sqrt(np.maximum(square_D / count - mean_D**2, 0))
-        # Sums of squares leave rounding where nothing changes.
+            tokens_BND = self._tokens(train, places)[0].double().cpu()
+            scaler.partial_fit(tokens_BND.flatten(0, 1).numpy())
+        mean_D, spread_D = scaler.mean_, np.sqrt(scaler.var_)
+        # Rounding is left where nothing changes.
         still_D = spread_D <= 1e-6 * np.maximum(np.abs(mean_D), 1e-12)
         scale_D = np.where(still_D, 0, 1 / np.where(still_D, 1, spread_D))
-        if not np.isfinite(mean_D).all():
-            raise EvaluationError("the features of the training part are not finite numbers")
         return torch.from_numpy(mean_D).float(), torch.from_numpy(scale_D).float()
 
     def _tokens(self, part: LabelledTokens, places: np.ndarray) -> tuple[Tensor, Tensor]:

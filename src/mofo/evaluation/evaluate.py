@@ -101,14 +101,8 @@ def evaluate(
             several=saved.settings.labels == "multi",
             given=catalog.classes,
         )
-    settings = ViewSettings(
-        grid=saved.settings.model.grid,
-        **saved.sampling.cut(),
-        temporal=views[0],
-        spatial=views[1],
-        motion_crop=motion_crop,
-        motion=choose_motion(areas, store, saved, seed=seed, motion_crop=motion_crop),
-    )
+    motion = choose_motion(areas, store, saved, seed=seed, motion_crop=motion_crop)
+    settings = saved.views(*views, motion, motion_crop=motion_crop)
     dataset = ViewDataset(videos, settings)
     everything = len(catalog) + len(catalog.problems)
     if len(catalog.problems) > max_unreadable * everything:  # nobody knows of which split they are

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from mofo.clips.sources import MOTION_SOURCES, MotionChoice
-from mofo.clips.view_clips import ViewDataset, ViewSettings
+from mofo.clips.view_clips import ViewDataset
 from mofo.datasets.video import Video, why_unusable
 from mofo.evaluation.scoring import SPATIAL, TEMPORAL, score_videos
 from mofo.models.fusion import FUSIONS
@@ -216,14 +216,8 @@ class VideoClassifier:
     ) -> Iterator[Prediction | VideoError]:
         if top < 1:
             raise SettingsError(f"top {top}: expected 1 or more")
-        settings = ViewSettings(
-            grid=self.saved.settings.model.grid,
-            **self.saved.sampling.cut(),
-            temporal=views[0],
-            spatial=views[1],
-            motion_crop=motion_crop,
-            motion=self.choose_motion(areas, motion_crop),
-        )
+        motion = self.choose_motion(areas, motion_crop)
+        settings = self.saved.views(*views, motion, motion_crop=motion_crop)
         dataset = ViewDataset(videos, settings)
         for row, span in enumerate(spans):
             scores = score_videos(

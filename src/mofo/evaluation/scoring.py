@@ -86,7 +86,7 @@ def score_videos(
         MofoError: as the dataset raises it.
     """
     views = dataset.settings.views
-    to_shares = softmax if model.settings.labels == "single" else sigmoid
+    is_single = model.settings.labels == "single"
     total = {
         head: np.zeros((len(rows), classes)) for head, classes in model.settings.classes.items()
     }
@@ -103,7 +103,8 @@ def score_videos(
         if step.views.clips is None or step.output is None:
             continue
         for head, logits_BC in step.output.items():
-            share_BC = to_shares(logits_BC.double().cpu().numpy())
+            exact_BC = logits_BC.double()
+            share_BC = (exact_BC.softmax(-1) if is_single else exact_BC.sigmoid()).cpu().numpy()
             read = zip(step.views.clips.index_B.tolist(), share_BC, strict=True)
             for (row, share_C), view in zip(read, step.views.view_B.tolist(), strict=True):
                 if not np.isfinite(share_C).all():
@@ -170,17 +171,3 @@ def classify(model: Classifier) -> Callable[[ClipBatch], dict[str, Tensor]]:
         return {head: torch.cat([part[head] for part in parts])[order_B] for head in parts[0]}
 
     return forward
-
-
-def softmax(logits_RC: np.ndarray) -> np.ndarray:
-    """Probabilities of one class a row."""
-    with np.errstate(invalid="ignore"):  # infinite logits are found by their NaN
-        powers = np.exp(logits_RC - logits_RC.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
-
-
-def sigmoid(logits_RC: np.ndarray) -> np.ndarray:
-    """Probabilities of any number of classes a row."""
-    # exp of negative numbers only, which cannot overflow
-    small = np.exp(-np.abs(logits_RC))
-    return np.where(logits_RC >= 0, 1, small) / (1 + small)

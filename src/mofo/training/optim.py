@@ -38,12 +38,8 @@ def adamw(model: nn.Module, settings: OptimSettings) -> torch.optim.AdamW:
 
     The learning rate is set at each step from the schedule.
     """
-    training = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in training if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in training if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, betas=settings.betas)
+    groups = layer_groups(model, layers=(), decay=1.0, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas)
 
 
 def layer_groups(

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mofo.clips.sources import MotionChoice
 from mofo.clips.token_area import MotionSettings
+from mofo.clips.view_clips import ViewSettings
 from mofo.masking.kept_tokens import TokenSettings
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.hf.folder import PREFIX, open_hf_encoder
@@ -49,6 +51,17 @@ class SavedClassifier:
     def settings(self) -> ClassifierSettings:
         """Sizes and options of the model."""
         return self.model.settings
+
+    def views(self, temporal: int, spatial: int, motion: MotionChoice, **more: Any) -> ViewSettings:
+        """Views of videos as it was trained on them; see ``ViewSettings``."""
+        return ViewSettings(
+            grid=self.settings.model.grid,
+            **self.sampling.cut(),
+            temporal=temporal,
+            spatial=spatial,
+            motion=motion,
+            **more,
+        )
 
 
 def open_classifier(path: str | Path, **tokens: Any) -> SavedClassifier:
