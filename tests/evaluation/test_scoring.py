@@ -24,6 +24,11 @@ class Fixed(torch.nn.Module):
     def motion(self, clips):
         return clips.index_B
 
+    def kept_groups(self, clips):
+        return None
+
+    kept = kept_groups
+
     def forward(self, frames_BTHWC, inside_BN):
         logits_B2 = LOGITS.roll(-self.seen, 0)[: len(frames_BTHWC)]
         self.seen = (self.seen + len(frames_BTHWC)) % 3

@@ -134,7 +134,7 @@ def _open_folder(path: Path) -> Opened:
     else:
         raise WeightsError(f"{path}: has neither {' nor '.join(_WHOLE)}")
     files = (path / name for name in PROCESSORS)
-    preprocessing = next((read_json(file) for file in files if file.is_file()), None)
+    preprocessing = next((read_json(file, WeightsError) for file in files if file.is_file()), None)
     return Opened(_settled(_dig(tensors, path)), config, {}, preprocessing)
 
 
