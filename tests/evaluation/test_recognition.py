@@ -299,7 +299,7 @@ def test_results_are_written_and_read_back_equal(tmp_path):
     ("text", "said"),
     [
         (None, "cannot be read: No such file"),
-        ("{", "is not JSON"),
+        ("{", "is no JSON"),
         ("[1]", "holds no results"),
         ('{"heads": {}, "format": 99}', "has format 99, this version reads 1"),
         ('{"heads": {"a": {"count": 1}}, "format": 1, "views": 6}', "heads.a.measures: "),
