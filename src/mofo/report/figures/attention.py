@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.sources import MotionChoice
-from mofo.clips.view_clips import ViewDataset, ViewSettings
+from mofo.clips.view_clips import ViewDataset
 from mofo.datasets.catalog import Video
 from mofo.datasets.video import why_unusable
 from mofo.evaluation.predict import choose_motion
@@ -131,14 +131,7 @@ def clip_for(saved: SavedClassifier, video: Video, motion: MotionChoice) -> Clip
     Raises:
         VideoError: the video cannot be used.
     """
-    settings = ViewSettings(
-        grid=saved.settings.model.grid,
-        **saved.sampling.cut(),
-        temporal=1,
-        spatial=1,
-        motion=motion,
-    )
-    view = ViewDataset([video], settings)[0, 0]
+    view = ViewDataset([video], saved.views(1, 1, motion))[0, 0]
     if view.clip is None:
         raise VideoError(video.path, view.reason)
     return collate([view.clip])
