@@ -72,7 +72,10 @@ def batches(
         multiprocessing_context=_context() if workers else None,
         generator=torch.Generator(),  # else it draws the workers' seed from torch's global one
     )
-    iterator = iter(loader)
+    try:
+        iterator = iter(loader)
+    except (EOFError, ConnectionError) as error:
+        raise _reading_error("what starts them died") from error
     try:
         while True:
             try:
@@ -101,6 +104,10 @@ def _explained(error: Exception, iterator: Any) -> Exception:
     if not died and "shared memory" not in str(error) and "shm" not in str(error):
         return error
     reason = death(died[0]) if died and died[0] != -signal.SIGBUS else "no shared memory is left"
+    return _reading_error(reason)
+
+
+def _reading_error(reason: str) -> ReadingError:
     return ReadingError(
         f"a process that reads videos ended: {reason}: use fewer workers (run.workers, --workers) "
         "or smaller batches; in a container, give it more shared memory (--shm-size 8g)"
