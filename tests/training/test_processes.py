@@ -11,7 +11,7 @@ import pytest
 
 from helpers.changes import changed
 from helpers.trainings import assert_same_run, finish, launch, newest, processes_of, wait_for_step
-from mofo.clips.loader import ReadingError
+from mofo.clips.loader import ReadingError, batches
 from mofo.training.callbacks import Callback
 from mofo.training.trainer import train
 
@@ -75,3 +75,16 @@ def test_too_little_shared_memory_is_one_line(settings, tmp_path):
     assert len(err.strip().splitlines()) == 1, err
     assert "--shm-size" in err
     assert newest(chosen) == 0
+
+
+def test_a_killed_fork_server_is_one_line(monkeypatch):
+    class Dying:
+        def __init__(self, *_, **__):
+            pass
+
+        def __iter__(self):
+            raise EOFError("unexpected EOF")
+
+    monkeypatch.setattr("mofo.clips.loader.DataLoader", Dying)
+    with pytest.raises(ReadingError, match=r"what starts them died.*run.workers"):
+        next(batches([0], [[0]], list, workers=0, pin=False))
