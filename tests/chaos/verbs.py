@@ -176,7 +176,9 @@ def _hash(file: Path) -> str:
     if file.name == "checkpoint.json":  # its mean loss is since the one before
         content = json.loads(file.read_text())
         return str([content["step"], sorted(content["digests"].items())[1:]])
-    if file.name == "metrics.jsonl":  # has times
-        lines = map(json.loads, file.read_text().splitlines())
+    if file.name == "metrics.jsonl":  # has times, and at a kill half a line
+        from mofo.training.journal import read_journal
+
+        lines = read_journal(file)
         return str([(line["step"], line["loss"]) for line in lines])
     return hashlib.sha256(file.read_bytes()).hexdigest()

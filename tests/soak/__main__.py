@@ -54,7 +54,7 @@ def loader(folder: Path, seconds: float) -> int:
     end, count = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         order = [[(row, view) for row in range(len(videos))] for view in (0, 1)] * 500
-        read = batches(dataset, order, collate_views, workers=2)
+        read = batches(dataset, order, collate_views, workers=2, pin=False)
         for _ in read:
             count += 1
             if time.monotonic() > end:

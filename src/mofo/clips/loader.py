@@ -101,7 +101,7 @@ def _explained(error: Exception, iterator: Any) -> Exception:
     if workers and isinstance(error, OSError | EOFError):  # of a connection to a dying worker
         wait([worker.sentinel for worker in workers], timeout=5)
     died = [worker.exitcode for worker in workers if worker.exitcode]
-    if not died and "shared memory" not in str(error) and "shm" not in str(error):
+    if not died and not any(word in str(error) for word in ("shared memory", "shm", "/torch_")):
         return error
     reason = death(died[0]) if died and died[0] != -signal.SIGBUS else "no shared memory is left"
     return _reading_error(reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import functools
 import hashlib
@@ -66,19 +67,19 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    half, earlier = temporary_beside(folder), temporary_beside(folder)
+    half = temporary_beside(folder)
     try:
         half.mkdir()
         yield half
         for path in (*half.iterdir(), half):
             _settle(path)
-        if folder.exists():  # never half of it under its name
-            folder.rename(earlier)
-        half.rename(folder)
+        if folder.exists():
+            _swap(half, folder)
+        else:
+            half.rename(folder)
         _settle(folder.parent)
     finally:
         shutil.rmtree(half, ignore_errors=True)
-        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _settle(path: Path) -> None:
@@ -126,6 +127,17 @@ def temporary_beside(file: Path, suffix: str = "") -> Path:
         remove_temporaries(file.parent)
     unique = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     return file.with_name(f".{file.name[:60]}-{unique}.tmp{suffix}")
+
+
+def _swap(new: Path, old: Path) -> None:
+    """Exchanges two folders at once (on Linux; elsewhere one after the other)."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if rename is None or rename(here, os.fsencode(new), here, os.fsencode(old), exchange):
+        aside = temporary_beside(old)
+        old.rename(aside)
+        new.rename(old)
+        aside.rename(new)
 
 
 def remove_temporaries(folder: Path, *, alone: bool = False) -> int:

@@ -102,7 +102,7 @@ class Checkpoint:
         self._check(name)
         try:
             return load_file(self.path / name)
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, RuntimeError) as error:  # the last of torch
             raise CheckpointError(
                 f"{self.path / name}: cannot be read: {first_line(error)}"
             ) from None

@@ -39,12 +39,17 @@ class Journal:
 
     def flush(self) -> None:
         """Writes what was noted."""
-        if self._waiting:
+        if not self._waiting:
+            return
+        try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.writelines(self._waiting)
                 file.flush()
                 os.fsync(file.fileno())
-            self._waiting.clear()
+        except OSError as error:
+            error.filename = str(self.path)  # a write that fails does not say where
+            raise
+        self._waiting.clear()
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

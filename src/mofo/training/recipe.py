@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticUndefined, core_schema
 
 from mofo.registry import choice, did_you_mean, nearest
+from mofo.system.files import replaced
 from mofo.types import SettingsError
 
 EXTENDS, TASK = "extends", "task"  # keys of a recipe that are no section
@@ -151,7 +152,8 @@ class Settings(Section):
     def write(self, path: str | Path) -> None:
         """Writes all settings; the file is a recipe."""
         text = yaml.safe_dump(self.to_dict(), sort_keys=False)
-        Path(path).write_text(text, encoding="utf-8")
+        with replaced(Path(path)) as half:
+            half.write_text(text, encoding="utf-8")
 
     @classmethod
     def keys(cls) -> dict[str, Key]:

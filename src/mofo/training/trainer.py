@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mofo.clips.batch import ClipBatch
 from mofo.clips.loader import ReadingError, batches
 from mofo.system.environment import make_accelerator, versions
-from mofo.system.files import folder_lock
+from mofo.system.files import folder_lock, replaced
 from mofo.system.processes import StopRequest
 from mofo.training.callbacks import Callback, ProgressBar, RunReport, say
 from mofo.training.checkpoint import Checkpoint, CheckpointFolder
@@ -182,7 +182,8 @@ class Trainer:
         if self.is_main:
             self.folder.tidy(self.start)
             self.settings.write(self.out / "settings.yaml")
-            (self.out / "versions.json").write_text(json.dumps(versions(), indent=1))
+            with replaced(self.out / "versions.json") as half:
+                half.write_text(json.dumps(versions(), indent=1))
         self.accelerator.wait_for_everyone()
         self.journal = Journal(self.out / "metrics.jsonl", self.start) if self.is_main else None
         self.unreadable = Unreadable(
