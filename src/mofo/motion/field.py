@@ -47,10 +47,11 @@ def motion_field(
     """
     paths = FlowPaths(flow_Thw2, picture_Thw3)
     field_Thw = _completed(evidence.strength_Thw, evidence, paths, picture_Thw3, every)
-    still_Thw = still_share(field_Thw, evidence, every)
-    if still_Thw.any():
-        strength_Thw = evidence.strength_Thw * (1 - still_Thw)
-        field_Thw = _completed(strength_Thw, evidence, paths, picture_Thw3, every)
+    if every == 1:  # flow by the codec's vectors is too coarse to tell an epipole from
+        still_Thw = still_share(field_Thw, evidence)
+        if still_Thw.any():
+            strength_Thw = evidence.strength_Thw * (1 - still_Thw)
+            field_Thw = _completed(strength_Thw, evidence, paths, picture_Thw3, every)
     return field_Thw * ramp(_near(evidence.motion_Thw, _HALO - 1), *_PACE)
 
 

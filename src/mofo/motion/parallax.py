@@ -28,16 +28,16 @@ _AGREES = 0.3  # the same, of what agrees
 _AGREED = (0.74, 0.85)  # share of what is left over that has to agree; from which it surely does
 _ACROSS = (0.12, 0.3)  # the same sine, root mean square, of what is surely still, of what is not
 _SAME_SIGN = 0.9  # share of a region that lies on the same side of the plane as the rest
+_STEP = 2  # frames from one that is judged to the next
 _REACH = 4  # frames on each side over which verdicts are averaged
 
 
-def still_share(field_Thw: np.ndarray, evidence: Evidence, every: int = 1) -> np.ndarray:
+def still_share(field_Thw: np.ndarray, evidence: Evidence) -> np.ndarray:
     """How sure it is, 0 to 1, that cells belong to a still thing.
 
     Args:
         field_Thw: float32, share of each cell that seems to move.
         evidence: of the same frames.
-        every: frames of the video from one of the T to the next.
     """
     frames, rows, columns = field_Thw.shape
     y_hw, x_hw = np.mgrid[0:rows, 0:columns].astype(np.float32)
@@ -45,10 +45,9 @@ def still_share(field_Thw: np.ndarray, evidence: Evidence, every: int = 1) -> np
     length_Thw = np.maximum(np.linalg.norm(evidence.residual_Thw2, axis=-1), 1e-6)
     # At most 1: what is fast, and leaks, must not outvote the rest.
     weight_Thw = evidence.trust_Thw * np.clip(length_Thw - np.float32(_LEAST), 0, 1)
-    step = 2 if every == 1 else 1  # the others by their neighbours
-    verdict_Thw = np.zeros((len(range(0, frames, step)), rows, columns), np.float32)
+    verdict_Thw = np.zeros((len(range(0, frames, _STEP)), rows, columns), np.float32)
     disc = np.ones((2 * _HALO + 1, 2 * _HALO + 1), np.uint8)
-    for number, t in enumerate(range(0, frames, step)):
+    for number, t in enumerate(range(0, frames, _STEP)):
         region_hw = (field_Thw[t] > _MOVING).view(np.uint8)
         if evidence.camera_T[t] < _STILL_CAMERA or not region_hw.any():
             continue
@@ -86,9 +85,9 @@ def still_share(field_Thw: np.ndarray, evidence: Evidence, every: int = 1) -> np
         for k in np.flatnonzero(still_K[1:] > 0).tolist():
             near_hw = halo_Khw[k + 1] * np.float32(still_K[k + 1])
             verdict_Thw[number] = np.maximum(verdict_Thw[number], near_hw)
-    reach = max(1, _REACH // step)
+    reach = _REACH // _STEP
     heap_Thw = np.cumsum(np.pad(verdict_Thw, ((1, 0), (0, 0), (0, 0))), axis=0)
-    at_T = np.arange(frames) // step
+    at_T = np.arange(frames) // _STEP
     first_T, last_T = np.maximum(at_T - reach, 0), np.minimum(at_T + reach + 1, len(verdict_Thw))
     return (heap_Thw[last_T] - heap_Thw[first_T]) / (last_T - first_T)[:, None, None].astype(
         np.float32
