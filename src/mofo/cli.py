@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     with safe_output() as out:
         try:
             code = _with_plugins(words)
+        except OSError as error:  # while plugins or verbs are looked for
+            code = _misplaced("", error)
         except KeyboardInterrupt:  # while modules were imported
             code = _fail("", "stopped", 130)
         out.flush()
@@ -113,14 +115,18 @@ def _run(name: str, verb: Callable[[list[str]], int], words: list[str]) -> int:
             return _fail(name, f"stopped ({error})", 130)
         return _fail(name, str(error) or "stopped", 130)
     except OSError as error:
-        if error.errno not in _PLACES:
-            raise  # a bug, to be seen in full
-        named = isinstance(error.filename, str | bytes)  # else a number, or nothing
-        where = f"{os.fsdecode(error.filename)}: " if named else ""
-        if not where and _is_homeless():
-            where = "the working folder is gone: "
-        what_to_do = f": {_LIMITS[error.errno]}" if error.errno in _LIMITS else ""
-        return _fail(name, f"{where}{error.strerror}{what_to_do}", 1)
+        return _misplaced(name, error)
+
+
+def _misplaced(name: str, error: OSError) -> int:
+    if error.errno not in _PLACES:
+        raise error  # a bug, to be seen in full
+    named = isinstance(error.filename, str | bytes)  # else a number, or nothing
+    where = f"{os.fsdecode(error.filename)}: " if named else ""
+    if not where and _is_homeless():
+        where = "the working folder is gone: "
+    what_to_do = f": {_LIMITS[error.errno]}" if error.errno in _LIMITS else ""
+    return _fail(name, f"{where}{error.strerror}{what_to_do}", 1)
 
 
 def _is_homeless() -> bool:
