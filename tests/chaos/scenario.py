@@ -56,6 +56,7 @@ def call(words: list[str], folder: Path, fault: Fault | None = None, count: bool
 
     def live() -> Any:
         from mofo import cli
+        from mofo.system.processes import terminable
 
         os.chdir(folder)
         os.environ["TMPDIR"] = str(folder.with_name("tmp"))
@@ -66,7 +67,8 @@ def call(words: list[str], folder: Path, fault: Fault | None = None, count: bool
             with folder.with_name("note").open("w") as note:
                 fault.inside(folder)
                 note.write(fault.note)
-        code = cli.main(words)
+        with terminable():  # before its first line a command ends by a signal without a word
+            code = cli.main(words)
         return (code, operations[0], sorted(sys.modules)) if count else code
 
     return forked(live, seconds=LIMIT, during=None if fault is None else fault.during)
