@@ -140,16 +140,16 @@ def convert(
     write_catalog(to, catalog, metadata=metadata)
     problems = [*catalog.problems, *unreadable]
     print_rows("cannot be used", problems, shown=20)
-    splits: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     files: set[str] = set()
     labels: dict[tuple[str, str], None] = {}
     for video in catalog:
-        splits[video.split or "no split"] += 1
+        counts[video.split or "no split"] += 1
         files.add(video.path)
         labels |= dict.fromkeys(video.labels)
     classes = Counter(head for head, _ in labels)
     parts = [f"{len(catalog):,} rows of {len(files):,} files"]
-    parts.append(", ".join(f"{count:,} {split}" for split, count in splits.items()))
+    parts.append(", ".join(f"{count:,} {split}" for split, count in counts.items()))
     for head, count in classes.items():
         known = catalog.classes.get(head)
         parts.append(f"{head}: {count:,}{f' of {len(known):,}' if known else ''} classes")

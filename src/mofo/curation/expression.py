@@ -74,10 +74,10 @@ def _translated(node: ast.expr, names: Sequence[str]) -> pc.Expression:
     """The node as an expression of pyarrow."""
     read = functools.partial(_translated, names=names)
     match node:
-        case ast.Constant(value=bool() | str()):
-            return pc.scalar(node.value)
-        case ast.Constant(value=int() | float()):
-            return pc.scalar(float(node.value))
+        case ast.Constant(value=bool() | str() as value):
+            return pc.scalar(value)
+        case ast.Constant(value=int() | float() as value):
+            return pc.scalar(float(value))
         case ast.Name():
             if node.id not in names:
                 hint = unknown("column", node.id, names)
@@ -103,9 +103,10 @@ def _comparison(node: ast.Compare, read: Callable[[ast.expr], pc.Expression]) ->
     left, tests = node.left, []
     for kind, right in zip(node.ops, node.comparators, strict=True):
         if isinstance(kind, ast.In | ast.NotIn) and isinstance(right, ast.Tuple | ast.List):
-            if not all(isinstance(value, ast.Constant) for value in right.elts):
+            values = [value.value for value in right.elts if isinstance(value, ast.Constant)]
+            if len(values) < len(right.elts):
                 raise SettingsError(f"{ast.unparse(right)!r}: only texts and numbers stand there")
-            inside = read(left).isin([value.value for value in right.elts])
+            inside = read(left).isin(values)
             tests.append(inside if isinstance(kind, ast.In) else ~inside)
         elif type(kind) in _COMPARE:
             tests.append(_COMPARE[type(kind)](read(left), read(right)))

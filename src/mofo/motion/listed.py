@@ -99,15 +99,15 @@ def _spread(
     one = parts[0][1]
     box_T4, valid_T = np.zeros((frames, 4), np.float32), np.zeros(frames, bool)
     movers: list[np.ndarray] = [np.array(NO_MOVERS, np.float32)] * frames
-    fields = [area.field_Tyx for _, area in parts]
+    fields = [area.field_Tyx for _, area in parts if area.field_Tyx is not None]
     field_Tyx = None
-    if all(each is not None for each in fields):
-        field_Tyx = np.zeros((frames, *fields[0].shape[1:]), np.uint8)  # type: ignore[union-attr]
+    if len(fields) == len(parts):
+        field_Tyx = np.zeros((frames, *fields[0].shape[1:]), np.uint8)
     cuts: set[int] = set()
     for first, area in parts:
         rows = slice(first, first + len(area))
         box_T4[rows], valid_T[rows], movers[rows] = area.box_T4, area.valid_T, area.movers
-        if field_Tyx is not None:
+        if field_Tyx is not None and area.field_Tyx is not None:
             field_Tyx[rows] = area.field_Tyx
         # What comes before and after is of no known shot.
         cuts |= {first, first + len(area), *(first + cut for cut in area.cuts)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -45,14 +45,14 @@ class MotionSummary:
         frames_V, moving_V, width_V, height_V = (rows[name].to_numpy() for name in names)
         frames_V, moving_V = _looked_at(rows, frames_V, moving_V)
         frames = int(frames_V.sum())
-        number = {
-            "videos": len(rows),
-            "frames": frames,
-            "still": int((moving_V == 0).sum()),
-            "moving": float((frames_V * moving_V).sum() / frames) if frames else 0.0,
-        }
+        summary = cls(
+            videos=len(rows),
+            frames=frames,
+            still=int((moving_V == 0).sum()),
+            moving=float((frames_V * moving_V).sum() / frames) if frames else 0.0,
+        )
         if not 0 < frames <= _MOST_FRAMES:
-            return cls(**number)
+            return summary
         pixels = dict(zip(rows["video"].to_pylist(), (width_V * height_V).tolist(), strict=True))
         valid: dict[str, np.ndarray] = {}
         boxes, fields = _Mean(), _Mean()
@@ -62,7 +62,7 @@ class MotionSummary:
             valid[key] = valid_F
         for key, field_Fyx in store.fields():
             fields.add(field_Fyx[valid[key]].mean((1, 2)) / 255)
-        return cls(**number, box=boxes.value, field=fields.value)
+        return replace(summary, box=boxes.value, field=fields.value)
 
     def __str__(self) -> str:
         text = f"motion in {self.moving:.0%} of {self.frames:,} frames"

@@ -27,7 +27,7 @@ class Bar(tqdm):  # type: ignore[type-arg]
     def __init__(self, *, show: bool = True, every: float = LINE_EVERY, **options: Any) -> None:
         stream = options.setdefault("file", sys.stderr)
         self.is_line = not (show and stream is not None and stream.isatty())
-        if self.is_line:
+        if self.is_line or stream is None:
             options |= {"mininterval": every, "delay": every, "miniters": 1, "bar_format": _LINE}
             options["desc"] = options.get("desc") or "progress"
         else:  # a terminal may not know its width

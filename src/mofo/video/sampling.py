@@ -79,8 +79,8 @@ def moving_first(
     if not weight_S.any():
         weight_S = np.ones(len(stop_S))
     chance_S = (1 - share) / len(stop_S) + share * weight_S / weight_S.sum()
-    place = np.searchsorted(np.cumsum(chance_S), rng.random(), side="right")
-    return int(min(place, len(stop_S) - 1))
+    place = int(np.searchsorted(np.cumsum(chance_S), rng.random(), side="right"))
+    return min(place, len(stop_S) - 1)
 
 
 def segments(

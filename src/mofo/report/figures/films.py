@@ -59,9 +59,11 @@ class ClipFrames:
     @classmethod
     def of(cls, batch: ClipBatch, clip: int, grid: TokenGrid, shape: str = "box") -> ClipFrames:
         """Returns one clip of a batch, which may be on any device."""
-        tensors = (batch.frames_BTHWC, batch.box_BT4, batch.valid_BT, batch.motion_Btyx)
-        arrays = (None if tensor is None else tensor[clip].cpu().numpy() for tensor in tensors)
-        return cls(grid, *arrays, shape)
+        tensors = (batch.frames_BTHWC, batch.box_BT4, batch.valid_BT)
+        frames, boxes, valid = (tensor[clip].cpu().numpy() for tensor in tensors)
+        motion = batch.motion_Btyx
+        motion_tyx = None if motion is None else motion[clip].cpu().numpy()
+        return cls(grid, frames, boxes, valid, motion_tyx, shape)
 
     @property
     def row(self) -> Row:

@@ -179,5 +179,7 @@ def _mask(batch: ClipBatch, grid: TokenGrid, settings: MaskSettings, shape: str)
             f"visible from area {100 * visible:.0f} %",
         )
     hidden_Bthw = hidden_BN.reshape(inside_Bthw.shape)
-    arrays = (tensor[0].numpy() for tensor in (hidden_Bthw, inside_Bthw, motion_Bthw))
-    return DrawnMask(settings, *arrays, text)
+    hidden, inside_thw, motion = (
+        tensor[0].numpy() for tensor in (hidden_Bthw, inside_Bthw, motion_Bthw)
+    )
+    return DrawnMask(settings, hidden, inside_thw, motion, text)

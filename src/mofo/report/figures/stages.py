@@ -71,7 +71,7 @@ def write_stages(
     heads_HW3 = beside([text_block(name, size[0], bold=True) for name in names])
     title, notes = Path(path).name, _notes(area)
 
-    def rows() -> Iterator[tuple[int, str, np.ndarray]]:
+    def drawn_rows() -> Iterator[tuple[int, str, np.ndarray]]:
         shown = range(len(area)) if wanted is None else wanted & {*range(len(area))}
         for t, frame_HW3 in video_frames(path, size, shown):
             panels = [frame_HW3, *kept.pop(t), draw_area(frame_HW3, area, t)]
@@ -80,14 +80,14 @@ def write_stages(
     if is_picture:
         lines = [
             stacked([text_block(text, row_HW3.shape[1], size=14, colour=QUIET), row_HW3], 4)
-            for _, text, row_HW3 in rows()
+            for _, text, row_HW3 in drawn_rows()
         ]
         if lines:
             save_png(page(stacked([heads_HW3, *lines]), title=title, notes=notes), out)
         return area
     make_folder(out)
     with VideoWriter(out, fps=frame_rate(area)) as writer:
-        for t, text, row_HW3 in rows():
+        for t, text, row_HW3 in drawn_rows():
             body_HW3 = stacked([heads_HW3, row_HW3])
             writer.write(page(body_HW3, title=title, lines=[text], notes=notes), clock(area, t))
     return area

@@ -27,7 +27,7 @@ def results_section(contents: Contents, maker: ClipMaker, clips: int) -> dict[st
     if not tested:
         return None
     dots = [
-        Dot(f"{each['name']}, {name}{each['control']}", *value, each["chance"])
+        Dot(f"{each['name']}, {name}{each['control']}", *value, chance=each["chance"])
         for each in tested
         for name, _, value, _ in each["measures"][:1]
     ]
