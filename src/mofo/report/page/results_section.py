@@ -27,9 +27,9 @@ def results_section(contents: Contents, maker: ClipMaker, clips: int) -> dict[st
     if not tested:
         return None
     dots = [
-        Dot(f"{each['name']}, {name}{each['control']}", *value, chance=each["chance"])
+        Dot(f"{each['name']}, {name}{each['control']}", mean, low, high, each["chance"])
         for each in tested
-        for name, _, value, _ in each["measures"][:1]
+        for name, _, (mean, low, high), _ in each["measures"][:1]
     ]
     return {
         "tested": tested,
