@@ -29,7 +29,7 @@ class Fixed(torch.nn.Module):
 
     kept = kept_groups
 
-    def forward(self, frames_BTHWC, inside_BN):
+    def forward(self, frames_BTHWC, inside_BN, keep_BV):
         logits_B2 = LOGITS.roll(-self.seen, 0)[: len(frames_BTHWC)]
         self.seen = (self.seen + len(frames_BTHWC)) % 3
         return {"label": logits_B2}

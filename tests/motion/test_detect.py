@@ -223,7 +223,7 @@ def test_stopping_in_the_middle_of_new_settings_keeps_both(tmp_path, log, monkey
     videos, out = make(tmp_path / "v"), tmp_path / "out"
     run(videos, out)
     before = content(out)
-    from mofo.motion import detect as module
+    from mofo.system import pool as module
 
     class Stopping(module.InProcess):
         def run(self, tasks):
