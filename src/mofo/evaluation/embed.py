@@ -96,7 +96,10 @@ def embed(
         window: a feature for each window of so many seconds, see ``windowed``; None: one a video.
         hop: seconds from one window to the next; None: half a window.
         cache: folder that keeps features for the next time.
-        batch, workers, precision, progress: see ``Work``.
+        batch: clips at once.
+        workers: processes that read videos; at most one a processor.
+        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
+        progress: show a bar.
         settings: ``layer``, ``pool``, ``clips``, ``sampling``, ``stride``, ``areas``, see
             ``FeatureSettings``.
 

@@ -110,7 +110,10 @@ def probe(
         k: neighbours that vote, of "knn".
         temperature: of their votes.
         attentive: of "attentive".
-        batch, workers, precision, progress: see ``Work``.
+        batch: clips at once.
+        workers: processes that read videos; at most one a processor.
+        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
+        progress: show a bar.
         settings: ``layer``, ``pool``, ``clips``, ``sampling``, ``stride``, ``areas``, see
             ``FeatureSettings``.
 
