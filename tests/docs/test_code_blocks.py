@@ -116,8 +116,8 @@ def test_the_python_of_the_readme_runs_as_a_script(home):
 def test_type_checkers_see_the_types(tmp_path):
     (tmp_path / "user.py").write_text(TYPED)
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "user.py"], capture_output=True, text=True,
-        cwd=tmp_path, timeout=500,
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", ROOT / ".mypy_cache", "user.py"],
+        capture_output=True, text=True, cwd=tmp_path, timeout=500,
     )  # fmt: skip
     shown = re.findall(r'Revealed type is "([^"]+)"', done.stdout.replace("builtins.", ""))
     assert done.returncode == 0, done.stdout
