@@ -55,10 +55,13 @@ def mofo(log: Path, *words: object) -> float:
 class Study:
     """The folder of a study and what is run in it."""
 
-    def __init__(self, out: Path, seed: int, jobs: int) -> None:
-        self.out, self.seed, self.jobs = out, seed, jobs
-        self.data = out / "data"
-        self.table, self.areas = self.data / "videos.csv", out / "areas"
+    def __init__(
+        self, out: Path, seed: int, jobs: int, shape: str = "box", prepared: Path | None = None
+    ) -> None:
+        self.out, self.seed, self.jobs, self.shape = out, seed, jobs, shape
+        prepared = prepared or out
+        self.data = prepared / "data"
+        self.table, self.areas = self.data / "videos.csv", prepared / "areas"
         self.seconds: dict[str, float] = {}
 
     def timed(self, name: str, *words: object) -> None:
@@ -81,7 +84,7 @@ class Study:
     def pretrain(self, masks: str) -> None:
         self.timed(
             f"pretrain-{masks}", "pretrain", "--config", "actions",
-            "--mask.strategy", masks, "--quiet",
+            "--mask.strategy", masks, "--motion.shape", self.shape, "--quiet",
             "--data.source", self.table, "--data.areas", self.areas,
             "--run.out", self.run_of(masks), "--run.seed", self.seed, "--run.trackers", "[]",
         )  # fmt: skip
@@ -91,7 +94,7 @@ class Study:
         init = ("--init", self.run_of(masks)) if masks else ()
         self.timed(
             f"finetune-{name}", "finetune", "--config", "actions-finetune",
-            "--model.fusion", fusion, *init,
+            "--model.fusion", fusion, "--motion.shape", self.shape, *init,
             "--quiet", "--data.source", self.table, "--data.areas", self.areas,
             "--run.out", self.out / "finetune" / name, "--run.seed", self.seed,
             "--run.trackers", "[]",
@@ -178,10 +181,11 @@ def main() -> None:
     parser.add_argument("--level", default="easy", choices=("easy", "medium", "hard"))
     parser.add_argument("--clips", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0, help="of the trainings")
+    parser.add_argument("--shape", default="box", choices=("box", "field"), help="of motion")
     parser.add_argument("--jobs", type=int, default=2, help="chains at a time")
     parser.add_argument("--markdown", type=Path, help="write the table there, too")
     args = parser.parse_args()
-    study = Study(args.out, args.seed, args.jobs)
+    study = Study(args.out, args.seed, args.jobs, args.shape)
     study.go(args.level, args.clips)
     found = study.results()
     classes = len(json.loads((study.data / "about.json").read_text())["classes"])
