@@ -175,15 +175,29 @@ def markdown(found: dict[str, dict[str, float]], seconds: dict[str, float], clas
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/out/actions"))
+def options_of_study(about: str | None, out: str) -> argparse.ArgumentParser:
+    """The options that studies on the generated actions have in common."""
+    parser = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path(out))
     parser.add_argument("--level", default="easy", choices=("easy", "medium", "hard"))
     parser.add_argument("--clips", type=int, default=3000)
-    parser.add_argument("--seed", type=int, default=0, help="of the trainings")
-    parser.add_argument("--shape", default="box", choices=("box", "field"), help="of motion")
     parser.add_argument("--jobs", type=int, default=2, help="chains at a time")
     parser.add_argument("--markdown", type=Path, help="write the table there, too")
+    return parser
+
+
+def publish(text: str, markdown: Path | None) -> None:
+    """Prints a table, and writes it where it is wanted."""
+    if markdown:
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        markdown.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def main() -> None:
+    parser = options_of_study(__doc__, "runs/out/actions")
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings")
+    parser.add_argument("--shape", default="box", choices=("box", "field"), help="of motion")
     args = parser.parse_args()
     study = Study(args.out, args.seed, args.jobs, args.shape)
     study.go(args.level, args.clips)
@@ -192,10 +206,7 @@ def main() -> None:
     text = markdown(found, study.seconds, classes)
     content = {"level": args.level, "clips": args.clips, "seed": args.seed, "top1": found}
     (args.out / "results.json").write_text(json.dumps({**content, "seconds": study.seconds}))
-    if args.markdown:
-        args.markdown.parent.mkdir(parents=True, exist_ok=True)
-        args.markdown.write_text(text, encoding="utf-8")
-    print(text)
+    publish(text, args.markdown)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,11 @@ its interval over the test videos, and the difference of the two shapes seed by 
 
 from __future__ import annotations
 
-import argparse
 import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from statistics import mean, stdev
 
-from actions import Study
+from actions import Study, options_of_study, publish
 from mofo.evaluation.results import read_results
 
 SHAPES = ("box", "field")
@@ -49,13 +47,8 @@ def markdown(table: dict[str, dict[int, dict[str, float]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/out/field-or-box"))
-    parser.add_argument("--level", default="easy", choices=("easy", "medium", "hard"))
-    parser.add_argument("--clips", type=int, default=3000)
+    parser = options_of_study(__doc__, "runs/out/field-or-box")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=2, help="chains at a time")
-    parser.add_argument("--markdown", type=Path, help="write the table there, too")
     args = parser.parse_args()
     Study(args.out, 0, 1).prepare(args.level, args.clips)
     keys = [(seed, shape) for seed in range(args.seeds) for shape in SHAPES]
@@ -69,11 +62,7 @@ def main() -> None:
     for (seed, shape), top1 in zip(keys, results, strict=True):
         table[shape][seed] = top1
     (args.out / "results.json").write_text(json.dumps({"level": args.level, "top1": table}))
-    text = markdown(table)
-    if args.markdown:
-        args.markdown.parent.mkdir(parents=True, exist_ok=True)
-        args.markdown.write_text(text, encoding="utf-8")
-    print(text)
+    publish(markdown(table), args.markdown)
 
 
 if __name__ == "__main__":
