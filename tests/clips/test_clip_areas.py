@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import pickle
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from helpers.painted import bright_box, walk
 from mofo.clips.batch import ClipSample
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.plan import hulls
+from mofo.clips.stored_motion import PackedFields
 from mofo.clips.transforms import CropSettings
 from mofo.datasets.catalog import read_catalog
 from mofo.motion.detect import detect_many
@@ -166,3 +170,27 @@ def test_no_vectors_is_said_once(tmp_path):
     with pytest.warns(UserWarning, match=r"a\.webm: no motion vectors .*vp9.* by dis"):
         data[0, 0]
     data[0, 1]  # would be an error
+
+
+def test_packed_fields_are_the_fields_and_leave_nothing(tmp_path, monkeypatch):
+    """Any frames of any video, in this process and in one that got a copy; the file goes."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    rng = np.random.default_rng(3)
+    fields = [rng.integers(0, 256, (frames, 3, 5), np.uint8) for frames in (70, 1, 64)]
+    still_Tyx = np.zeros((1000, 30, 53), np.uint8)
+    packed = PackedFields(4)
+    packed.fill(
+        (video, field)
+        for video, field in [(2, fields[2]), (0, fields[0]), (3, still_Tyx), (1, fields[1])]
+    )
+    for table in (packed, pickle.loads(pickle.dumps(packed))):
+        for video, field_Tyx in enumerate(fields):
+            for _ in range(20):
+                start, stop = sorted(rng.choice(len(field_Tyx) + 1, 2, replace=False).tolist())
+                found = table.frames(video, slice(start, stop), (3, 5))
+                np.testing.assert_array_equal(found, field_Tyx[start:stop])
+    [file] = tmp_path.iterdir()
+    assert file.stat().st_size < still_Tyx.size / 50
+    del packed
+    gc.collect()
+    assert not list(tmp_path.iterdir())

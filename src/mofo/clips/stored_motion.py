@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from mofo.types import StoreError, VideoError
 from mofo.video.clip import IndexMismatchError
 from mofo.video.index import Source
 
+_PIECE = 32  # frames that are packed together
 _SLACK = 0.05  # seconds; notes are rounded, and a frame is held for a while
 
 
@@ -63,11 +65,10 @@ class StoredMotion(MotionSource):
                 )
         scale_2 = np.array([index.width / stored.width, index.height / stored.height])
         frames = slice(span.start, span.stop)
-        field_Tyx = stored.field_Tyx
         return FrameMotion(
             stored.box_T4[frames] * np.tile(scale_2, 2),
             stored.valid_T[frames],
-            None if field_Tyx is None else field_Tyx[frames],
+            self._table.field(request.row, frames),
         )
 
     def moving(self, row: int) -> np.ndarray:
@@ -83,13 +84,12 @@ class StoredMotion(MotionSource):
 class StoredArea(NamedTuple):
     """What a store knows of one video.
 
-    ``box_T4``, ``valid_T``, ``field_Tyx``: as in ``MotionArea``. ``width``, ``height``: of the
-    frames that boxes refer to, pixels. ``spans``: only these were looked at, seconds; none: all.
+    ``box_T4``, ``valid_T``: as in ``MotionArea``. ``width``, ``height``: of the frames that boxes
+    refer to, pixels. ``spans``: only these were looked at, seconds; none: all.
     """
 
     box_T4: np.ndarray
     valid_T: np.ndarray
-    field_Tyx: np.ndarray | None
     width: int
     height: int
     spans: Spans = ()
@@ -100,7 +100,7 @@ class AreaTable:
 
     Reading one video from the store costs as much as decoding half a clip, and reading all of it a
     few seconds for ten million frames; so it is read once. Boxes take 17 bytes a frame of memory,
-    fields, which take ten times as much, lie in a file that all processes share.
+    fields some 300, in a temporary file that all processes share.
 
     Args:
         store: holds the videos under their keys, or else under the end of their paths.
@@ -155,13 +155,10 @@ class AreaTable:
             if place is not None:
                 span = slice(self._begin[place], self._end[place])
                 self._box_F4[span], self._valid_F[span] = box_T4, valid_T
-        sizes = frames * self._shape.prod(1)
-        self._field_begin = np.cumsum(sizes) - sizes
-        self._fields = SharedBytes(int(sizes.sum()))
-        for key, field_Tyx in store.fields() if sizes.any() else ():
-            place = row_of.get(key)
-            if place is not None:
-                self._fields.write(int(self._field_begin[place]), field_Tyx)
+        self._fields = PackedFields(len(row_of))
+        if self._shape.any():
+            pairs = ((row_of.get(key), field_Tyx) for key, field_Tyx in store.fields())
+            self._fields.fill((place, field) for place, field in pairs if place is not None)
 
     def __getitem__(self, row: int) -> StoredArea:
         """Boxes and field of the video in a row of the catalog.
@@ -174,43 +171,67 @@ class AreaTable:
         place = self._place[row]
         span = slice(self._begin[place], self._end[place])
         width, height = (int(side) for side in self._size[place])
-        shape = (span.stop - span.start, *self._shape[place])
-        field_Tyx = None
-        if shape[1]:
-            start = int(self._field_begin[place])
-            field_Tyx = self._fields.read(start, int(np.prod(shape))).reshape(shape)
         boxes = self._box_F4[span], self._valid_F[span]
-        return StoredArea(*boxes, field_Tyx, width, height, self._spans.get(int(place), ()))
+        return StoredArea(*boxes, width, height, self._spans.get(int(place), ()))
+
+    def field(self, row: int, frames: slice) -> np.ndarray | None:
+        """The field of frames of a video, uint8 (T, rows, columns); None: the store has none."""
+        place = int(self._place[row])
+        rows, columns = (int(side) for side in self._shape[place])
+        return self._fields.frames(place, frames, (rows, columns)) if rows else None
 
 
-class SharedBytes:
-    """Bytes in a temporary file that processes share; it goes with the process that made it."""
+class PackedFields:
+    """Fields of videos, compressed, in a temporary file that processes share.
 
-    def __init__(self, size: int) -> None:
-        self._path: str | None = None
+    A field is mostly 0: packed it takes a fifth of its cells. The file goes with the process that
+    made it.
+
+    Args:
+        videos: how many there are.
+    """
+
+    def __init__(self, videos: int) -> None:
+        self._first_V = np.zeros(videos, np.int64)  # number of a video's first piece
+        self._ends: list[int] | np.ndarray = [0]  # of the pieces, in the file
+        self._path, self._bytes = "", np.zeros(0, np.uint8)
+
+    def fill(self, fields: Iterable[tuple[int, np.ndarray]]) -> None:
+        """Packs fields, uint8 (T, rows, columns), each with the number of its video; once."""
+        ends = [0]
+        with tempfile.NamedTemporaryFile(prefix="mofo-fields-", delete=False) as file:
+            weakref.finalize(self, _remove, file.name, os.getpid())
+            for video, field_Tyx in fields:
+                self._first_V[video] = len(ends) - 1
+                for start in range(0, len(field_Tyx), _PIECE):
+                    piece = zlib.compress(field_Tyx[start : start + _PIECE].tobytes(), 1)
+                    ends.append(ends[-1] + file.write(piece))
+        self._ends, self._path = np.array(ends), file.name
+        self._map()
+
+    def frames(self, video: int, span: slice, shape_yx: tuple[int, int]) -> np.ndarray:
+        """The field of frames ``span.start`` to ``span.stop`` of a video, (T, rows, columns)."""
+        first, last = span.start // _PIECE, (span.stop - 1) // _PIECE
+        pieces = range(self._first_V[video] + first, self._first_V[video] + last + 1)
+        raw = b"".join(
+            zlib.decompress(self._bytes[self._ends[n] : self._ends[n + 1]].tobytes())
+            for n in pieces
+        )
+        field_Tyx = np.frombuffer(raw, np.uint8).reshape(-1, *shape_yx)
+        begin = span.start - first * _PIECE
+        return field_Tyx[begin : begin + span.stop - span.start]
+
+    def _map(self) -> None:
+        if self._path and Path(self._path).stat().st_size:  # an empty file cannot be mapped
+            self._bytes = np.memmap(self._path, np.uint8, "r")
+
+    def __getstate__(self) -> tuple[object, ...]:
+        return self._first_V, self._ends, self._path
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._first_V, self._ends, self._path = state
         self._bytes = np.zeros(0, np.uint8)
-        if size:
-            with tempfile.NamedTemporaryFile(prefix="mofo-fields-", delete=False) as file:
-                file.truncate(size)
-                self._path = file.name
-            self._bytes = np.memmap(self._path, np.uint8, "r+")
-            weakref.finalize(self, _remove, self._path, os.getpid())
-
-    def write(self, start: int, values: np.ndarray) -> None:
-        """Writes uint8 values from a place on."""
-        self._bytes[start : start + values.size] = values.ravel()
-
-    def read(self, start: int, count: int) -> np.ndarray:
-        """``count`` values from a place on."""
-        return self._bytes[start : start + count]
-
-    def __getstate__(self) -> tuple[str | None]:
-        return (self._path,)
-
-    def __setstate__(self, state: tuple[str | None]) -> None:
-        [path] = state
-        self._path = path
-        self._bytes = np.memmap(path, np.uint8, "r") if path else np.zeros(0, np.uint8)
+        self._map()
 
 
 def _remove(path: str, process: int) -> None:
