@@ -19,9 +19,7 @@ _STILL_CAMERA = 0.15  # pixels a frame; then there is no parallax
 _LEAST = 0.25  # pixels a frame that are left over by chance
 _HEAVY = 0.1  # weight of a region, as a share of the heaviest one's, to be judged
 _HALO = 3  # cells around a region to which its flow leaks
-_ENOUGH = (
-    3.0  # weight, pixels a frame of so many cells up to 1, without which the rest says nothing
-)
+_ENOUGH = 3.0  # cells with a residual of a pixel a frame: the least that tells an epipole
 _ROUNDS = 4
 _ALONG = 0.2  # sine of the angle to the epipole: scale of the robust weights
 _AGREES = 0.3  # the same, of what agrees
@@ -55,7 +53,7 @@ def still_share(field_Thw: np.ndarray, evidence: Evidence) -> np.ndarray:
         mass_K = np.bincount(label_hw.ravel(), field_Thw[t].ravel())
         mass_K[0] = 0
         judged = [0, *np.flatnonzero(mass_K > _HEAVY * mass_K.max()).tolist()]
-        # Each region, and first what is in none of them; and what has a say about it.
+        # Each region, after what is in none of them; and around each what does not vote on it.
         inner_Khw = label_hw == np.array(judged)[:, None, None]
         halo_Khw = np.stack([cv2.dilate(inner_hw.view(np.uint8), disc) for inner_hw in inner_Khw])
         halo_Khw[0] = cv2.dilate(region_hw, disc)
@@ -63,17 +61,17 @@ def still_share(field_Thw: np.ndarray, evidence: Evidence) -> np.ndarray:
         inner_KP, halo_KP = (
             each.reshape(len(judged), -1)[:, cells] for each in (inner_Khw, halo_Khw)
         )
-        say_KP = weight_Thw[t].ravel()[cells] * (halo_KP == 0)
-        told_K = say_KP.sum(1) >= _ENOUGH
-        if not told_K.any():
+        vote_KP = weight_Thw[t].ravel()[cells] * (halo_KP == 0)
+        enough_K = vote_KP.sum(1) >= _ENOUGH
+        if not enough_K.any():
             continue
         length_P = length_Thw[t].ravel()[cells]
         towards_P2 = evidence.residual_Thw2[t].reshape(-1, 2)[cells] / length_P[:, None]
-        sine_KP, cosine_KP = _to_epipole(place_P2[cells], towards_P2, say_KP)
-        sign_K1 = np.sign((say_KP * cosine_KP * (sine_KP < _AGREES)).sum(1, keepdims=True))
+        sine_KP, cosine_KP = _to_epipole(place_P2[cells], towards_P2, vote_KP)
+        sign_K1 = np.sign((vote_KP * cosine_KP * (sine_KP < _AGREES)).sum(1, keepdims=True))
         same_KP = cosine_KP * sign_K1 > 0
-        agreed_K = (say_KP * (same_KP & (sine_KP < _AGREES))).sum(1)
-        agreed_K = ramp(agreed_K / np.maximum(say_KP.sum(1), 1e-6), *_AGREED) * told_K
+        agreed_K = (vote_KP * (same_KP & (sine_KP < _AGREES))).sum(1)
+        agreed_K = ramp(agreed_K / np.maximum(vote_KP.sum(1), 1e-6), *_AGREED) * enough_K
         own_KP = evidence.trust_Thw[t].ravel()[cells] * length_P * inner_KP
         own_KP /= np.maximum(own_KP.sum(1, keepdims=True), 1e-6)
         across_K = np.sqrt((own_KP * np.square(sine_KP)).sum(1))
@@ -86,30 +84,30 @@ def still_share(field_Thw: np.ndarray, evidence: Evidence) -> np.ndarray:
             near_hw = halo_Khw[k + 1] * np.float32(still_K[k + 1])
             verdict_Thw[number] = np.maximum(verdict_Thw[number], near_hw)
     reach = _REACH // _STEP
-    heap_Thw = np.cumsum(np.pad(verdict_Thw, ((1, 0), (0, 0), (0, 0))), axis=0)
+    sum_Thw = np.cumsum(np.pad(verdict_Thw, ((1, 0), (0, 0), (0, 0))), axis=0)
     at_T = np.arange(frames) // _STEP
     first_T, last_T = np.maximum(at_T - reach, 0), np.minimum(at_T + reach + 1, len(verdict_Thw))
-    return (heap_Thw[last_T] - heap_Thw[first_T]) / (last_T - first_T)[:, None, None].astype(
+    return (sum_Thw[last_T] - sum_Thw[first_T]) / (last_T - first_T)[:, None, None].astype(
         np.float32
     )
 
 
 def _to_epipole(
-    place_P2: np.ndarray, towards_P2: np.ndarray, say_KP: np.ndarray
+    place_P2: np.ndarray, towards_P2: np.ndarray, vote_KP: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sine (absolute) and cosine of the angles between directions and the way to the epipole.
 
     Args:
         place_P2: where the directions were seen.
         towards_P2: unit vectors.
-        say_KP: weights, a row for each epipole that is sought.
+        vote_KP: weights, a row for each epipole that is sought.
     """
     x, y = place_P2.T
     u, v = towards_P2.T
     line_P3 = np.stack([v, -u, u * y - v * x], -1)  # through the place, along the direction
     product_P9 = (line_P3[:, :, None] * line_P3[:, None, :]).reshape(-1, 9)
-    weight_KP = say_KP
-    sine_KP = cosine_KP = say_KP
+    weight_KP = vote_KP
+    sine_KP = cosine_KP = vote_KP
     for _ in range(_ROUNDS):
         moments_K33 = (weight_KP @ product_P9).reshape(-1, 3, 3)
         e_K31 = np.linalg.eigh(moments_K33)[1][:, :, 0, None].astype(np.float32)
@@ -117,5 +115,5 @@ def _to_epipole(
         far_KP = np.maximum(np.hypot(dx_KP, dy_KP), 1e-6)
         sine_KP = np.abs(u * dy_KP - v * dx_KP) / far_KP
         cosine_KP = (u * dx_KP + v * dy_KP) / far_KP
-        weight_KP = say_KP / np.square(1 + np.square(sine_KP / np.float32(_ALONG)))
+        weight_KP = vote_KP / np.square(1 + np.square(sine_KP / np.float32(_ALONG)))
     return sine_KP, cosine_KP
