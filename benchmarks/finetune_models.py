@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
 from mofo.weights.hf_videomae import config_to_hf, to_hf
 from pretrain_models import COMPILED, HF, pixels
-from step_cost import Step
+from step_cost import Step, StepWork
 
 CLASSES = 174
 OURS = {fusion: f"ours, {fusion}" for fusion in FUSIONS}
@@ -25,14 +24,8 @@ OURS = {fusion: f"ours, {fusion}" for fusion in FUSIONS}
 SIDES = (0.2, 0.35, 0.5, 0.7)
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is computed. ``small`` cuts everything down to a smoke test."""
-
-    size: str
-    batch: int
-    device: str
-    small: bool = False
+class Work(StepWork):
+    """A step with its model."""
 
     @property
     def model(self) -> ModelSettings:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
 from step_cost import (
     Step,
+    StepWork,
     arguments,
     chosen,
     clock,
@@ -52,14 +53,8 @@ MOST = 0.02  # of a step: the choice of tokens
 _CHOICES = 20
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is computed. ``small`` cuts everything down to a smoke test."""
-
-    size: str
-    batch: int
-    device: str
-    small: bool = False
+class Work(StepWork):
+    """A step with its model."""
 
     @property
     def model(self) -> ModelSettings:

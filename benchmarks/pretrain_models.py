@@ -7,7 +7,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
 from mofo.types import TokenGrid
 from mofo.weights.hf_videomae import config_to_hf, to_hf
-from step_cost import Step
+from step_cost import Step, StepWork
 
 HF = "Hugging Face"
 OURS, PART = "ours", "ours, half decoded"
@@ -29,14 +28,8 @@ MEAN_C = torch.tensor([0.485, 0.456, 0.406])
 STD_C = torch.tensor([0.229, 0.224, 0.225])
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is computed. ``small`` cuts everything down to a smoke test."""
-
-    size: str
-    batch: int
-    device: str
-    small: bool = False
+class Work(StepWork):
+    """A step with its model."""
 
     @property
     def settings(self) -> ModelSettings:

@@ -27,6 +27,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ from areas import markdown, provenance, write_json
 Step = Callable[[], Tensor]
 Seconds = dict[str, list[dict[str, float]]]
 _STEPS, _WARM = 10, 3  # on a GPU
+
+
+@dataclass(frozen=True)
+class StepWork:
+    """What is computed. ``small`` cuts everything down to a smoke test."""
+
+    size: str
+    batch: int
+    device: str
+    small: bool = False
 
 
 def arguments(about: str, script: str, gpu_batch: int) -> argparse.ArgumentParser:
