@@ -99,11 +99,13 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _run(name: str, verb: Callable[[list[str]], int], words: list[str]) -> int:
-    from mofo.system.processes import Terminated, terminable
+    from mofo.system.processes import Terminated, leave_group, terminable
 
     try:
         with terminable():
-            return verb(words)
+            code = verb(words)
+            leave_group()
+            return code
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return stop.code if isinstance(stop.code, int) else 2
     except SettingsError as error:

@@ -136,6 +136,16 @@ def begin_worker(plugins: Iterable[str] = ()) -> None:
     load_plugins(plugins)
 
 
+def leave_group() -> None:
+    """Ends this process's part in torch's group of processes, if it has one.
+
+    Left to the end of the interpreter, the group's threads now and then abort the process.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def one_thread() -> None:
     """Keeps this process, and those that it starts, to one thread of numerical libraries."""
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
