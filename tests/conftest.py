@@ -18,6 +18,12 @@ SET_BY_LIBRARIES = (
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _lists_of_shards(tmp_path_factory):
+    """What tests keep of tar shards does not stay with the user."""
+    os.environ["MOFO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Small models gain nothing by threads, and the tests run in two processes."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.shards import tar
+
 Make = Callable[[Path], Path]
 """Makes a real video under any name."""
 
@@ -379,6 +381,17 @@ def multilabel(root: Path, make: Make) -> Path:
     return write(root / "train_list.txt", "".join(lines))
 
 
+def webdataset(root: Path, make: Make) -> Path:
+    """Two tar shards for training and one for validation, classes as names."""
+    for shard, numbers in (("train-0", (0, 1)), ("train-1", (2, 3)), ("val-0", (4, 5))):
+        members: dict[str, Path | str] = {}
+        for number in numbers:
+            members[f"{number:04d}.mp4"] = make(root.parent / "unpacked.mp4")
+            members[f"{number:04d}.cls"] = ("jump", "run")[number % 2]
+        tar(root / f"{shard}.tar", members)
+    return root
+
+
 TREES = {
     "ssv2": ssv2,
     "epic": epic,
@@ -395,5 +408,6 @@ TREES = {
     "finegym": finegym,
     "hf": hf,
     "multilabel": multilabel,
+    "webdataset": webdataset,
 }
 """By the name of the format."""

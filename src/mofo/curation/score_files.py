@@ -22,6 +22,7 @@ from mofo.system.pool import Engine, check_engine, make_engine
 from mofo.system.processes import Terminated, terminable
 from mofo.system.progress import Progress
 from mofo.types import MofoError, SettingsError
+from mofo.video.location import file_state
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def _tasks(
         files.setdefault(video.path, []).append(video)
     tasks = []
     for path, parts in files.items():
-        size = os.stat(path).st_size if os.path.exists(path) else -1  # noqa: PTH110, PTH116
+        size = file_state(path)[1]
         if not {(path, size, video.start, video.end) for video in parts} <= finished:
             tasks.append(_Task(path, size, tuple(parts), settings))
     return tasks, len(files) - len(tasks)

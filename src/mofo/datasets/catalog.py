@@ -5,7 +5,7 @@ reader to say.
 """
 
 # os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH112, PTH207
+# ruff: noqa: PTH112, PTH120, PTH207
 
 from __future__ import annotations
 
@@ -28,11 +28,23 @@ from mofo.datasets.formats.format import (
     split_name,
 )
 from mofo.datasets.formats.source import Source
-from mofo.datasets.listing import EXTENSIONS, Apart, Listing, Problems, is_video, video_files
+from mofo.datasets.formats.webdataset import Samples
+from mofo.datasets.listing import (
+    EXTENSIONS,
+    Apart,
+    Listing,
+    Problems,
+    is_shard,
+    is_video,
+    video_files,
+)
 from mofo.datasets.quarantine import Quarantine, split_sources
+from mofo.datasets.remote import remote_listing
 from mofo.datasets.row_table import Distinct, compact
 from mofo.datasets.video import RealFiles, Video
 from mofo.types import MofoError
+from mofo.video.location import split_member
+from mofo.video.storage import file_system, is_url
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,9 @@ def read_catalog(
     * Data set in a published layout, a plain list, or a catalog of mofo: its folder, or one of its
       lists; see ``mofo.datasets.formats.format``. It is recognised by the names and first lines of
       its files; ``ssv2:PATH`` says what it is. Keys are relative to the folder of the videos.
+    * Tar shards (WebDataset), a folder or a pattern of them: videos are read where they lie, and
+      are called ``shard.tar/member.mp4``; see ``mofo.datasets.formats.webdataset``.
+    * URL that fsspec knows (``s3://bucket/videos/``): a video, a folder, a pattern, tar shards.
     * Quarantine (``exclude:FILE``): a list of videos of the other sources that are left out, see
       ``Quarantine``.
 
@@ -116,6 +131,7 @@ def read_catalog(
         MofoError: a source does not exist, matches nothing, or cannot be read.
     """
     names, quarantine = split_sources(sources)
+    names = [name.removeprefix("file://") for name in names]
     problems: Problems = []
     excluded: Problems = []
     listings: list[Listing] = []
@@ -126,7 +142,10 @@ def read_catalog(
             source, layout = located
             if isinstance(layout, RowFormat):
                 return _rows(source, layout, quarantine)
-        listing = _pattern(name, problems) if located is None else _listing(*located)
+        if located is not None:
+            listing = _listing(*located)
+        else:
+            listing = (remote_listing if is_url(name) else _pattern)(name, problems)
         if not listing.videos and len(problems) == before:
             raise MofoError(
                 f"{name}: no video there; expected one of {' '.join(sorted(EXTENSIONS))}"
@@ -154,7 +173,9 @@ def check_sources(sources: Sequence[str | Path]) -> None:
     """
     for name in split_sources(sources)[0]:
         kind, path = split_name(name)
-        if kind is None and not os.path.lexists(path) and not glob.has_magic(path):
+        if is_url(path):
+            file_system(path)
+        elif kind is None and not _is_there(path) and not glob.has_magic(path):
             raise MofoError(
                 f"{name}: does not exist; give a video, a folder, a pattern, a CSV file or a data "
                 "set"
@@ -166,7 +187,7 @@ def _locate(
 ) -> tuple[Source, Format | None] | None:
     """The file or folder that a source names, and its format; None for a pattern."""
     kind, path = split_name(name)
-    if kind is None and not os.path.lexists(path):
+    if is_url(name) or (kind is None and not _is_there(path)):
         check_sources([name])
         return None
     return find_format(name, problems, videos=videos, split_number=split_number)
@@ -175,9 +196,15 @@ def _locate(
 def _listing(source: Source, layout: Format | None) -> Listing:
     if layout is not None:
         return read_source(source, layout)
-    listing = Listing(str(source.path.parent))
-    listing.add(str(source.path), source.problems)
+    path = str(source.path)
+    member = split_member(path)
+    listing = Listing(os.path.dirname(member[0] if member else path))
+    listing.add(path, source.problems)
     return listing
+
+
+def _is_there(path: str) -> bool:
+    return os.path.lexists(path) or split_member(path) is not None
 
 
 def _rows(source: Source, layout: RowFormat, quarantine: Quarantine) -> Catalog:
@@ -251,6 +278,7 @@ def _pattern(pattern: str, problems: Problems) -> Listing:
     listing = Listing(str(Path(*parts[:plain])))
     # The part from the first "**" on is matched against a walk: Python's own glob goes round and
     # round where links form a circle.
+    shards: list[str] = []
     deep = parts.index("**") if "**" in parts else len(parts)
     for hit in sorted(glob.glob(str(Path(*parts[:deep])))):
         if os.path.isdir(hit):
@@ -267,8 +295,12 @@ def _pattern(pattern: str, problems: Problems) -> Listing:
                 # What lies in a folder that cannot be read might have matched.
                 if os.path.isdir(name) or _matches(Path(name).parts[cut:], wanted):
                     problems.append((name, reason))
+        elif deep == len(parts) and is_shard(hit) and is_shard(pattern):
+            shards.append(hit)
         elif deep == len(parts) and is_video(hit):
             listing.add(hit, problems)
+    if shards:
+        listing.videos += Samples(shards, listing).videos(problems)
     return listing
 
 

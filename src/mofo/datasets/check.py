@@ -21,6 +21,7 @@ from mofo.system.pool import ENGINES, InProcess, Result
 from mofo.system.processes import worker_count
 from mofo.system.progress import Progress
 from mofo.types import MofoError, SettingsError
+from mofo.video.location import file_state
 
 _PICTURES = 40
 _STALL = 300.0  # seconds without a frame until a file is given up
@@ -189,7 +190,7 @@ def _tasks(catalog: Catalog, full: bool) -> list[FileTask]:
         wanted = segments.setdefault(video.path, {})
         if video.start is not None or video.end is not None:
             wanted[video.start, video.end] = None
-    sizes = {path: Path(path).stat().st_size if Path(path).exists() else -1 for path in segments}
+    sizes = {path: file_state(path)[1] for path in segments}
     counts = Counter(sizes.values())
     every = max(1, -(-len(segments) // _PICTURES))
     return [

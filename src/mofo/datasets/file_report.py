@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mofo.video.location import file_state
+
 UNREADABLE, STOPPED, OUTSIDE = "unreadable", "stopped", "outside"
 TRUNCATED, DAMAGED, STILL, BLANK = "truncated", "damaged", "one frame", "blank"
 INTERLACED, HDR = "interlaced", "HDR"
@@ -124,7 +126,7 @@ class Journal:
             return None
         self._file.seek(place)
         row = _row(self._file.readline())
-        if row is None or row["state"] != _state(task.path):
+        if row is None or row["state"] != [*file_state(task.path)]:
             return None
         enough = (
             row["full"] >= task.full
@@ -143,7 +145,7 @@ class Journal:
         """Keeps a report."""
         row = {
             "path": task.path,
-            "state": _state(task.path),
+            "state": [*file_state(task.path)],
             "full": task.full,
             "digest": task.digest,
             "picture": task.picture,
@@ -162,12 +164,3 @@ def _row(line: bytes) -> dict[str, Any] | None:
         return row if {"path", "state", "report", "full", "digest"} <= row.keys() else None
     except (ValueError, AttributeError):
         return None
-
-
-def _state(path: str) -> list[int]:
-    """Time and size of a file, by which it is known to be the same."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return []
-    return [status.st_mtime_ns, status.st_size]

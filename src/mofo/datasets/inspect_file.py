@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import av
 import cv2
@@ -31,6 +30,7 @@ from mofo.types import VideoError
 from mofo.video.clip import IndexMismatchError, read_frames
 from mofo.video.container import reason_of
 from mofo.video.index import FrameIndex, Source, index_frames
+from mofo.video.location import locate
 from mofo.video.picture import crop_picture, grey_picture
 from mofo.video.reader import VideoInfo, VideoReader
 
@@ -220,7 +220,7 @@ def _picture(frame: av.VideoFrame, index: FrameIndex) -> str:
 
 def _digest(path: str, progress: Callable[[int], None] | None) -> str:
     content = hashlib.blake2b(digest_size=16)
-    with Path(path).open("rb") as file:
+    with locate(path).open() as file:
         while part := file.read(1 << 20):
             content.update(part)
             if progress is not None:

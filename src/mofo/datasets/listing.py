@@ -24,6 +24,7 @@ EXTENSIONS = frozenset(
 """What counts as a video in a folder or a pattern; upper and lower case are the same."""
 
 _MISSING = re.compile(r"no video called (.+) below (.+)")
+_TAR = re.compile(r"\.(tar(\.(gz|bz2|xz|zst))?|tgz)$", re.IGNORECASE)
 _SHOWN = 3  # names in a line
 
 Problems = list[tuple[str, str]]
@@ -55,8 +56,11 @@ class Listing:
     apart: Apart = field(default_factory=dict)
 
     def key(self, path: str) -> str:
-        """The key of a file below ``root``."""
-        return path[len(self.root.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+        """The key of a file below ``root``; of a file elsewhere, all of its path."""
+        folder = self.root.rstrip(os.sep) + os.sep
+        if path.startswith(folder):
+            return path[len(folder) :].replace(os.sep, "/")
+        return path.replace("://", "/").replace(os.sep, "/").lstrip("/")
 
     def add(
         self, path: str, problems: Problems, *, label: str | None = None, **details: Any
@@ -99,13 +103,19 @@ def keyed_rows(base: str, rows: Rows) -> tuple[Listing, Rows]:
             folders.add(folder)
     below = base.rstrip(os.sep) + os.sep
     is_outside = any(not f"{folder}{os.sep}".startswith(below) for folder in folders)
-    listing = Listing(os.path.commonpath(folders) if is_outside else base)
+    listing = Listing(_common(folders) if is_outside else base)
 
     def with_keys(problems: Problems) -> Iterator[Video]:
         for video in rows(problems):
             yield replace(video, key=listing.key(video.path))
 
     return listing, with_keys
+
+
+def _common(folders: Iterable[str]) -> str:
+    """The deepest folder that all share, as in ``os.path.commonpath``, also of URLs."""
+    parts = [folder.split("/") for folder in folders]
+    return "/".join(os.path.commonprefix(parts)) or "/"  # noqa: RUF071 - parts, not strings
 
 
 def problem_lines(problems: Iterable[tuple[str, str]]) -> list[str]:
@@ -134,13 +144,20 @@ def is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
+def is_shard(name: str) -> bool:
+    """Whether a file's name ends as that of a tar shard, compressed ones included."""
+    return _TAR.search(name) is not None
+
+
 def other_endings(folder: str | Path) -> Counter[str]:
     """Endings of files below a folder that do not count as videos, and how many there are."""
     names = (name for _, _, names in os.walk(folder) for name in names if name[0] != ".")
     return Counter(os.path.splitext(name)[1].lower() for name in names if not is_video(name))
 
 
-def video_files(folder: str | Path, problems: Problems) -> Iterator[str]:
+def video_files(
+    folder: str | Path, problems: Problems, wanted: Callable[[str], bool] = is_video
+) -> Iterator[str]:
     """The videos below a folder, without recursion and each folder once.
 
     A folder's files come before those of its subfolders, each in the order of names; links are
@@ -149,6 +166,7 @@ def video_files(folder: str | Path, problems: Problems) -> Iterator[str]:
     Args:
         folder: where to look.
         problems: gets each folder that cannot be read.
+        wanted: tells by a file's name whether it is one.
     """
     seen: set[tuple[int, int]] = set()
     stack = [os.fspath(folder)]
@@ -175,6 +193,6 @@ def video_files(folder: str | Path, problems: Problems) -> Iterator[str]:
                 is_folder = False
             if is_folder:
                 folders.append(entry.path)
-            elif is_video(entry.name):
+            elif wanted(entry.name):
                 yield entry.path
         stack.extend(reversed(folders))

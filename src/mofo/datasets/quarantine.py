@@ -1,7 +1,7 @@
 """Quarantine: lists of videos that are left out, as ``mofo data check`` writes them."""
 
 # os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH114, PTH118, PTH119
+# ruff: noqa: PTH114, PTH119
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from mofo.datasets.formats.documents import read_rows, seconds
 from mofo.datasets.video import Video
 from mofo.types import MofoError
+from mofo.video.storage import joined
 
 EXCLUDE = "exclude:"
 """Before the name of a list of videos that are to be left out."""
@@ -44,7 +45,7 @@ class Quarantine:
                 if "\0" in row["path"]:
                     raise MofoError(f"{where}: no path has a zero byte in it")
                 if row["path"]:
-                    file = os.path.realpath(os.path.join(base, row["path"]))
+                    file = os.path.realpath(joined(base, row["path"]))
                     self._reasons[file, *segment] = row.get("reason") or "no reason given"
         # Links are only followed for files that may be meant.
         self._names = {os.path.basename(file) for file, _, _ in self._reasons}

@@ -1,7 +1,6 @@
 """Long lists of videos as Arrow columns: tens of bytes a row, and ``Video`` objects on demand."""
 
 # os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH118
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from mofo.datasets.video import RealFiles, Video
 from mofo.types import MofoError
+from mofo.video.storage import joined
 
 TEXTS = ("path", "key", "name", "split", "group")
 TIMES = ("start", "end")
@@ -156,7 +156,7 @@ def unpack(parts: Iterable[Any], heads: Sequence[str], base: str) -> Iterator[Vi
             full, key, several = (
                 shared.setdefault(value, value)
                 for value in (
-                    os.path.normpath(os.path.join(base, path)),
+                    joined(base, path),
                     path if key is None else key,
                     tuple(labels),
                 )

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 from unicodedata import normalize
 
+from mofo.types import MofoError
+from mofo.video.location import is_plain, locate, split_member
+from mofo.video.storage import file_system
+
 LABEL = "label"
 """Name of the only head, where a video has one kind of label."""
 FORMS: tuple[Literal["NFC"], Literal["NFD"]] = ("NFC", "NFD")
@@ -57,7 +61,20 @@ class Video:
 
 
 def why_unusable(path: str) -> str | None:
-    """Why a file cannot be used, in one line; None if it can. It is not opened."""
+    """Why a file cannot be used, in one line; None if it can. It is not opened.
+
+    A URL is taken as it is: each question would be a request. What is missing shows when it is
+    read.
+    """
+    if not is_plain(path):
+        try:
+            if split_member(path) is not None:
+                locate(path)
+            else:
+                file_system(path)
+        except MofoError as error:
+            return getattr(error, "reason", None) or str(error).removeprefix(f"{path}: ")
+        return None
     try:
         mode = os.stat(path).st_mode
         path.encode()  # keys are stored as UTF-8

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from mofo.evaluation.measures import EvaluationError
 from mofo.motion.store import AreaStore
 from mofo.system.files import replaced
 from mofo.types import SettingsError
+from mofo.video.location import file_state
 
 _ABOUT = "about.json"
 _PART_BYTES = 64 << 20
@@ -146,12 +146,8 @@ def videos_digest(videos: Sequence[Video]) -> str:
     """
     found = hashlib.sha256()
     for video in videos:
-        try:
-            about = os.stat(video.path)  # noqa: PTH116 - many files
-            state = (about.st_size, about.st_mtime_ns)
-        except OSError:
-            state = (-1, -1)
-        found.update(json.dumps([video.path, video.start, video.end, *state]).encode() + b"\n")
+        row = [video.path, video.start, video.end, *file_state(video.path)]
+        found.update(json.dumps(row).encode() + b"\n")
     return found.hexdigest()
 
 

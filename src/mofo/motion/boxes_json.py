@@ -28,6 +28,7 @@ from mofo.motion.records import SIDES, storable
 from mofo.motion.store import AreaStore
 from mofo.system.files import folder_lock, replaced
 from mofo.types import MofoError, MotionArea, StoreError, VideoError, hull
+from mofo.video.location import locate
 from mofo.video.reader import VideoReader
 
 UNION = "union"  # the label of the box around all others
@@ -185,7 +186,7 @@ def import_boxes(file: str | Path, sources: Sequence[str | Path], out: str | Pat
                 used[stem] = video.path
                 try:
                     area = _area_of(video.path, boxes[stem])
-                    size = Path(video.path).stat().st_size
+                    size = locate(video.path).size
                     write_part(folder, key, video.path, size, area, None)
                     done += 1
                 except VideoError as error:

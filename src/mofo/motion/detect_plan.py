@@ -18,7 +18,8 @@ from mofo.motion.merge import Holdings
 from mofo.motion.parts import in_shard
 from mofo.motion.records import IMPORTED, changes, storable
 from mofo.system.files import csv_cell, csv_text, replaced
-from mofo.types import StoreError
+from mofo.types import StoreError, VideoError
+from mofo.video.location import file_state, locate
 
 Shard = tuple[int, int]
 WHOLE: Shard = (1, 1)
@@ -100,9 +101,9 @@ class Plan:
     def _add(self, key: str, path: str, spans: Spans = ()) -> None:
         self.total += 1
         try:
-            size = Path(path).stat().st_size
-        except OSError as error:
-            self.failures[key] = f"cannot be read: {error.strerror or error}"
+            size = locate(path).size
+        except VideoError as error:
+            self.failures[key] = error.reason
             return
         held = self.here.held.get(key)
         have = looked_at(held.warnings) if held is not None and held.current else ()
@@ -130,7 +131,7 @@ class Plan:
             )
         pending = [key for key in here.pending() if in_shard(key, self.shard)]
         rest = [key for key in pending if key not in wanted]
-        gone = [key for key in rest if not os.access(here.held[key].path, os.R_OK)]
+        gone = [key for key in rest if file_state(here.held[key].path)[1] < 0]
         difference = "; ".join(changes(old, here.settings) for old in here.others)
         if gone:
             raise StoreError(
@@ -152,7 +153,7 @@ def _same_file(one: str, other: str) -> bool:
 
 def _is_other(old: str, new: str) -> bool:
     """Whether the file that the store was made from is still there, and is not ``new``."""
-    return Path(old).exists() and not _same_file(old, new)
+    return file_state(old)[1] >= 0 and not _same_file(old, new)
 
 
 def failures_file(folder: Path, shard: Shard) -> Path:

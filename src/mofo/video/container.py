@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-import errno
 import re
-import stat
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
 
 from mofo.types import VideoError
+from mofo.video.location import Location, locate
+from mofo.video.storage import is_url, open_bytes, reasons
 from mofo.video.truncation import own_duration, truncation
 
 _TEXT_DEMUXERS = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # "decode" any text as ANSI art
@@ -193,15 +192,11 @@ def open_video(path: str, options: dict[str, str], *, probe: bool = True) -> tup
     Raises:
         VideoError: the file cannot be read, or is no video.
     """
-    check_readable(path)
+    arguments = check_readable(path).for_ffmpeg()
+    if not probe:
+        arguments["options"] |= _UNPROBED
     try:
-        # "file:" keeps names such as "a:b.mp4" from being taken for a protocol, and the white
-        # list keeps a play list that is called .mp4 from fetching anything.
-        container = av.open(
-            "file:" + str(Path(path).absolute()),
-            options={"protocol_whitelist": "file"} | ({} if probe else _UNPROBED),
-            metadata_errors="replace",
-        )
+        container = av.open(**arguments, metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError) as error:
         raise VideoError(path, f"not a video that FFmpeg can read ({reason_of(error)})") from None
     try:
@@ -233,22 +228,21 @@ def _video_stream(path: str, container: Any) -> Any:
     return stream
 
 
-def check_readable(path: str) -> None:
-    """Say in one line what the file system has against the file; never block on a pipe."""
-    try:
-        status = Path(path).stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise VideoError(path, "is a folder, not a video file")
-        if not stat.S_ISREG(status.st_mode):
-            raise VideoError(path, "is not a regular file")
-        with Path(path).open("rb", buffering=0) as file:
-            if not file.read(1):
-                raise VideoError(path, "is empty (0 bytes)")
-    except (OSError, ValueError) as error:
-        reasons = {errno.ENOENT: "does not exist", errno.EACCES: "no permission to read it"}
-        code = error.errno if isinstance(error, OSError) else None
-        reason = reasons.get(code or 0) or f"cannot be read ({reason_of(error)})"
-        raise VideoError(path, reason) from None
+def check_readable(path: str) -> Location:
+    """Where a video lies; say in one line what is against reading it. Never blocks on a pipe.
+
+    Raises:
+        VideoError: its first byte cannot be read.
+    """
+    location = locate(path)
+    if location.file == path and not is_url(path):  # shards and URLs have been read by now
+        with reasons(path), open_bytes(path) as file:
+            is_empty = not file.read(1)
+    else:
+        is_empty = not location.size
+    if is_empty:
+        raise VideoError(path, "is empty (0 bytes)")
+    return location
 
 
 def reason_of(error: BaseException) -> str:

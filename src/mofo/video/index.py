@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
 from math import ceil
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
@@ -23,6 +22,7 @@ import numpy as np
 
 from mofo.types import VideoError
 from mofo.video.container import open_video
+from mofo.video.location import file_state, locate
 from mofo.video.reader import VideoReader, orientation
 
 # An old encoder's hidden reference frames are packets of their own, and no frames.
@@ -259,7 +259,7 @@ def _from_table(
     step = int(steps_T[0])
     if step < 1 or (steps_T != step).any() or table_T4[:, 2].any():
         return nothing
-    if table_T4[:, 3].max() > Path(path).stat().st_size:  # truncated
+    if table_T4[:, 3].max() > locate(path).size:  # truncated
         return nothing
     stamps = range(begin, begin + step * len(entries), step)
     return stamps, np.flatnonzero(table_T4[:, 1]).astype(np.int32)
@@ -342,11 +342,9 @@ class IndexCache:
         Raises:
             VideoError: not a single frame can be had from the file.
         """
-        try:
-            status = Path(path).stat()
-        except (OSError, ValueError):
+        state = file_state(path)
+        if state[1] < 0:
             return index_frames(path)  # says why
-        state = (status.st_mtime_ns, status.st_size)
         known = self._known.get(path)
         if known is None or known.state != state:
             self._drop(path)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import struct
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+
+from mofo.video.location import locate
 
 _ASF_HEADER = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")
 _ASF_FILE_PROPERTIES = bytes.fromhex("A1DCAB8C47A9CF118EE400C00C205365")
@@ -78,9 +79,7 @@ def _end_of_all(path: str, *, relative: bool) -> float:
     """The time at which the last stream ends."""
     begin, end = float("inf"), 0.0
     try:
-        name = f"file:{Path(path).absolute()}"
-        options = {"protocol_whitelist": "file"}
-        with av.open(name, options=options, metadata_errors="replace") as container:
+        with av.open(**locate(path).for_ffmpeg(), metadata_errors="replace") as container:
             for packet in container.demux():
                 if packet.pts is not None and packet.size and packet.time_base is not None:
                     begin = min(begin, float(packet.pts * packet.time_base))
@@ -95,9 +94,9 @@ def missing_bytes(path: str) -> int:
 
     AVI, MP4 and its kin, Matroska and webm, ASF (wmv).
     """
-    with Path(path).open("rb") as file:
-        first = file.read(16)
-        size = os.fstat(file.fileno()).st_size
+    location = locate(path)
+    with location.open() as file:
+        first, size = file.read(16), location.size
         file.seek(0)
         try:
             if first[:4] == b"RIFF":

@@ -32,6 +32,7 @@ TESTED = {  # which split has labels besides the training set
     "moments": "validation",
     "finegym": "validation",
     "hf": "test",
+    "webdataset": "validation",
 }
 
 

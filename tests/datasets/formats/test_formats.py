@@ -11,13 +11,14 @@ import pytest
 from helpers import trees
 from mofo.datasets.catalog import Catalog, read_catalog
 from mofo.datasets.formats.format import FORMATS
+from mofo.datasets.video import why_unusable
 from mofo.types import MofoError
 
 
 def read(*sources: str | Path, **more) -> Catalog:
     catalog = read_catalog(sources, **more)
     assert catalog.problems == ()
-    assert all(Path(video.path).is_file() for video in catalog)
+    assert all(why_unusable(video.path) is None for video in catalog)
     return catalog
 
 

@@ -51,7 +51,7 @@ def test_missing_lists(tmp_path, tiny):
     fails(f"ssv2:{root}", r"v2-train\.json is missing")
 
 
-@pytest.mark.parametrize("name", [name for name in trees.TREES if name != "folder"])
+@pytest.mark.parametrize("name", sorted({*trees.TREES} - {"folder", "webdataset"}))
 def test_a_video_that_is_not_there_is_named_and_the_others_are_used(tmp_path, tiny, name):
     root = trees.TREES[name](tmp_path / "data", tiny)
     before = read_catalog([root])
@@ -243,7 +243,7 @@ def test_bad_quarantine(tmp_path, tiny):
 def test_any_damage_gives_one_line(tmp_path, tiny, name):
     """Label files with bytes put in, left out and changed: an error of one line, or a catalog."""
     root = trees.TREES[name](tmp_path / "data", tiny)
-    files = [path for path in root.rglob("*") if path.suffix in (".json", ".csv", ".txt")]
+    files = [path for path in root.rglob("*") if path.suffix in (".json", ".csv", ".txt", ".tar")]
     files = files or [root]
     wrong = [*b'" , \n \x00 \xff [ } inf nan -1 .. '.split(b" "), b"9" * 5000]
     rng = np.random.default_rng(0)
@@ -262,6 +262,6 @@ def test_any_damage_gives_one_line(tmp_path, tiny, name):
             except MofoError as error:
                 refused.append(str(error))
         path.write_bytes(before)
-    assert refused
+    assert refused or name == "webdataset"  # of a shard, what is before the damage is used
     assert not any("\n" in text for text in refused)
     assert read_catalog([root]).problems == ()

@@ -15,7 +15,6 @@ in any mixture of upper and lower case.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 
 from mofo.datasets.formats.documents import SPLITS
@@ -47,26 +46,56 @@ class ClassFolders(Format):
         listing = Listing(str(source.path))
         for path in video_files(source.path, source.problems):
             listing.add(path, source.problems)
-        folders = [video.key.split("/")[:-1] for video in listing.videos]
-        strays = max(1, len(folders) // 10)  # videos that may lie elsewhere
-        in_splits = _few(strays, (not f or f[0].lower() not in SPLITS for f in folders))
-        in_splits &= len(folders) > strays or all(f[:1] for f in folders)
-        depth = 1 if in_splits else 0
-        counts = Counter(names[depth] for names in folders if len(names) == depth + 1)
-        is_even = _few(strays, (len(names) != depth + 1 for names in folders))
-        is_likely = is_even and 1 < len(counts) <= counts.total() / 2
-        is_labelled = is_likely or source.is_named
-        if is_labelled or in_splits:
-            for row, (video, names) in enumerate(zip(listing.videos, folders, strict=True)):
-                is_stray = len(names) != depth + 1 and not source.is_named
-                has_label = is_labelled and len(names) > depth and not is_stray
-                listing.videos[row] = replace(
-                    video,
-                    labels=((LABEL, names[depth]),) if has_label else (),
-                    split=SPLITS.get(names[0].lower()) if in_splits and names else None,
-                )
+        label_by_folders(listing, is_named=source.is_named)
         return listing
 
 
-def _few(limit: int, faults: Iterable[bool]) -> bool:
-    return sum(faults) <= limit
+def label_by_folders(listing: Listing, *, is_named: bool = False) -> None:
+    """Gives videos the classes and splits that their folders are named by, if they are.
+
+    Args:
+        listing: its videos are changed.
+        is_named: the user says that folders are classes.
+    """
+    names = [_folders(video.key) for video in listing.videos]
+    meaning = FolderNames(Counter(names), is_named=is_named)
+    for row, (video, folders) in enumerate(zip(listing.videos, names, strict=True)):
+        labels, split = meaning(folders)
+        if labels or split:
+            listing.videos[row] = replace(video, labels=labels, split=split)
+
+
+class FolderNames:
+    """What the folders of a tree mean: classes, splits, both or nothing; see ``ClassFolders``.
+
+    Args:
+        folders: the folders that each video lies in, from the top, and how many do.
+        is_named: the user says that they are classes.
+    """
+
+    def __init__(self, folders: Counter[tuple[str, ...]], *, is_named: bool = False) -> None:
+        total, self._is_named = folders.total(), is_named
+        strays = max(1, total // 10)  # videos that may lie elsewhere
+        outside = sum(n for f, n in folders.items() if not f or f[0].lower() not in SPLITS)
+        self._in_splits = outside <= strays
+        self._in_splits &= total > strays or all(f[:1] for f in folders)
+        self._depth = depth = 1 if self._in_splits else 0
+        counts: Counter[str] = Counter()
+        for names, count in folders.items():
+            if len(names) == depth + 1:
+                counts[names[depth]] += count
+        is_even = total - counts.total() <= strays
+        is_likely = is_even and 1 < len(counts) <= counts.total() / 2
+        self._is_labelled = is_likely or is_named
+
+    def __call__(self, names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], str | None]:
+        """Labels and split of a video that lies in these folders."""
+        depth = self._depth
+        is_stray = len(names) != depth + 1 and not self._is_named
+        has_label = self._is_labelled and len(names) > depth and not is_stray
+        split = SPLITS.get(names[0].lower()) if self._in_splits and names else None
+        return ((LABEL, names[depth]),) if has_label else (), split
+
+
+def _folders(key: str) -> tuple[str, ...]:
+    return tuple(key.split("/")[:-1])

@@ -28,6 +28,7 @@ from mofo.datasets.row_table import RowTable
 from mofo.datasets.video import Usable, Video
 from mofo.registry import Registry
 from mofo.types import MofoError
+from mofo.video.location import split_member
 
 
 class Format(ABC):
@@ -147,7 +148,7 @@ def find_format(
         MofoError: it does not exist, may have two formats, or is a text of none.
     """
     kind, path = split_name(name)
-    if not os.path.lexists(path):
+    if not os.path.lexists(path) and split_member(path) is None:
         raise MofoError(f"{path}: does not exist; expected a file or a folder")
     source = Source(
         path, videos=videos, split_number=split_number, problems=problems, is_named=kind is not None

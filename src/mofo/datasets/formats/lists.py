@@ -16,7 +16,7 @@ not used. Lists of folders of pictures (such as VideoMAE's for Something-Somethi
 """
 
 # os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH111, PTH118
+# ruff: noqa: PTH111
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from mofo.datasets.formats.source import Source, first_line
 from mofo.datasets.listing import EXTENSIONS, Listing, Problems, Rows, keyed_rows
 from mofo.datasets.video import LABEL, Video
 from mofo.types import MofoError
+from mofo.video.storage import joined
 
 ENDINGS = (".txt", ".csv", ".list")
 """Of names of plain lists."""
@@ -136,7 +137,7 @@ def match_line(line: str) -> re.Match[str] | None:
 
 def list_path(base: str, match: re.Match[str]) -> str:
     """The path of a line."""
-    return os.path.normpath(os.path.join(base, os.path.expanduser(match[1].strip())))
+    return joined(base, os.path.expanduser(match[1].strip()))
 
 
 def _is_list(line: str) -> bool:

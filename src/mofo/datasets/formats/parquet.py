@@ -16,13 +16,11 @@ of their numbers, whether mirroring would make labels wrong, and what is evaluat
 """
 
 # os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH118
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from mofo.datasets.listing import Listing, Problems, Rows
 from mofo.datasets.row_table import BATCH, TEXTS, TIMES, RowTable, unpack
 from mofo.datasets.video import Video, why_unusable
 from mofo.types import MofoError
+from mofo.video.storage import joined
 
 META = b"mofo.catalog"
 """The key of the schema's metadata."""
@@ -72,7 +71,7 @@ class CatalogFile(RowFormat):
         table = table.select([name for name in names if name in table.column_names])
         bad: dict[str, str] = {}
         for path in table["path"].unique().to_pylist():
-            full = os.path.normpath(os.path.join(listing.root, path))
+            full = joined(listing.root, path)
             reason = why_unusable(full)
             if reason is not None:
                 bad[path] = reason

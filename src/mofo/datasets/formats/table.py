@@ -6,12 +6,8 @@ Columns, in any order: ``path``, relative to the table; if wanted, a class: ``la
 left alone. Cells are separated by ",", or all by ";" or tabs.
 """
 
-# os.path is several times faster than Path, which counts with a million files.
-# ruff: noqa: PTH118
-
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +21,7 @@ from mofo.datasets.listing import Listing, Problems, Rows, keyed_rows
 from mofo.datasets.video import LABEL, Video
 from mofo.registry import nearest
 from mofo.types import MofoError
+from mofo.video.storage import joined
 
 HEADS = (LABEL, "verb", "noun", "action")
 """Columns that hold labels, one class a cell."""
@@ -136,7 +133,7 @@ def video_of_row(
     several = (part.strip() for part in row.get(SEVERAL, "").split(";"))
     labels += [(LABEL, part) for part in several if part]
     if name not in paths:
-        paths[name] = os.path.normpath(os.path.join(base, name))
+        paths[name] = joined(base, name)
     group = row.get("group")
     distinct = tuple(dict.fromkeys(labels))
     return Video(
