@@ -1,7 +1,9 @@
 """``python -m soak MINUTES``: detection, loader and training for long; do they grow?
 
-Memory (proportional set size of all processes), open files and processes are noted every second;
-the slope is fitted to what comes after the first fifth of the time.
+Memory of all processes, open files and processes are noted every second; the slope is fitted to the
+least of every half minute, since workers of one round come and go. It leaves out the first fifth of
+the time, at least two minutes: libraries are imported, pools of memory filled. And it leaves out
+pages of files: the system drops them when it likes, and other programs share them.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ NANO = (
     "--run.workers 2 --run.trackers [] --quiet"
 )
 MOST = 1.0  # MB a minute
+WARM = 120.0  # seconds
 
 
 def detection(folder: Path, seconds: float) -> int:
@@ -91,10 +94,10 @@ def measure(work: Callable[[Path, float], int], folder: Path, seconds: float) ->
     ended = forked(partial(work, folder, seconds), seconds=seconds + 120, during=note)
     problems = [ended.hung, ended.left, "Traceback" in ended.err]
     assert not any(problems), ended
-    late = np.array(
-        [sample for sample in samples if sample[0] > seconds / 5 and sample[0] < seconds]
-    )
-    slope = 60 * np.polyfit(late[:, 0], late[:, 1], 1)[0]
+    late = np.array([sample for sample in samples if max(seconds / 5, WARM) < sample[0] < seconds])
+    parts = np.split(late, np.flatnonzero(np.diff(late[:, 0] // 30)) + 1)
+    least = np.array([part[part[:, 1].argmin()] for part in parts])
+    slope = 60 * np.polyfit(least[:, 0], least[:, 1], 1)[0]
     files, processes = (f"{late[:, k].min():.0f} to {late[:, k].max():.0f}" for k in (2, 3))
     bad.extend([work.__name__] if slope > MOST else [])
     cells = [
@@ -108,12 +111,12 @@ bad: list[str] = []
 
 
 def _memory(pid: int) -> int:
-    """kB, shared pages counted in shares."""
+    """kB that are no pages of a file; those that processes share are counted in shares."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon", "Pss_Shmem")))
 
 
 def main() -> int:
@@ -122,6 +125,10 @@ def main() -> int:
     from mofo.video.writer import VideoWriter
 
     seconds = 60 * float(sys.argv[1]) / 3
+    if seconds < 2 * WARM:
+        sys.exit(
+            f"soak: {2 * WARM / 20:g} minutes are the least: {WARM:g} s of each part are warm-up"
+        )
     print("| what | minutes | rounds | memory | growth a minute | open files | processes |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:

@@ -65,9 +65,10 @@ def can_mount():
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
-def test_too_little_shared_memory_is_one_line(settings, tmp_path):
-    """As in a container: 64 MB are the default there, here less for small clips."""
-    small = 'mount -t tmpfs -o size=200k tmpfs /dev/shm && exec "$@"'
+@pytest.mark.parametrize("size", ["200k", "4k"])
+def test_too_little_shared_memory_is_one_line(settings, tmp_path, size):
+    """As in a container: 64 MB are the default there, here less for small clips, or for a lock."""
+    small = f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"'
     chosen = changed(settings, "run", workers=1)
     process = launch(chosen, tmp_path, prefix=("unshare", "-m", "sh", "-c", small, "sh"))
     code, _, err = finish(process)

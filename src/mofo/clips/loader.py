@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import signal
+import sys
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from multiprocessing import forkserver
@@ -74,8 +77,13 @@ def batches(
     )
     try:
         iterator = iter(loader)
-    except (EOFError, ConnectionError) as error:
-        raise _reading_error("what starts them died") from error
+    except (OSError, EOFError) as error:
+        _drop_half_made(error)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise _reading_error("no shared memory is left") from None
+        if isinstance(error, ConnectionError | EOFError):
+            raise _reading_error("what starts them died") from error
+        raise
     try:
         while True:
             try:
@@ -112,6 +120,15 @@ def _reading_error(reason: str) -> ReadingError:
         f"a process that reads videos ended: {reason}: use fewer workers (run.workers, --workers) "
         "or smaller batches; in a container, give it more shared memory (--shm-size 8g)"
     )
+
+
+def _drop_half_made(error: Exception) -> None:
+    """The iterator whose making failed goes now: torch's ``__del__`` would print a traceback."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda ignored: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = hook
 
 
 def _end(iterator: Any) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from mofo.video.location import file_state
+from typing import Any
 
 UNREADABLE, STOPPED, OUTSIDE = "unreadable", "stopped", "outside"
 TRUNCATED, DAMAGED, STILL, BLANK = "truncated", "damaged", "one frame", "blank"
@@ -87,7 +86,7 @@ class FileReport:
 class Journal:
     """Reports on files, kept in a file that is only ever added to.
 
-    Whatever ends a run, at most its last line is torn, and that is not read.
+    Whatever ends a run, at most its last line is torn, and the next run takes that away.
 
     Args:
         path: of the file; made if it is not there.
@@ -97,24 +96,24 @@ class Journal:
         self._path = path
         # Places of lines, not lines: of a million files there is a lot to tell.
         self._places: dict[str, int] = {}
-        self._file: BinaryIO | None = None
+        self._files = contextlib.ExitStack()
 
     def __enter__(self) -> Journal:
-        self._file = self._path.open("a+b")
-        self._file.seek(0)
+        # Not buffered: what a full disk does not take is not to be written once more at the end.
+        self._into = self._files.enter_context(self._path.open("ab", buffering=0))
+        self._from = self._files.enter_context(self._path.open("rb"))
         place, line = 0, b"\n"
-        for line in self._file:
+        for line in self._from:
             row = _row(line)
             if row is not None:
                 self._places[row["path"]] = place
             place += len(line)
         if not line.endswith(b"\n"):
-            self._file.write(b"\n")
+            self._into.truncate(place - len(line))
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._files.close()
 
     def known(self, task: FileTask) -> FileReport | None:
         """An earlier report that has all that the task asks for; None if there is none.
@@ -122,11 +121,11 @@ class Journal:
         A file that has changed since, or whose worker died, is inspected again.
         """
         place = self._places.get(task.path)
-        if place is None or self._file is None:
+        if place is None:
             return None
-        self._file.seek(place)
-        row = _row(self._file.readline())
-        if row is None or row["state"] != [*file_state(task.path)]:
+        self._from.seek(place)
+        row = _row(self._from.readline())
+        if row is None or row["state"] != _state(task.path):
             return None
         enough = (
             row["full"] >= task.full
@@ -142,19 +141,25 @@ class Journal:
         return report if enough and not died else None
 
     def add(self, task: FileTask, report: FileReport) -> None:
-        """Keeps a report."""
+        """Keeps a report; OSError if the disk does not take it, and then nothing of it is kept."""
         row = {
             "path": task.path,
-            "state": [*file_state(task.path)],
+            "state": _state(task.path),
             "full": task.full,
             "digest": task.digest,
             "picture": task.picture,
             "segments": task.segments,
             "report": report.to_json(),
         }
-        assert self._file is not None
-        self._file.write(json.dumps(row).encode() + b"\n")
-        self._file.flush()
+        line = memoryview(json.dumps(row).encode() + b"\n")
+        end = self._path.stat().st_size
+        try:
+            while line:
+                line = line[self._into.write(line) :]
+        except OSError as error:
+            self._into.truncate(end)
+            error.filename = str(self._path)  # a write that fails does not say where
+            raise
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
@@ -164,3 +169,12 @@ def _row(line: bytes) -> dict[str, Any] | None:
         return row if {"path", "state", "report", "full", "digest"} <= row.keys() else None
     except (ValueError, AttributeError):
         return None
+
+
+def _state(path: str) -> list[int]:
+    """Time and size of a file, by which it is known to be the same."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return []
+    return [status.st_mtime_ns, status.st_size]
