@@ -5,14 +5,12 @@ Every row is written to ``OUT/chaos.jsonl`` as soon as it is known; the same com
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import json
 import os
 import random
 import sys
-import time
 from collections import Counter, defaultdict
 from functools import partial
 from operator import itemgetter
@@ -22,6 +20,7 @@ from typing import Any
 from chaos.faults import FAULTS, Fault
 from chaos.scenario import Truth, call, disturbed, undisturbed
 from chaos.verbs import VERBS, Verb, make_input
+from helpers.campaign import Campaign, markdown
 from helpers.forked import forked
 
 
@@ -63,50 +62,34 @@ def table(rows: list[dict[str, Any]]) -> str:
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
     words = ("lost", "half", "hung", "left", "traceback")
     for row in rows:
-        kinds[row["fault"]]["faults"] += 1
-        kinds[row["fault"]]["skipped"] += "skipped" in row
-        for word in words:
-            kinds[row["fault"]][word] += any(word in p for p in row.get("problems", []))
-        kinds[row["fault"]]["wrong"] += bool(row.get("problems"))
-    columns = ("faults", "skipped", *words, "wrong")
-    lines = [f"| kind | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+        counts = kinds[row["fault"]]
+        counts.update(word for word in words if any(word in text for text in row["wrong"]))
+        counts.update(faults=1, skipped=int("skipped" in row), wrong=int(bool(row["wrong"])))
     kinds["all"] = sum(kinds.values(), Counter())
-    for kind, counts in kinds.items():
-        lines.append(f"| {kind} | {' | '.join(str(counts[c]) for c in columns)} |")
-    return "\n".join(lines)
+    columns = ("faults", "skipped", *words, "wrong")
+    lines = ([kind, *(counts[name] for name in columns)] for kind, counts in kinds.items())
+    return markdown(["kind", *columns], lines)
 
 
 def main() -> int:
     """Runs what is not in the journal yet; the exit code is 1 if anything is wrong."""
-    parser = argparse.ArgumentParser("chaos", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("chaos-out"))
-    parser.add_argument("--faults", type=int, default=450)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=60, help="stop after so many")
-    parser.add_argument("--verb", default="", help="only verbs with this in their names")
-    parser.add_argument("--workers", type=int, default=1, help="processes")
-    options = parser.parse_args()
-    start, out = time.monotonic(), options.out.absolute()
-    out.mkdir(parents=True, exist_ok=True)
-    journal = out / "chaos.jsonl"
-    journal.touch()
-    known = {row["id"] for row in map(json.loads, journal.open())}
-    work = plan(options.faults, options.seed, options.verb)
+    campaign = Campaign("chaos", __doc__, "faults", 450, "verb")
+    campaign.parser.add_argument("--workers", type=int, default=1, help="processes")
+    campaign.start()
+    options, out = campaign.options, campaign.out
+    known = {row["id"] for row in campaign.rows()}
+    work = plan(options.tries, options.seed, options.only)
     truths = find_truths(out, [verb for name, verb, _ in work if name not in known])
 
     def share(number: int) -> None:
         place = out / f"work{number}" / "case"
         for name, verb, kind in work[number :: options.workers]:
-            if name in known or time.monotonic() - start > 60 * options.minutes:
+            if name in known or campaign.is_over:
                 continue
             scene = partial(disturbed, verb, kind, name, truths[verb.name], out / "inputs", place)
             ended = forked(scene, seconds=600)
-            row = ended.value or {"problems": [f"the judge crashed: {ended.err[-500:]}"]}
-            line = json.dumps({"id": name, "verb": verb.name, "fault": kind.name, **row})
-            with journal.open("a") as file:
-                file.write(line + "\n")
-            if row.get("problems"):
-                print(line, flush=True)
+            row = ended.value or {"wrong": [f"the judge crashed: {ended.err[-500:]}"]}
+            campaign.note(id=name, verb=verb.name, fault=kind.name, **row)
 
     others = []
     for number in range(1, options.workers):
@@ -118,9 +101,8 @@ def main() -> int:
     for pid in others:
         os.waitpid(pid, 0)
     wanted = {name for name, _, _ in work}
-    rows = [row for row in map(json.loads, journal.open()) if row["id"] in wanted]
-    print(table(rows))
-    return int(any(row.get("problems") for row in rows))
+    rows = [row for row in campaign.rows() if row["id"] in wanted]
+    return campaign.end(rows, table(rows))
 
 
 def find_truths(out: Path, verbs: list[Verb]) -> dict[str, Truth]:

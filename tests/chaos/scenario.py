@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 from chaos.faults import (
     Damaged,
     Fault,
+    FullDisk,
+    LimitedFiles,
     LittleSharedMemory,
     Place,
     Streams,
@@ -110,7 +113,7 @@ def disturbed(
     try:
         fault.before(folder)
     except PermissionError as error:
-        return {"skipped": str(error)}
+        return {"skipped": str(error), "wrong": []}
     problems = []
     other = None
     if isinstance(fault, TwoAtOnce):
@@ -148,7 +151,7 @@ def disturbed(
         damaged = fault.note.rpartition(":")[0]  # itself, where nobody reads it again
         problems += [text for text in unlike if not text.endswith(f": {damaged}")]
     shutil.rmtree(place, ignore_errors=True)
-    return {"note": fault.note, "code": ended.code, "seconds": ended.seconds, "problems": problems,
+    return {"note": fault.note, "code": ended.code, "seconds": ended.seconds, "wrong": problems,
             "said": ended.err.strip()[-300:]}  # fmt: skip
 
 
@@ -159,6 +162,9 @@ def _said(ended: Ended, fault: Fault, truth: Truth) -> list[str]:
         problems.append(f"hung for {LIMIT:g} s")
     if ended.left:
         problems.append(f"{len(ended.left)} processes left")
+    full = isinstance(fault, FullDisk | LimitedFiles) and ended.code == 1 != truth.code
+    if full and not re.search(r"\bout\b|/", ended.err):
+        problems.append("the line names no file")
     if "Traceback (most recent" in ended.err:
         problems.append(f"traceback: {ended.err.strip().splitlines()[-1][:200]}")
     if ended.code < 0 and not fault.kills and not ended.hung:

@@ -61,6 +61,8 @@ LIST = "@/videos/list.csv --workers 0 --quiet"
 SYNTH = "data synth --out out --clips 8 --size 32 --frames 8 --workers 0 --quiet"
 PRETRAIN = f"pretrain --data.source @/videos --run.out out {NANO}"
 FINETUNE = f"finetune --data.source @/videos/list.csv --run.out out --run.workers 0 {NANO}"
+SCORE = "score @/videos --out out.parquet --quiet"
+SMALL = "--model.size nano --data.size 32 --data.frames 4 --data.areas codec --optim.batch 2"
 MASK = "show mask @/videos/a.mp4 --size 32 --frames 4 --ratio .75 --areas codec --out out.png"
 VERBS = [
     _verb("detect", f"{DETECT} --workers 0", partly="out"),
@@ -68,12 +70,19 @@ VERBS = [
     _verb("detect --workers 2", f"{DETECT} --workers 2", 4, partly="out"),
     _verb("areas merge", "areas merge out", parts="out"),
     _verb("areas export", "areas export @/areas --to out/boxes.json"),
+    _verb("areas export coco", "areas export @/areas --to out.json --form coco"),
     _verb("areas import", "areas import @/boxes.json --videos @/videos --out out"),
     _verb("data check", f"{CHECK} --workers 0"),
     _verb("data check --workers 2", f"{CHECK} --workers 2", 4),
     _verb("data convert .csv", "data convert @/videos/list.csv --to out/c.csv --quiet"),
     _verb("data convert .parquet", "data convert @/videos/list.csv --to out/c.parquet --quiet"),
     _verb("data synth", SYNTH, 2),
+    _verb("score", f"{SCORE} --workers 0", scored="out.parquet"),
+    _verb("score --page", f"{SCORE} --workers 0 --page out.html", 2, scored="out.parquet"),
+    _verb("score --workers 2", f"{SCORE} --workers 2", 4, scored="out.parquet"),
+    _verb("filter", "filter @/scores.parquet moving>=0 --out out.csv"),
+    _verb("advise", "advise @/videos/list.csv --areas @/areas"),
+    _verb("plan", f"plan tiny --data.source @/videos {SMALL} --json out.json", 3),
     _verb("pretrain", f"{PRETRAIN} --run.workers 0", 4, pretrained="out"),
     _verb("pretrain, workers 2", f"{PRETRAIN} --run.workers 2", 8, pretrained="out"),
     _verb("finetune", FINETUNE, 4, finetuned="out"),
@@ -82,11 +91,16 @@ VERBS = [
     _verb("embed .parquet", f"embed @/fine {LIST} --out out.parquet", 2),
     _verb("embed folder", f"embed @/fine {LIST} --out out", 2),
     _verb("embed .npz", f"embed @/fine {LIST} --out out.npz", 2),
+    _verb("embed --window", f"embed @/fine {LIST} --window .2 --out out.parquet", 2),
+    _verb("search", "search @/videos/a.mp4 @/features.parquet", 2),
     _verb("probe knn", f"probe knn @/fine {LIST} --out out", 4),
     _verb("weights export", "weights export @/pre --out out.pth --to pth"),
     _verb("weights export hf", "weights export @/pre --out out --to hf", 2),
+    _verb("weights import", "weights import @/weights.pth --out out"),
     _verb("show motion", "show motion @/videos/a.mp4 --flow codec --out out.mp4", 3),
     _verb("show mask", MASK),
+    _verb("show reconstruction", "show reconstruction @/pre @/videos/a.mp4 --out out.png", 2),
+    _verb("show attention", "show attention @/fine @/videos/a.mp4 --out out.png", 2),
     _verb("report", "report @/pre @/areas --out out.html --clips 1 --quiet", 5),
 ]
 
@@ -105,6 +119,10 @@ def make_input(name: str, inputs: Path, run: Callable[[list[str], Path], None]) 
         "partly": ([word.replace("/videos", "/videos/a.mp4") for word in commands["detect"]], []),
         "part1": (commands["detect"], ["--shard", "1/2"]),
         "part2": (commands["detect"], ["--shard", "2/2"]),
+        "scored": ([word.replace("/videos", "/videos/a.mp4") for word in commands["score"]], []),
+        "scores.parquet": (commands["score"], []),
+        "features.parquet": (commands["embed .parquet"], []),
+        "weights.pth": (commands["weights export"], []),
         "pre": (commands["pretrain"], []),
         "fine": (commands["finetune"], []),
         "pretrained": (commands["pretrain"], ["--run.stop_at", "2"]),
@@ -116,7 +134,12 @@ def make_input(name: str, inputs: Path, run: Callable[[list[str], Path], None]) 
         _make_videos(inputs / "half")
         (inputs / "half").rename(inputs / name)
         return
-    needed = {"parts": ["part1", "part2"], "boxes.json": ["areas"]}.get(name, ["videos"])
+    needed = {
+        "parts": ["part1", "part2"],
+        "boxes.json": ["areas"],
+        "features.parquet": ["fine"],
+        "weights.pth": ["pre"],
+    }.get(name, ["videos"])
     for other in needed:
         make_input(other, inputs, run)
     home = inputs / "home"
@@ -130,7 +153,8 @@ def make_input(name: str, inputs: Path, run: Callable[[list[str], Path], None]) 
     else:
         words, more = made[name]
         run([*words, *more], home)
-    (home / "out").rename(inputs / name)
+    made_of = next(path for path in home.iterdir() if path.name.startswith("out"))
+    made_of.rename(inputs / name)
 
 
 def _make_videos(folder: Path) -> None:
