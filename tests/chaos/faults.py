@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from helpers.forked import processes_of
 
 FAULTS: dict[str, type[Fault]] = {}
+_ENDINGS = (".json", ".npz", ".csv", ".parquet", "-scores.parquet", ".pth", ".png", ".mp4", ".html")
 _WRITES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
 
 
@@ -251,7 +252,7 @@ class Place(Fault):
             os.chdir(folder / "gone")
             (folder / "gone").rmdir()
             return
-        for name in ("out", "out.json", "out.npz", "out.parquet", "out.pth", "out.mp4", "out.html"):
+        for name in ("out", *(f"out{ending}" for ending in _ENDINGS)):
             place = folder / name
             if place.exists():
                 place.rename(folder / f"held-{name}")

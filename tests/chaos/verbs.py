@@ -61,7 +61,7 @@ LIST = "@/videos/list.csv --workers 0 --quiet"
 SYNTH = "data synth --out out --clips 8 --size 32 --frames 8 --workers 0 --quiet"
 PRETRAIN = f"pretrain --data.source @/videos --run.out out {NANO}"
 FINETUNE = f"finetune --data.source @/videos/list.csv --run.out out --run.workers 0 {NANO}"
-SCORE = "score @/videos --out out.parquet --quiet"
+SCORE = "score @/videos --out out-scores.parquet --quiet"
 SMALL = "--model.size nano --data.size 32 --data.frames 4 --data.areas codec --optim.batch 2"
 MASK = "show mask @/videos/a.mp4 --size 32 --frames 4 --ratio .75 --areas codec --out out.png"
 VERBS = [
@@ -77,9 +77,9 @@ VERBS = [
     _verb("data convert .csv", "data convert @/videos/list.csv --to out/c.csv --quiet"),
     _verb("data convert .parquet", "data convert @/videos/list.csv --to out/c.parquet --quiet"),
     _verb("data synth", SYNTH, 2),
-    _verb("score", f"{SCORE} --workers 0", scored="out.parquet"),
-    _verb("score --page", f"{SCORE} --workers 0 --page out.html", 2, scored="out.parquet"),
-    _verb("score --workers 2", f"{SCORE} --workers 2", 4, scored="out.parquet"),
+    _verb("score", f"{SCORE} --workers 0", scored="out-scores.parquet"),
+    _verb("score --page", f"{SCORE} --workers 0 --page out.html", 2, scored="out-scores.parquet"),
+    _verb("score --workers 2", f"{SCORE} --workers 2", 4, scored="out-scores.parquet"),
     _verb("filter", "filter @/scores.parquet moving>=0 --out out.csv"),
     _verb("advise", "advise @/videos/list.csv --areas @/areas"),
     _verb("plan", f"plan tiny --data.source @/videos {SMALL} --json out.json", 3),

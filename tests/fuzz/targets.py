@@ -315,8 +315,7 @@ class WholeVideos(DamagedVideos):
         told = f"{ending} {codec} {frames} {ticks is not None} {options} {muxer}"
         with VideoReader(file, colour="gray") as reader:
             read = {frame.index: frame.image for frame in reader if frame.image is not None}
-            # FFmpeg's own program streams have pictures without a time.
-            warnings = [text for text in reader.warnings if "do not rise" not in text]
+            warnings = reader.warnings
         if [number_of(image) for image in read.values()] != list(range(frames)):
             raise WrongError(f"frames {[number_of(image) for image in read.values()]}: {told}")
         if warnings:

@@ -94,6 +94,15 @@ def test_whole_files(tmp_path, kind):
     assert reader.warnings == []
 
 
+def test_guessed_times_are_no_damage(tmp_path):
+    """A program stream gives some pictures a time; those between are FFmpeg's guesses."""
+    path = write_numbered(tmp_path / "a.mpg", 19, codec="mpeg2video", size=(80, 48), g="1")
+    with VideoReader(path, colour=None) as reader:
+        times_T = [frame.time for frame in reader]
+    assert np.all(np.diff(times_T) > 0)
+    assert reader.warnings == []
+
+
 CUT = {
     "avi": ("a.avi", {}),
     "avi, with sound": ("a.avi", {"sound": 2.0}),

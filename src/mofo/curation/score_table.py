@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 from mofo.curation.scores import Score, ScoreSettings, VideoScore
 from mofo.datasets.video import Video
 from mofo.system.files import replaced
+from mofo.system.json_lines import JsonLines
 from mofo.types import MofoError
 
 Row = dict[str, Any]
@@ -118,38 +118,29 @@ class Journal:
 
     def __init__(self, file: Path, settings: ScoreSettings) -> None:
         self._settings = settings
-        self._file = file.open("a+b")
-        self._file.seek(0)
-        header, last = self._file.readline(), self._file.readline()
-        if not last.endswith(b"\n"):  # nothing is finished
-            self._file.truncate(0)
-            self._write(asdict(settings))
-            return
-        _check(json.loads(header), settings, file)
-        last = next(iter(deque(self._file, maxlen=1)), last)
-        if not last.endswith(b"\n"):  # a killed run may leave a part of its last line
-            self._file.truncate(self._file.tell() - len(last))
+        self._lines = JsonLines(file)
+        first = [content for _, content in itertools.islice(self._lines, 2)]
+        if len(first) == 2 and isinstance(first[0], dict):
+            _check(first[0], settings, file)
+        else:  # nothing is finished
+            self._lines.clear()
+            self._lines.add(asdict(settings))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        self._lines.__exit__(*error)
 
     def __iter__(self) -> Iterator[list[Row]]:
         """The rows of each file."""
-        self._file.seek(0)
-        self._file.readline()
-        for line in self._file:
-            yield json.loads(line)
+        for _, rows in itertools.islice(self._lines, 1, None):
+            if isinstance(rows, list):
+                yield rows
 
     def add(self, rows: list[Row]) -> None:
-        """Keeps the rows of one more file."""
-        self._write(rows)
-
-    def _write(self, content: Any) -> None:
-        self._file.write(json.dumps(content).encode() + b"\n")
-        self._file.flush()
+        """Keeps the rows of one more file; see ``JsonLines.add``."""
+        self._lines.add(rows)
 
     def write_table(self, target: Path) -> None:
         """Puts all rows into the table ``target``, beside those that it has of other files."""

@@ -152,7 +152,7 @@ def _inspect_all(report: CheckReport, full: bool, workers: int | None, show: boo
             for result, running in _results(iter(todo), count):
                 if result is not None:
                     file = result.value or _stopped(result)
-                    journal.add(result.task, file)
+                    journal.keep(result.task, file)
                     report.inspected += 1
                     _take(report, file, sizes)
                     bar.finished(file.frames)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from mofo.system.json_lines import JsonLines
 
 UNREADABLE, STOPPED, OUTSIDE = "unreadable", "stopped", "outside"
 TRUNCATED, DAMAGED, STILL, BLANK = "truncated", "damaged", "one frame", "blank"
@@ -83,37 +83,13 @@ class FileReport:
         return cls(**{**row, "faults": faults})
 
 
-class Journal:
-    """Reports on files, kept in a file that is only ever added to.
-
-    Whatever ends a run, at most its last line is torn, and the next run takes that away.
-
-    Args:
-        path: of the file; made if it is not there.
-    """
+class Journal(JsonLines):
+    """Reports on files, kept in a file that is only ever added to."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        super().__init__(path)
         # Places of lines, not lines: of a million files there is a lot to tell.
-        self._places: dict[str, int] = {}
-        self._files = contextlib.ExitStack()
-
-    def __enter__(self) -> Journal:
-        # Not buffered: what a full disk does not take is not to be written once more at the end.
-        self._into = self._files.enter_context(self._path.open("ab", buffering=0))
-        self._from = self._files.enter_context(self._path.open("rb"))
-        place, line = 0, b"\n"
-        for line in self._from:
-            row = _row(line)
-            if row is not None:
-                self._places[row["path"]] = place
-            place += len(line)
-        if not line.endswith(b"\n"):
-            self._into.truncate(place - len(line))
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._files.close()
+        self._places = {row["path"]: place for place, row in self if _is_row(row)}
 
     def known(self, task: FileTask) -> FileReport | None:
         """An earlier report that has all that the task asks for; None if there is none.
@@ -123,12 +99,10 @@ class Journal:
         place = self._places.get(task.path)
         if place is None:
             return None
-        self._from.seek(place)
-        row = _row(self._from.readline())
-        if row is None or row["state"] != _state(task.path):
-            return None
+        row = self.read(place)
         enough = (
-            row["full"] >= task.full
+            row["state"] == _state(task.path)
+            and row["full"] >= task.full
             and row["digest"] >= task.digest
             and row["picture"] >= task.picture
             and row["segments"] == [list(segment) for segment in task.segments]
@@ -140,35 +114,15 @@ class Journal:
         died = any(fault.kind == STOPPED for fault in report.faults)
         return report if enough and not died else None
 
-    def add(self, task: FileTask, report: FileReport) -> None:
-        """Keeps a report; OSError if the disk does not take it, and then nothing of it is kept."""
-        row = {
-            "path": task.path,
-            "state": _state(task.path),
-            "full": task.full,
-            "digest": task.digest,
-            "picture": task.picture,
-            "segments": task.segments,
-            "report": report.to_json(),
-        }
-        line = memoryview(json.dumps(row).encode() + b"\n")
-        end = self._path.stat().st_size
-        try:
-            while line:
-                line = line[self._into.write(line) :]
-        except OSError as error:
-            self._into.truncate(end)
-            error.filename = str(self._path)  # a write that fails does not say where
-            raise
+    def keep(self, task: FileTask, report: FileReport) -> None:
+        """Adds a report; see ``add``."""
+        self.add(asdict(task) | {"state": _state(task.path), "report": report.to_json()})
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
-    """A line; None if it is torn or none of ours."""
-    try:
-        row = json.loads(line)
-        return row if {"path", "state", "report", "full", "digest"} <= row.keys() else None
-    except (ValueError, AttributeError):
-        return None
+def _is_row(row: Any) -> bool:
+    """Whether a line is one of ours."""
+    needed = {"path", "state", "full", "digest", "picture", "segments", "report"}
+    return isinstance(row, dict) and row.keys() >= needed
 
 
 def _state(path: str) -> list[int]:

@@ -103,14 +103,18 @@ class Container:
                 self._damaged += frame.is_corrupt
                 yield frame
 
-    def complaints(self, last: int, end: float) -> list[str]:
+    def complaints(self, last: int, end: float, back: int) -> list[str]:
         """What was wrong, one line each.
 
         Args:
             last: number of the last frame.
             end: time in seconds at which it ends.
+            back: frames whose time stamp does not rise.
         """
         lines = []
+        # Program streams (mpg, vob) give some pictures a time; FFmpeg guesses those of the others.
+        if back and self._container.format.name != "mpeg":
+            lines.append(f"{back} time stamps do not rise: the frame rate was used there")
         reason = self.truncation(self._packets - self._bad, end)
         if reason is not None:
             lines.append(f"truncated after frame {last}: {reason}")

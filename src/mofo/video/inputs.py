@@ -139,7 +139,7 @@ class OpenFrames:
         """All frames."""
         return itertools.starmap(_coded, self._pictures)
 
-    def complaints(self, last: int, end: float) -> list[str]:
+    def complaints(self, last: int, end: float, back: int) -> list[str]:
         """Nothing is wrong."""
         return []
 

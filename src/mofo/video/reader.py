@@ -255,10 +255,8 @@ class VideoReader:
                 mark[1],
                 self._colours(frame, self._chroma) if self._chroma and shown else None,
             )
-        if back:
-            self.warnings.append(f"{back} time stamps do not rise: the frame rate was used there")
         held = float((frame.duration or 0) * (frame.time_base or 0))  # of the last one
-        self.warnings += source.complaints(index, time + max(step, held))
+        self.warnings += source.complaints(index, time + max(step, held), back)
 
     def _image(self, frame: av.VideoFrame) -> np.ndarray:
         """The frame's pixels, scaled and upright, in an array of their own."""
