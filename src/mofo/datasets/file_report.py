@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mofo.system.json_lines import JsonLines
+from mofo.video.location import file_state
 
 UNREADABLE, STOPPED, OUTSIDE = "unreadable", "stopped", "outside"
 TRUNCATED, DAMAGED, STILL, BLANK = "truncated", "damaged", "one frame", "blank"
@@ -101,7 +102,7 @@ class Journal(JsonLines):
             return None
         row = self.read(place)
         enough = (
-            row["state"] == _state(task.path)
+            row["state"] == [*file_state(task.path)]
             and row["full"] >= task.full
             and row["digest"] >= task.digest
             and row["picture"] >= task.picture
@@ -116,19 +117,10 @@ class Journal(JsonLines):
 
     def keep(self, task: FileTask, report: FileReport) -> None:
         """Adds a report; see ``add``."""
-        self.add(asdict(task) | {"state": _state(task.path), "report": report.to_json()})
+        self.add(asdict(task) | {"state": file_state(task.path), "report": report.to_json()})
 
 
 def _is_row(row: Any) -> bool:
     """Whether a line is one of ours."""
     needed = {"path", "state", "full", "digest", "picture", "segments", "report"}
     return isinstance(row, dict) and row.keys() >= needed
-
-
-def _state(path: str) -> list[int]:
-    """Time and size of a file, by which it is known to be the same."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return []
-    return [status.st_mtime_ns, status.st_size]
