@@ -185,6 +185,55 @@ def _probe(
     return metadata, unreadable
 
 
+@verb("data pack", calls="mofo.datasets.pack:pack", skip=("beside",))
+def pack(call: Callable[..., Any], *, out: Path, areas: Path | None = None) -> int:
+    """Write the videos of any source as tar shards, as the webdataset library reads them.
+
+    Each sample has the video, a .json with what is known about it (label, split, segments ...), and
+    a .cls with the number of its class. A few large files are read faster than many small ones from
+    network drives and object stores. Run the same command again to continue after a stop.
+
+    Args:
+        sources: videos, folders, patterns, lists, data sets; exclude:LIST.
+        out: folder of the shards.
+        size: megabytes after which a shard ends.
+        areas: a store of motion areas, which are put into the shards, too.
+
+    examples:
+      mofo data pack ssv2/ --out shards --areas areas
+      mofo pretrain --config tiny --data.source shards --data.areas shards
+    """
+    from mofo.motion.packed import packed_members
+    from mofo.motion.store import AreaStore
+    from mofo.types import StoreError
+
+    store = AreaStore.open(areas) if areas is not None else None
+    without: dict[str, str] = {}
+
+    def motion(shard: str, videos: Any) -> dict[str, bytes]:
+        assert store is not None
+        found = []
+        for video in videos:
+            key, path = video.rows[0].key, video.rows[0].path
+            try:
+                area = store[key if key in store else store.find(path)]
+                found.append((video.member, video.size, area))
+            except StoreError as error:
+                without[path] = f"packed without motion: {error}"
+        return packed_members(shard, found, store.settings, store.versions)
+
+    report = call(out=out, beside=None if store is None else motion)
+    print_rows("left out", report.failures, shown=20)
+    print_rows("warnings", [*without.items()], shown=20)
+    known = f" ({report.kept:,} known from before)" if report.kept else ""
+    size = f"{report.bytes / 1e6:,.1f} MB"
+    print(f"{report.videos:,} videos, {size}: {len(report.shards):,} shards{known}\n  {report.out}")
+    place = shlex.quote(str(out))
+    also = f" --data.areas {place}" if areas is not None else ""
+    print(f"next: mofo pretrain --config tiny --data.source {place}{also}")
+    return 1 if report.failures else 0
+
+
 @verb(
     "data synth",
     calls="mofo.synth.actions.dataset_writer:write_action_set",

@@ -241,8 +241,16 @@ def _converter(annotation: str) -> dict[str, Any]:
         if re.search(rf"\b{kind.__name__}\b", inner):
             return how | {"type": kind, "metavar": metavar}
     if inner == "Path":
-        how["type"] = Path
+        how["type"] = _local
     return how | {"metavar": "PATH" if "Path" in inner else "NAME"}
+
+
+def _local(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text} is a URL: only sources may be elsewhere; write to a folder here, then copy it"
+        )
+    return Path(text)
 
 
 def _pair(text: str) -> tuple[int, int]:

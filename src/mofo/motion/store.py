@@ -19,7 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
+import pyarrow.parquet as pq
 
+from mofo.datasets.listing import is_shard
+from mofo.motion.packed import packed_parts
 from mofo.motion.parts import AreasFile, DamagedError, Part, parts
 from mofo.motion.presets import DetectSettings
 from mofo.motion.records import SIDES, Meta, changes, from_rows, join_versions, storable
@@ -58,14 +61,17 @@ class AreaStore(Displayed):
     def open(cls, folder: str | Path) -> AreaStore:
         """Open the store in ``folder``; what a detection under way has finished is in it.
 
+        Tar shards that were packed with their motion areas are a store, too.
+
         Raises:
             StoreError: the folder is missing, holds no store, mixes settings, is damaged, or was
                 made by another version of mofo.
         """
         folder = Path(folder)
-        if not folder.is_dir():
+        if not folder.is_dir() and not (folder.is_file() and is_shard(folder.name)):
             raise StoreError(f"{folder}: no such folder: a store is what `mofo detect` makes")
-        several = [(part.meta(), part, part.read_videos()) for part in parts(folder)]
+        found = parts(folder) or packed_parts(folder)
+        several = [(part.meta(), part, part.read_videos()) for part in found]
         if not several:
             raise StoreError(f"{folder}: not a store of motion areas (no videos/*.parquet in it)")
         several.sort(key=lambda one: one[0].made)
@@ -103,7 +109,10 @@ class AreaStore(Displayed):
         After a detection that was killed or is under way, a video may be in it twice; ``mofo areas
         merge`` mends that.
         """
-        return pyarrow.dataset.dataset([str(part.areas) for part in self._parts], format="parquet")
+        files = [part.open(part.areas) for part in self._parts]
+        if not all(isinstance(file, Path) for file in files):  # inside tar shards
+            return pyarrow.dataset.dataset([pq.read_table(file) for file in files])
+        return pyarrow.dataset.dataset([str(file) for file in files], format="parquet")
 
     def fingerprint(self) -> str:
         """A digest of everything in the store, however it is spread over files."""

@@ -83,16 +83,17 @@ class Samples:
         self._shards, self._listing = shards, listing
         folders: Counter[tuple[str, ...]] = Counter()
         captions: set[int] = set()
-        count = 0
+        count, is_described = 0, False
         for shard in self._readable([]):
             for name in _videos(shard):
                 folders[tuple(name.split("/")[:-1])] += 1
             for texts in _texts(shard).values():
+                is_described |= "json" in texts or "cls" in texts
                 count += "txt" in texts
                 captions.add(hash(texts.get("txt")))
         self._top = len(os.path.commonprefix([*folders]))  # noqa: RUF071 - parts, not strings
         inner = Counter({names[self._top :]: n for names, n in folders.items()})
-        self._folders = FolderNames(inner, is_named=is_named)
+        self._folders = FolderNames(Counter() if is_described else inner, is_named=is_named)
         self._has_classes = len(captions) <= max(1, count / 2)
         splits = [_split(listing.key(shard)) for shard in shards]
         known = {*splits}
@@ -113,8 +114,7 @@ class Samples:
                 if about is None:
                     yield start
                     continue
-                number = about.get("cls", "")
-                for video in self._described(start, about, problems):
+                for number, video in self._described(start, about, problems):
                     if number.isdecimal() and video.label:
                         classes.setdefault(int(number), set()).add(video.label)
                     yield video
@@ -130,8 +130,8 @@ class Samples:
 
     def _described(
         self, start: Video, about: dict[str, str], problems: Problems
-    ) -> Iterator[Video]:
-        """A video as its sample describes it: once, or once for each segment."""
+    ) -> Iterator[tuple[str, Video]]:
+        """A video as its sample describes it, once or for each segment; with class numbers."""
         text = about.get("cls") or (about.get("txt") if self._has_classes else None)
         rows: list[dict[str, Any]] = [{}]
         if "json" in about:
@@ -149,9 +149,9 @@ class Samples:
                 problems.append((f"{start.path}, .json", str(error)))
                 said = start
             labels = said.labels or (((LABEL, text),) if text else start.labels)
-            yield replace(
+            yield str(row.get("cls", about.get("cls", ""))), replace(
                 start, labels=labels, start=said.start, end=said.end,
-                split=said.split or start.split, group=said.group,
+                split=said.split or start.split, group=said.group, name=row.get("name"),
             )  # fmt: skip
 
     def _readable(self, problems: Problems) -> Iterator[Shard]:
