@@ -197,6 +197,7 @@ def test_a_killed_data_synth_leaves_no_process_and_goes_on(tmp_path):
         "replaced(Path('set/about.json')).__enter__().write_text('half'); os._exit(9)"
     )  # killed in its first moment
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False)
+    (tmp_path / "set/.about.json-00000000-1-00000000.tmp").write_text("of another machine")
     words = ["data", "synth", "--out", "set", "--clips", "24", "--size", "64", "--workers", "2"]
     main = subprocess.Popen(
         [sys.executable, "-m", "mofo", *words], cwd=tmp_path, stderr=subprocess.DEVNULL,
@@ -214,6 +215,7 @@ def test_a_killed_data_synth_leaves_no_process_and_goes_on(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(AreaStore.open(tmp_path / "set/areas")) == 24
+    assert not list((tmp_path / "set").glob(".*.tmp"))
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt(), Terminated("SIGTERM")])

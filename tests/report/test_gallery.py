@@ -76,6 +76,21 @@ def status(port, host="", **headers):
         return error.code
 
 
+def upload(port, size):
+    """The answer to a file of so many bytes."""
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/gradio_api/upload",
+        part + bytes(size) + b"\r\n--x--\r\n",
+        {"Content-Type": "multipart/form-data; boundary=x"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 # gradio leaves event loops open; they are let go of here, not in somebody else's test.
 @pytest.mark.filterwarnings("ignore")
 def test_the_page_is_for_this_machine_only_whatever_the_environment_says(
@@ -90,7 +105,8 @@ def test_the_page_is_for_this_machine_only_whatever_the_environment_says(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    page = serve(tmp_path, Runs(pretrained=("a", "b"), examples=(str(video),)), port=port)
+    runs = Runs(pretrained=("a", "b"), examples=(str(video),))
+    page = serve(tmp_path, runs, port=port, most="1kb")
     try:
         assert page.share is False
         assert page.share_url is None
@@ -98,6 +114,10 @@ def test_the_page_is_for_this_machine_only_whatever_the_environment_says(
         assert status(port) == 200
         assert status(port, "localhost") == 200
         assert status(port, "evil.example") == 400
+        assert upload(port, 2000) == 413
+        assert upload(port, 500) == 200
+        (kept,) = (path for path in tmp_path.rglob("*.mp4") if path.stat().st_size == 500)
+        assert kept.is_relative_to(tmp_path / "uploads")  # goes with the folder
         calls = {call.api_name: len(call.outputs) for call in page.fns.values()}
         assert {"motion": 4, "masks": 2, "reconstruction": 2}.items() <= calls.items()
         assert "prediction" not in calls  # it could not work

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from helpers.trainings import (
     newest,
     wait_for_step,
 )
+from mofo.system.files import folder_lock
 from mofo.training.callbacks import Callback
 from mofo.training.trainer import train
 from mofo.types import MofoError, SettingsError
@@ -153,6 +155,11 @@ def test_two_trainings_into_one_folder_are_refused(settings):
     assert report.steps == 2
     assert settings.run.out in Second.error
     assert "another mofo" in Second.error
+    half = report.checkpoint / "model.safetensors"
+    aside = half.rename(half.with_suffix(".aside"))  # the other run may be removing it
+    with folder_lock(Path(settings.run.out)), pytest.raises(MofoError, match="another mofo"):
+        train(settings)
+    aside.rename(half)
     assert train(settings).finished  # the lock ends with its run
 
 

@@ -30,7 +30,6 @@ from mofo.types import MofoError, SettingsError
 
 HOST = "127.0.0.1"  # videos stay on this machine
 _HOSTS = [HOST, "localhost"]  # names a browser may call it by, so that no other page can
-_MAX_UPLOAD = "1gb"
 _HEIGHT = 440  # pixels: a portrait video fills no more than a screen
 _MAX_EXAMPLES = 8
 
@@ -241,7 +240,9 @@ def _show(gradio: Any, view: Any, video: Any, options: list[Any], *kinds: str) -
     )
 
 
-def serve(folder: Path, runs: Runs, *, port: int, open_browser: bool = False) -> Any:
+def serve(
+    folder: Path, runs: Runs, *, port: int, open_browser: bool = False, most: str = "1gb"
+) -> Any:
     """Starts the gallery and returns its page; ``page.block_thread()`` waits for Ctrl-C.
 
     Whatever the environment says, it is not shared, it answers to names of this machine only, and
@@ -252,6 +253,7 @@ def serve(folder: Path, runs: Runs, *, port: int, open_browser: bool = False) ->
         runs: see ``find_runs``.
         port: on this machine.
         open_browser: open one.
+        most: size of an uploaded file.
 
     Raises:
         MofoError: gradio is not installed, or the port is taken.
@@ -278,7 +280,7 @@ def serve(folder: Path, runs: Runs, *, port: int, open_browser: bool = False) ->
             quiet=True,
             share=False,
             strict_cors=True,
-            max_file_size=_MAX_UPLOAD,
+            max_file_size=most,
             allowed_paths=[str(folder)],
             root_path="",
             run_history=False,

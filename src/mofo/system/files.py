@@ -162,6 +162,11 @@ def remove_temporaries(folder: Path, *, alone: bool = False) -> int:
     return count
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a name is one that ``temporary_beside`` gives, on whichever machine."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
 def _is_dead(match: re.Match[str]) -> bool:
     """Whether it is known that the process that wrote a temporary is gone."""
     if match[1] != _machine():

@@ -100,7 +100,11 @@ class LocalEngine:
 
     def __init__(self, work: Work, workers: int, stall: float | None = None) -> None:
         # Frames done of the task that each worker has. Plain shared memory, one writer each.
-        shared = RawArray(c_int64, workers)
+        try:
+            shared = RawArray(c_int64, workers)
+        except OSError as error:
+            error.filename = error.filename or "shared memory (/dev/shm)"
+            raise
         self._workers = [_Worker(number, shared, work) for number in range(workers)]
         self._stall = stall
         self._false_starts = 0

@@ -83,16 +83,19 @@ class Trainer:
         self.save_every = run.save_every or max(1, round(self.schedule.steps / 20))
         self.folder = CheckpointFolder(self.out / "checkpoints", run.keep_last)
         self._steps_before = self.folder.steps()
-        checkpoint, self._damaged = self.folder.last_whole()
         self.start, self.history = 0, ValidationHistory()
         self._recent: deque[float] = deque(maxlen=run.log_every)
         self._since_save: list[float] = []
-        if checkpoint is not None:
-            check_same_run(checkpoint, task, run.out)
-            self.start = checkpoint.step
-            self.history = checkpoint.metadata.history.model_copy(deep=True)
-            self._recent.extend(checkpoint.metadata.recent_losses)
-        self._prepare(checkpoint)
+        with contextlib.ExitStack() as alone:
+            if self._steps_before and self.accelerator.num_processes == 1:
+                self._lock(alone)  # nobody may remove a checkpoint while it is read
+            checkpoint, self._damaged = self.folder.last_whole()
+            if checkpoint is not None:
+                check_same_run(checkpoint, task, run.out)
+                self.start = checkpoint.step
+                self.history = checkpoint.metadata.history.model_copy(deep=True)
+                self._recent.extend(checkpoint.metadata.recent_losses)
+            self._prepare(checkpoint)
 
     def _prepare(self, checkpoint: Checkpoint | None) -> None:
         self.bare_model = model = self.task.build()

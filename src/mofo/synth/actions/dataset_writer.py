@@ -24,7 +24,7 @@ from mofo.synth.actions.classes import CLASSES
 from mofo.synth.actions.levels import level_named
 from mofo.synth.actions.materials import SPLITS, pictures
 from mofo.synth.actions.scene import FRAMES, ActionClip, ActionRecipe, make_action_clip
-from mofo.system.files import folder_lock, remove_temporaries, replaced
+from mofo.system.files import folder_lock, is_temporary, remove_temporaries, replaced
 from mofo.system.pool import ENGINES, InProcess
 from mofo.system.processes import usable_cpus
 from mofo.types import MofoError, MotionArea, SettingsError, hull
@@ -182,6 +182,7 @@ def write_action_set(
     areas = folder / "areas"
     areas.mkdir(parents=True, exist_ok=True)
     with folder_lock(areas):
+        remove_temporaries(folder, alone=True)
         every = list(entries(settings))
         held = scan(areas, None).held
         todo = [one for one in every if not _finished(folder, one, held, settings.masks)]
@@ -208,8 +209,11 @@ def _claim(folder: Path, settings: ActionSetSettings) -> None:
     about = folder / "about.json"
     identity = settings.identity()
     if not about.is_file():
-        remove_temporaries(folder)  # killed in its first moment
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        # A run that was killed in its first moment, perhaps on another machine, left no more.
+        empty = not folder.exists() or (
+            folder.is_dir() and all(map(is_temporary, folder.iterdir()))
+        )
+        if not empty:
             raise MofoError(f"{folder}: holds something else: choose a new or an empty folder")
         folder.mkdir(parents=True, exist_ok=True)
         _write_about(folder, settings, [])
