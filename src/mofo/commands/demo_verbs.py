@@ -86,8 +86,9 @@ def demo(
 
         run.title(
             "Pre-training without labels",
-            "A small model sees a tenth of each clip and has to paint the rest. Twice: MOFO's",
-            "masks show it more of what moves than VideoMAE's tube masks, which fall anywhere.",
+            "A small model sees a tenth of each clip and has to paint the rest. Twice: with MOFO's",
+            "mask half of that tenth is where things move, which is a fifth of the clip; tubes",
+            "(VideoMAE's mask) fall anywhere.",
         )
         data = ("--data.source", table, "--data.areas", found)
         run.side_by_side("pretrain", {
@@ -114,7 +115,8 @@ def demo(
         run.title(
             "Evaluation on clips that neither has seen",
             "Accuracy with its 95 % interval: where it would fall with other test clips of the",
-            "same kind. Only one training of each: another seed would give other numbers.",
+            "same kind. One short training of each, 150 clips: another seed can turn a difference",
+            "of five points around. Longer trainings are in docs/does-motion-help.md.",
         )
         for name in models:
             run.once("evaluate", out / "finetune" / name, table, "--split", "test",
@@ -139,7 +141,8 @@ def demo(
 
         run.title("The report", "One page with all of it, to send to a colleague.")
         note = (
-            "A demonstration of minutes: it shows how things work, and proves nothing about them."
+            "A demonstration of minutes, one training of each: it shows how things work. Which way"
+            " is better it cannot tell."
         )
         run("report", out, "--out", out / "report.html", "--title", "mofo demo", "--note", note)
     print("next: mofo detect YOUR_VIDEOS --out areas --overlay")

@@ -56,7 +56,7 @@ class ClassifierChoice(Section):
     encoder: Annotated[str, OneOf("encoder", ENCODERS, also="")] = ""
     """Kind of encoder; empty: as in ``init``, else "vit"."""
     size: Annotated[str, OneOf("model size", SIZES, also="")] = ""
-    """Width and depth of the encoder; empty: as in ``init``, else "base"."""
+    """Width and depth of an encoder from scratch; empty: "base". With ``init`` its own count."""
     tubelet: int = Field(0, ge=0)
     """Frames of a token; 0: as in ``init``, else 2."""
     patch: int = Field(0, ge=0)

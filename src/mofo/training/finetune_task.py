@@ -183,10 +183,13 @@ class FinetuneTask(Task):
             "activation_checkpointing": choice.activation_checkpointing,
             "encoder": choice.encoder or (start.encoder if start else "vit"),
         }
-        if choice.size or start is None:
+        if start is None:
             model = ModelSettings.named(choice.size or "base", **options)
         else:
             model = replace(start, **options)
+            named = ModelSettings.named(choice.size) if choice.size else start
+            if (named.width, named.depth) != (start.width, start.depth):
+                self._notes.append(f"model.size {choice.size} is not used: model.init has its own")
         return ClassifierSettings(
             classes={head: len(names) for head, names in self._labels.classes.items()},
             model=model,
