@@ -194,6 +194,7 @@ class MotionArea(Displayed):
             itself, 0 (nothing) to 255 (all of it); None where none was made.
         flow: name of the flow backend that was really used ("dis", "codec" ...).
         warnings: one line each: what was found wrong with the file but did not stop the work.
+        spans: only these were looked at, seconds since the first frame; none: all.
     """
 
     width: int
@@ -207,6 +208,7 @@ class MotionArea(Displayed):
     flow: str = ""
     warnings: tuple[str, ...] = field(default=())
     field_Tyx: np.ndarray | None = None
+    spans: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         frames = len(self.frame_T)

@@ -40,11 +40,14 @@ def test_only_the_listed_segments_are_looked_at(video, tmp_path):
     report = run(table, tmp_path, margin=0.2)
     assert (report.done, report.frames, report.warnings) == (1, 63, ())
     with AreaStore.open(tmp_path) as store:
-        area = store["long.mp4"]
+        area, [about] = store["long.mp4"], store.videos().to_pylist()
     assert len(area) == 150  # a row a frame, as ever
     looked = np.zeros(150, bool)
     looked[20:60] = looked[95:118] = True
     assert not area.valid_T[~looked].any()
+    assert area.spans == ((0.8, 2.4), (3.8, 4.7))
+    assert about["looked_at"] == 63
+    assert about["moving"] == pytest.approx(area.valid_T.sum() / 63)
     assert area.valid_T[looked].mean() > 0.5
     whole = detect(video, flow="codec")
     both = area.valid_T & whole.valid_T

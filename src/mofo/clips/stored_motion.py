@@ -16,7 +16,7 @@ from mofo.clips.plan import FrameMotion
 from mofo.clips.sources import MOTION_SOURCES, ClipRequest, MotionChoice, MotionSource
 from mofo.datasets.video import Video
 from mofo.motion.detect_plan import read_failures
-from mofo.motion.listed import Spans, looked_at
+from mofo.motion.listed import Spans
 from mofo.motion.records import storable
 from mofo.motion.store import AreaStore
 from mofo.types import StoreError, VideoError
@@ -134,17 +134,17 @@ class AreaTable:
         self._read(store, row_of)
 
     def _read(self, store: AreaStore, row_of: dict[str, int]) -> None:
-        names = ["video", "warnings", "frames", "width", "height", "field_rows", "field_columns"]
+        names = ["video", "spans", "frames", "width", "height", "field_rows", "field_columns"]
         about = store.videos().select(names).to_pydict()
         frames = np.zeros(len(row_of), np.int64)
         self._size = np.zeros((len(row_of), 2), np.int32)
         self._shape = np.zeros((len(row_of), 2), np.int32)
         self._spans: dict[int, Spans] = {}
-        for key, notes, count, width, height, *shape in zip(*about.values(), strict=True):
+        for key, spans, count, width, height, *shape in zip(*about.values(), strict=True):
             place = row_of.get(key)
             if place is not None:
-                if spans := looked_at(notes):
-                    self._spans[place] = spans
+                if spans:
+                    self._spans[place] = tuple(map(tuple, spans))
                 frames[place], self._size[place], self._shape[place] = count, (width, height), shape
         self._end = np.cumsum(frames)
         self._begin = self._end - frames

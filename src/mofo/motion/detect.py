@@ -21,7 +21,7 @@ from mofo.motion.detect_plan import (
     write_failures,
 )
 from mofo.motion.detect_worker import OVERLAYS, Draw, Outcome, Task, detect_video
-from mofo.motion.listed import MARGIN, is_note
+from mofo.motion.listed import MARGIN
 from mofo.motion.merge import merge, scan
 from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
@@ -246,7 +246,7 @@ class _Run:
         key, outcome = result.task.key, result.value or Outcome(failure=result.failure)
         self.tried.add(key)
         self.progress.finished(outcome.frames)
-        self.warnings += [(key, text) for text in outcome.warnings if not is_note(text)]
+        self.warnings += [(key, text) for text in outcome.warnings]
         if outcome.trace:
             self.progress.say(f"{key}: a bug in mofo, please report it:\n{outcome.trace}")
         if outcome.disk_full:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from mofo.datasets.catalog import Catalog
 from mofo.datasets.video import Video
 from mofo.motion.detect_worker import picture_files
-from mofo.motion.listed import Spans, covers, joined, looked_at, wanted_spans
+from mofo.motion.listed import Spans, covers, joined, wanted_spans
 from mofo.motion.merge import Holdings
 from mofo.motion.parts import in_shard
 from mofo.motion.records import IMPORTED, changes, storable
@@ -106,7 +106,7 @@ class Plan:
             self.failures[key] = error.reason
             return
         held = self.here.held.get(key)
-        have = looked_at(held.warnings) if held is not None and held.current else ()
+        have = held.spans if held is not None and held.current else ()
         if held is not None and storable(path) != held.path and _is_other(held.path, path):
             self.failures[key] = f"another video of this name is in the store already ({held.path})"
         elif held is None or not held.current or held.size != size:

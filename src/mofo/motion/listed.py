@@ -1,13 +1,12 @@
 """Detection of listed segments: of long files only what a list names, and a little around it.
 
-An area still has a row for each frame of its file; where nothing was looked at nothing moves, and a
-note among its warnings says what was looked at.
+An area still has a row for each frame of its file; where nothing was looked at nothing moves, and
+its ``spans`` say what was looked at.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import numpy as np
@@ -23,8 +22,7 @@ Spans = tuple[tuple[float, float], ...]
 
 MARGIN = 2.0
 """Seconds around a listed segment that are looked at, too."""
-_NOTE = "looked at in part: "
-_SECONDS = re.compile(r"([\d.]+)-([\d.]+) s")
+_SLACK = 1e-3  # seconds: times are rounded
 
 
 def wanted_spans(rows: Iterable[Video], margin: float) -> Spans:
@@ -38,7 +36,7 @@ def wanted_spans(rows: Iterable[Video], margin: float) -> Spans:
 
 
 def joined(spans: Iterable[tuple[float, float]]) -> Spans:
-    """Spans that touch become one; seconds are rounded to what a note says."""
+    """Spans that touch become one; seconds are rounded to hundredths."""
     merged: list[list[float]] = []
     for start, end in sorted((round(start, 2), round(end, 2)) for start, end in spans):
         if merged and start <= merged[-1][1]:
@@ -48,15 +46,13 @@ def joined(spans: Iterable[tuple[float, float]]) -> Spans:
     return tuple((start, end) for start, end in merged)
 
 
-def looked_at(warnings: Sequence[str]) -> Spans:
-    """What the note among the warnings of an area says."""
-    note = next((text for text in warnings if text.startswith(_NOTE)), "")
-    return tuple((float(start), float(end)) for start, end in _SECONDS.findall(note))
-
-
-def is_note(warning: str) -> bool:
-    """Whether a warning says what was looked at."""
-    return warning.startswith(_NOTE)
+def frames_seen(area: MotionArea) -> int:
+    """How many frames of an area were looked at."""
+    if not area.spans:
+        return len(area)
+    seconds_T = area.time_T - area.time_T[0] + _SLACK
+    seen_T = np.any([(start <= seconds_T) & (seconds_T < end) for start, end in area.spans], 0)
+    return int((seen_T | area.valid_T).sum())
 
 
 def covers(have: Spans, want: Spans) -> bool:
@@ -111,8 +107,6 @@ def _spread(
             field_Tyx[rows] = area.field_Tyx
         # What comes before and after is of no known shot.
         cuts |= {first, first + len(area), *(first + cut for cut in area.cuts)}
-    note = _NOTE + ", ".join(f"{start:.2f}-{end:.2f} s" for start, end in spans)
-    others = dict.fromkeys(text for _, area in parts for text in area.warnings)
     return MotionArea(
         width=one.width,
         height=one.height,
@@ -123,6 +117,7 @@ def _spread(
         movers=tuple(movers),
         cuts=tuple(sorted(cuts - {0, frames})),
         flow=one.flow,
-        warnings=(*others, note),
+        warnings=tuple(dict.fromkeys(text for _, area in parts for text in area.warnings)),
         field_Tyx=field_Tyx,
+        spans=spans,
     )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from mofo.motion.listed import Spans
 from mofo.motion.parts import (
     AreasFile,
     DamagedError,
@@ -25,7 +26,7 @@ from mofo.motion.parts import (
     parts,
 )
 from mofo.motion.presets import DetectSettings
-from mofo.motion.records import Meta, changes, from_rows, join_versions
+from mofo.motion.records import Meta, changes, from_rows, join_versions, spans_of
 from mofo.system.files import remove_temporaries
 from mofo.types import MotionArea, StoreError
 
@@ -39,7 +40,7 @@ class Held(NamedTuple):
     Attributes:
         path, size: of the video file.
         current: made with the settings asked for.
-        warnings: of the area.
+        spans: what was looked at; none: all of it.
         part: number of the part.
         row: in the part's table of videos.
     """
@@ -49,7 +50,7 @@ class Held(NamedTuple):
     current: bool
     part: int
     row: int
-    warnings: tuple[str, ...] = ()
+    spans: Spans = ()
 
 
 class Located(NamedTuple):
@@ -117,11 +118,11 @@ def scan(folder: Path, settings: DetectSettings | None) -> Holdings:
         if not current:
             here.others = [other for other in here.others if other != meta.settings]
             here.others.append(meta.settings)
-        columns = (table[name].to_pylist() for name in ("video", "path", "bytes", "warnings"))
-        for row, (key, path, size, warnings) in enumerate(zip(*columns, strict=True)):
-            old = here.held.get(key)
+        for row, video in enumerate(table.select(["video", "path", "bytes", "spans"]).to_pylist()):
+            old = here.held.get(video["video"])
             if old is None or current or not old.current:
-                here.held[key] = Held(path, size, current, number, row, tuple(warnings))
+                held = Held(video["path"], video["bytes"], current, number, row, spans_of(video))
+                here.held[video["video"]] = held
     return here
 
 

@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mofo.motion.listed import Spans, frames_seen
 from mofo.motion.presets import DetectSettings
 from mofo.types import MotionArea, SettingsError, StoreError
 
-FORMAT = 2
+FORMAT = 3
 IMPORTED = "imported boxes"
 META_KEY, CRC_KEY = b"mofo", b"mofo_crc"
 SIDES = ("x1", "y1", "x2", "y2")
 BOX = pa.list_(pa.field("element", pa.float32(), nullable=False), 4)
+SPAN = pa.list_(pa.field("element", pa.float64(), nullable=False), 2)  # seconds
 
 
 def _column(name: str, kind: pa.DataType) -> pa.Field:
@@ -56,8 +58,10 @@ VIDEOS = pa.schema(
         _column("duration", pa.float64()),
         _column("flow", pa.string()),
         _column("shots", pa.int32()),
-        _column("moving", pa.float64()),
+        _column("looked_at", pa.int64()),  # frames
+        _column("moving", pa.float64()),  # share of these
         _column("warnings", pa.list_(pa.field("element", pa.string(), nullable=False))),
+        _column("spans", pa.list_(pa.field("element", SPAN, nullable=False))),  # none: all of it
         _column("field_rows", pa.int32()),  # 0: no field
         _column("field_columns", pa.int32()),
         _column("crc", pa.int64()),  # of all frames, see ``area_crc``
@@ -188,7 +192,7 @@ def area_crc(area: MotionArea) -> int:
 
 def video_row(key: str, path: str, size: int, area: MotionArea) -> dict[str, Any]:
     """The row of ``VIDEOS`` for one video; ``size`` is the file's in bytes."""
-    frames = len(area)
+    frames, seen = len(area), frames_seen(area)
     span = float(area.time_T[-1] - area.time_T[0]) if frames > 1 else 0.0
     rows, columns = (0, 0) if area.field_Tyx is None else area.field_Tyx.shape[1:]
     return {
@@ -202,13 +206,20 @@ def video_row(key: str, path: str, size: int, area: MotionArea) -> dict[str, Any
         "duration": span * frames / (frames - 1) if frames > 1 else 0.0,
         "flow": area.flow,
         "shots": len(area.cuts) + 1 if frames else 0,
-        "moving": float(np.mean(area.valid_T)) if frames else 0.0,
+        "looked_at": seen,
+        "moving": float(np.sum(area.valid_T) / seen) if seen else 0.0,
         "warnings": [storable(text) for text in area.warnings],
+        "spans": [list(span) for span in area.spans],
         "field_rows": rows,
         "field_columns": columns,
         "crc": area_crc(area),
         "first_row": 0,
     }
+
+
+def spans_of(video: Mapping[str, Any]) -> Spans:
+    """What was looked at, by the video's row of ``VIDEOS``."""
+    return tuple((start, end) for start, end in video["spans"])
 
 
 def to_rows(key: str, area: MotionArea) -> pa.Table:
@@ -277,6 +288,7 @@ def from_rows(rows: pa.Table, video: Mapping[str, Any]) -> MotionArea:
             flow=video["flow"],
             warnings=tuple(video["warnings"]),
             field_Tyx=field_Tyx,
+            spans=spans_of(video),
         )
     except (ValueError, TypeError):
         area = None

@@ -84,8 +84,8 @@ class AreaStore(Displayed):
 
     def videos(self) -> pa.Table:
         """One row a video, sorted by ``video``: path, bytes, width, height, frames, duration (s),
-        flow, shots, moving (share of frames with motion), warnings, rows and columns of the field
-        (0: none).
+        flow, shots, looked_at (frames), moving (share of these with motion), warnings, spans (what
+        was looked at, where not all was), rows and columns of the field (0: none).
         """
         return self._videos.drop_columns(["crc", "first_row", "_part"])
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow as pa
 
-from mofo.motion.listed import looked_at
 from mofo.motion.store import AreaStore
 
 _MOST_FRAMES = 2_000_000  # of fields and boxes that are read: seconds
@@ -18,7 +16,7 @@ class MotionSummary:
     """Motion in many videos.
 
     Attributes:
-        videos, frames: how many there are.
+        videos, frames: how many there are; frames that were looked at.
         still: videos in which nothing moves.
         moving: share of the frames in which anything moves.
         box: share of the frame that its box covers, mean over the frames with motion; None where
@@ -41,9 +39,8 @@ class MotionSummary:
             StoreError: the files are damaged or do not belong together.
         """
         rows = store.videos()
-        names = ("frames", "moving", "width", "height")
+        names = ("looked_at", "moving", "width", "height")
         frames_V, moving_V, width_V, height_V = (rows[name].to_numpy() for name in names)
-        frames_V, moving_V = _looked_at(rows, frames_V, moving_V)
         frames = int(frames_V.sum())
         summary = cls(
             videos=len(rows),
@@ -71,19 +68,6 @@ class MotionSummary:
         if there:
             text += f"; there, of the frame: {', '.join(there)}"
         return f"{text}; {self.still:,} of {self.videos:,} videos without motion"
-
-
-def _looked_at(
-    rows: pa.Table, frames_V: np.ndarray, moving_V: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Frames that were looked at, about, where only segments were, and the share that moves."""
-    seen_V = frames_V.astype(np.float64)
-    notes = zip(rows["warnings"].to_pylist(), rows["duration"].to_pylist(), strict=True)
-    for row, (warnings, duration) in enumerate(notes):
-        if duration and (spans := looked_at(warnings)):
-            seconds = sum(min(end, duration) - start for start, end in spans if start < duration)
-            seen_V[row] *= min(1.0, seconds / duration)
-    return seen_V.round(), np.minimum(1.0, moving_V * frames_V / np.maximum(seen_V, 1))
 
 
 @dataclass

@@ -115,9 +115,9 @@ class AreaFolder:
     name: str = ""
 
     def frames_V2(self) -> np.ndarray:
-        """Returns float ``(V, 2)``: frames of each video, and the share of them with motion."""
+        """Returns float ``(V, 2)``: frames that were looked at, and the share with motion."""
         rows = self.store.videos()
-        columns = [rows[name].to_numpy().astype(float) for name in ("frames", "moving")]
+        columns = [rows[name].to_numpy().astype(float) for name in ("looked_at", "moving")]
         return np.stack(columns, 1)
 
 
