@@ -10,7 +10,7 @@ import termios
 import pytest
 
 from mofo.commands.output import safe_output
-from mofo.system.progress import Bar
+from mofo.system.progress import Bar, Progress
 
 
 class Terminal(io.StringIO):
@@ -30,6 +30,16 @@ def test_in_a_file_a_bar_is_lines_and_no_states():
     with Bar(total=4, unit="view", file=silent, every=60) as bar:
         bar.update(4)
     assert silent.getvalue() == ""
+
+
+def test_time_is_told_before_long_work(monkeypatch):
+    now = iter([0.0, 1.0, 2.0, 6.0, 7.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    file = io.StringIO()
+    progress = Progress(10, name="detect", stream=file, frames=10_000)
+    for frames in (0, 100, 500, 600):  # at 1, 2, 6 and 7 s
+        progress.beat(frames)
+    assert file.getvalue() == "detect: about 1 min 35 s for some 10,000 frames\n"
 
 
 @pytest.mark.parametrize(("columns", "width"), [(0, 80), (60, 60)])

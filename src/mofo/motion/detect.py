@@ -175,7 +175,9 @@ def detect_many(
         around = None if whole_files or draw else margin
         plan = Plan(scan(folder, settings), shard, draw, around)
         plan.add_catalog(replace(catalog, videos=videos))
-        run = _Run(plan, settings, draw, Progress(len(plan.works), show=progress))
+        frames = plan.frames() if progress else 0
+        bar = Progress(len(plan.works), show=progress, frames=frames)
+        run = _Run(plan, settings, draw, bar)
         try:
             with terminable():
                 run.work(make_engine(engine, detect_video, workers, len(plan.works), timeout))

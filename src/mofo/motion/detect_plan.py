@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mofo.datasets.catalog import Catalog
+from mofo.datasets.inspect_file import FileMetadata, probe
 from mofo.datasets.video import Video
 from mofo.motion.detect_worker import picture_files
 from mofo.motion.listed import Spans, covers, joined, wanted_spans
@@ -23,6 +24,7 @@ from mofo.video.location import file_state, locate
 
 Shard = tuple[int, int]
 WHOLE: Shard = (1, 1)
+_OPENED = 8  # files
 
 
 class Work(NamedTuple):
@@ -118,6 +120,17 @@ class Plan:
             self.works.append(Work(key, path, size, True))
         else:
             self.skipped += 1
+
+    def frames(self) -> float:
+        """Frames to look at, about: by some of the files."""
+        works = [work for work in self.works if not work.draw_only]
+        some = works[:: max(1, len(works) // _OPENED)]
+        counts = []
+        for work, (_, file) in zip(some, probe([one.path for one in some], _OPENED), strict=True):
+            if isinstance(file, FileMetadata):
+                listed = sum(end - start for start, end in work.spans) * (file.fps or 25.0)
+                counts.append(min(file.frames, listed or file.frames))
+        return len(works) * sum(counts) / max(1, len(counts))
 
     def _pictures(self, key: str) -> list[Path]:
         return picture_files(self.here.folder, key, self.pictures)

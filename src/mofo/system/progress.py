@@ -10,6 +10,8 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 LINE_EVERY = 30.0  # seconds
+_MEASURED = 3.0  # seconds, before the time of the whole is told
+_SHORT = 10.0  # seconds that need no warning
 _LINE = "{desc}: {n_fmt} of {total_fmt} {unit}s, {rate_fmt}, {remaining} left{postfix}"
 
 
@@ -57,10 +59,24 @@ def _columns(stream: TextIO) -> int:
 
 
 class Progress:
-    """Counts videos and frames, and tells rate and time left on ``stream``."""
+    """Counts videos and frames, and tells rate and time left on ``stream``.
+
+    Args:
+        total: videos.
+        show: False for silence.
+        name: what is done, in a word.
+        stream: stderr, if None.
+        frames: of all videos, about; with it the time is told soon after the beginning.
+    """
 
     def __init__(
-        self, total: int, *, show: bool = True, name: str = "detect", stream: TextIO | None = None
+        self,
+        total: int,
+        *,
+        show: bool = True,
+        name: str = "detect",
+        stream: TextIO | None = None,
+        frames: float = 0,
     ) -> None:
         self._stream = stream or sys.stderr
         self._show = show and self._stream is not None
@@ -68,6 +84,8 @@ class Progress:
         self._total = total
         self._done = 0
         self._frames = 0
+        self._expected = frames
+        self._first: tuple[float, int] | None = None  # when frames came, and how many
         self._start = self._last = time.monotonic()
         self._bar: Bar | None = None
         if self._show and total and self._stream.isatty():
@@ -90,13 +108,25 @@ class Progress:
         now = time.monotonic()
         if not self._show:
             return
-        rate = (self._frames + frames_running) / max(now - self._start, 1e-9)
+        frames = self._frames + frames_running
+        if self._expected and frames:
+            self._estimate(now, frames)
+        rate = frames / max(now - self._start, 1e-9)
         if self._bar is not None:
             self._bar.set_postfix_str(f"{rate:,.0f} frames/s", refresh=False)
             self._bar.refresh()
         elif now - self._last >= LINE_EVERY:
             self._last = now
             self._line(now - self._start, rate)
+
+    def _estimate(self, now: float, frames: int) -> None:
+        """Tells once how long the whole takes, as soon as that can be known."""
+        began, before = self._first = self._first or (now, frames)
+        if now - began >= _MEASURED and frames > before:
+            left = (self._expected - frames) * (now - began) / (frames - before)
+            if left > _SHORT:
+                self.say(f"{self._name}: about {clock(left)} for some {self._expected:,.0f} frames")
+            self._expected = 0
 
     def say(self, text: str) -> None:
         """A line for the user, without breaking the bar."""
