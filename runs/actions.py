@@ -91,7 +91,7 @@ class Study:
 
     def finetune(self, masks: str | None, fusion: str) -> None:
         name = f"{masks or 'scratch'}-{fusion}"
-        init = ("--init", self.run_of(masks)) if masks else ()
+        init = ("--encoder", self.run_of(masks)) if masks else ()
         self.timed(
             f"finetune-{name}", "finetune", "--config", "actions-finetune",
             "--model.fusion", fusion, "--motion.shape", self.shape, *init,
@@ -105,8 +105,9 @@ class Study:
         store = self.data / "areas" if areas == "truth" else self.areas
         given = ("--store", store) if areas not in ("none", "centre") else ()
         self.timed(
-            f"evaluate-{name}-{areas}", "evaluate", self.out / "finetune" / name, self.table,
-            "--split", "test", "--views", "1x1", "--areas", areas, *given, "--workers", 1,
+            f"evaluate-{name}-{areas}", "evaluate", self.table,
+            "--encoder", self.out / "finetune" / name, "--split", "test", "--views", "1x1",
+            "--areas", areas, *given, "--workers", 1,
             "--out", self.out / "results" / f"{name}-{areas}", "--quiet",
         )  # fmt: skip
 
@@ -116,7 +117,7 @@ class Study:
             "control-areas", "probe", "areas", *common, "--out", self.out / "results" / "areas"
         )
         self.timed(
-            "control-random", "probe", "attentive", "random", *common,
+            "control-random", "probe", "attentive", "--encoder", "random", *common,
             "--config", "actions", "--fusion", "cross_attention",
             "--cache", self.out / "cache", "--out", self.out / "results" / "random",
         )  # fmt: skip

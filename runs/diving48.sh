@@ -21,6 +21,6 @@ GOOD=exclude:$OUT/check/quarantine.csv
 mofo detect "$SOURCE" "$GOOD" --out "$OUT/areas"
 $TRAIN pretrain --config ucf101 --data.source "['$SOURCE', '$GOOD']" --data.split train \
   --data.areas "$OUT/areas" --run.out "$OUT/pretrained" --optim.epochs 1600
-$TRAIN finetune --config ucf101-finetune --init "$OUT/pretrained" \
+$TRAIN finetune --config ucf101-finetune --encoder "$OUT/pretrained" \
   --data.source "['$SOURCE', '$GOOD']" --data.areas "$OUT/areas" --run.out "$OUT/classes" --data.sampling segments
-mofo evaluate "$OUT/classes" "$SOURCE" "$GOOD" --split test --store "$OUT/areas" --out "$OUT/results"
+mofo evaluate --encoder "$OUT/classes" "$SOURCE" "$GOOD" --split test --store "$OUT/areas" --out "$OUT/results"

@@ -21,6 +21,6 @@ GOOD=exclude:$OUT/check/quarantine.csv
 mofo detect "$SOURCE" "$GOOD" --out "$OUT/areas"
 $TRAIN pretrain --config ucf101 --data.source "['$SOURCE', '$GOOD']" --data.split train \
   --data.areas "$OUT/areas" --run.out "$OUT/pretrained" --data.stride 2 --optim.epochs 4800
-$TRAIN finetune --config ucf101-finetune --init "$OUT/pretrained" \
+$TRAIN finetune --config ucf101-finetune --encoder "$OUT/pretrained" \
   --data.source "['$SOURCE', '$GOOD']" --data.areas "$OUT/areas" --run.out "$OUT/classes" --data.stride 2 --optim.epochs 50
-mofo evaluate "$OUT/classes" "$SOURCE" "$GOOD" --split test --views 10x3 --store "$OUT/areas" --out "$OUT/results"
+mofo evaluate --encoder "$OUT/classes" "$SOURCE" "$GOOD" --split test --views 10x3 --store "$OUT/areas" --out "$OUT/results"

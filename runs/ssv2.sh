@@ -20,6 +20,6 @@ GOOD=exclude:$OUT/check/quarantine.csv
 mofo detect "$SOURCE" "$GOOD" --out "$OUT/areas"
 $TRAIN pretrain --config ssv2 --data.source "['$SOURCE', '$GOOD']" --data.split train \
   --data.areas "$OUT/areas" --run.out "$OUT/pretrained"
-$TRAIN finetune --config ssv2-finetune --init "$OUT/pretrained" \
+$TRAIN finetune --config ssv2-finetune --encoder "$OUT/pretrained" \
   --data.source "['$SOURCE', '$GOOD']" --data.areas "$OUT/areas" --run.out "$OUT/classes"
-mofo evaluate "$OUT/classes" "$SOURCE" "$GOOD" --store "$OUT/areas" --out "$OUT/results"
+mofo evaluate --encoder "$OUT/classes" "$SOURCE" "$GOOD" --store "$OUT/areas" --out "$OUT/results"

@@ -55,9 +55,9 @@ def test_the_package_is_light_until_it_is_used():
     [
         ["pretrain", "--config", "tinny"],
         ["finetune", "--config", "few", "--data.source", "nowhere", "--run.out", "x"],
-        ["evaluate", "run", "nowhere.csv"],
+        ["evaluate", "--encoder", "run", "nowhere.csv"],
         ["detect", "nowhere", "--out", "areas"],
-        ["embed", "run", "nowhere", "--out", "x"],
+        ["embed", "--encoder", "run", "nowhere", "--out", "x"],
     ],
     ids=" ".join,
 )

@@ -58,10 +58,10 @@ def test_folders_of_classes_from_the_command_line(folder, capsys, monkeypatch):
 
 def test_lists_with_a_test_are_taken_as_they_are(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    found = commands(advise(table(folder, "list.csv", ("train", "test")), init="runs/mine"))
+    found = commands(advise(table(folder, "list.csv", ("train", "test")), encoder="runs/mine"))
     assert not any(c.startswith("data convert") for c in found)
-    assert any(c.startswith("probe linear runs/mine") for c in found)
-    assert any("--init runs/mine" in c for c in found)
+    assert any(c.startswith("probe linear --encoder runs/mine") for c in found)
+    assert any("--encoder runs/mine" in c for c in found)
     assert any(c.startswith("evaluate") for c in found)
 
 
@@ -83,5 +83,5 @@ def test_without_labels_and_with_little_motion(folder, tmp_path, monkeypatch):
     assert pretrain.startswith("pretrain")
     assert "--data.moving" in pretrain
     assert "1 of 1" not in " ".join(advice.facts)
-    found = commands(advise("clips/left/*.mp4", areas=store, init="hf:somewhere/"))
+    found = commands(advise("clips/left/*.mp4", areas=store, encoder="hf:somewhere/"))
     assert [c.split()[0] for c in found] == ["embed", "search"]

@@ -28,7 +28,7 @@ def checkpoint(tmp_path_factory):
 
 
 def run(*words):
-    return main(["embed", *map(str, words), "--quiet", "--workers", "0"])
+    return main(["embed", "--encoder", *map(str, words), "--quiet", "--workers", "0"])
 
 
 def numbers(column):

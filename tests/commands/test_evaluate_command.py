@@ -20,7 +20,7 @@ def run(tmp_path_factory):
 
 def test_a_table_numbers_and_pictures(run, table, tmp_path, capsys):
     words = ["--workers", "0", "--quiet", "--views", "1x1", "--out", str(tmp_path / "out")]
-    assert main(["evaluate", str(run), str(table), *words]) == 0
+    assert main(["evaluate", "--encoder", str(run), str(table), *words]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     for text in ("top-1", "top-5", "mean class accuracy", "areas       found by dis", "\n  cut "):
@@ -39,7 +39,7 @@ def test_left_out_videos_are_named(run, table, tmp_path, capsys):
     (tmp_path / "bad.mp4").touch()
     listed.write_text("\n".join(["path,label", *rows, "bad.mp4,cut"]))
     words = ["--workers", "0", "--quiet", "--views", "1x1", "--max-unreadable", "0.5"]
-    assert main(["evaluate", str(run), str(listed), *words]) == 0
+    assert main(["evaluate", "--encoder", str(run), str(listed), *words]) == 0
     out, err = capsys.readouterr()
     assert "left out (1):" in err
     assert "bad.mp4: " in err
@@ -60,7 +60,7 @@ def test_mistakes_are_one_line(run, table, tmp_path, capsys, what):
     else:
         (tmp_path / "empty").mkdir()
         source, text = str(tmp_path / "empty"), "no video there"
-    assert main(["evaluate", checkpoint, source, "--workers", "0", "--quiet"]) == 1
+    assert main(["evaluate", "--encoder", checkpoint, source, "--workers", "0", "--quiet"]) == 1
     err = capsys.readouterr().err
     assert text in err
     assert len(err.strip().splitlines()) == 1

@@ -29,10 +29,25 @@ def test_features_and_probes(model_type, table, tmp_path, capsys):
     save(tmp_path / "model", model_type)
     name = f"hf:{tmp_path / 'model'}"
     out = tmp_path / "features.parquet"
-    assert run("embed", name, table, "--out", out, "--pool", "both", "--areas", "dis", *QUICK) == 0
+    assert (
+        run(
+            "embed",
+            "--encoder",
+            name,
+            table,
+            "--out",
+            out,
+            "--pool",
+            "both",
+            "--areas",
+            "dis",
+            *QUICK,
+        )
+        == 0
+    )
     width = open_hf_encoder(name).settings.width
     assert len(pq.read_table(out)["feature"][0]) == 2 * width
-    assert run("probe", "knn", name, table, "--k", 2, "--out", tmp_path, *QUICK) == 0
+    assert run("probe", "knn", "--encoder", name, table, "--k", 2, "--out", tmp_path, *QUICK) == 0
     assert "licence" in read_results(tmp_path / "results.json").about["encoder"]
     assert "top1" in capsys.readouterr().out.replace("-", "")
 
@@ -50,20 +65,25 @@ def test_fine_tuning_to_prediction(model_type, freeze, table, tmp_path):
         "run.micro_batch": 2, "run.workers": 0, "run.trackers": "[]", "run.out": out,
     }  # fmt: skip
     pairs = [word for key, value in words.items() for word in (f"--{key}", value)]
-    assert run("finetune", "--init", name, "--freeze", freeze, "--quiet", *pairs) == 0
+    assert run("finetune", "--encoder", name, "--freeze", freeze, "--quiet", *pairs) == 0
     before = open_hf_encoder(name).weights
     after = open_classifier(out).model.state_dict()
     same = [(after[key] == tensor).all() for key, tensor in before.items()]
     assert all(same) == (freeze == "encoder")
     # The checkpoint needs nothing beside it.
     (tmp_path / "model").rename(tmp_path / "elsewhere")
-    assert run("evaluate", out, table, "--views", "1x1", *QUICK) == 0
+    assert run("evaluate", "--encoder", out, table, "--views", "1x1", *QUICK) == 0
     seen = tmp_path / "seen.json"
-    assert run("predict", out, table.parent / "v4.mp4", "--views", "1x1", "--json", seen) == 0
+    assert (
+        run("predict", "--encoder", out, table.parent / "v4.mp4", "--views", "1x1", "--json", seen)
+        == 0
+    )
     [video] = json.loads(seen.read_text())["videos"]
     assert len(video["predictions"][0]["heads"]["label"]) == 2
     picture = tmp_path / "attention.png"
-    assert run("show", "attention", out, table.parent / "v4.mp4", "--out", picture) == 0
+    assert (
+        run("show", "attention", "--encoder", out, table.parent / "v4.mp4", "--out", picture) == 0
+    )
     assert picture.stat().st_size > 1000
 
 
@@ -75,11 +95,11 @@ def test_mistakes_are_one_line(table, tmp_path, capsys):
     }
     for words, message in cases.items():
         out = tmp_path / "x.parquet"
-        assert run("embed", words[0], table, "--out", out, *words[1:], *QUICK) == 2
+        assert run("embed", "--encoder", words[0], table, "--out", out, *words[1:], *QUICK) == 2
         printed = capsys.readouterr().err
         assert message in printed
         assert printed.count("\n") == 1
-    finetune = ("finetune", "--init", f"hf:{tmp_path / 'model'}", "--data.source", table,
+    finetune = ("finetune", "--encoder", f"hf:{tmp_path / 'model'}", "--data.source", table,
                 "--run.out", tmp_path / "run", "--optim.batch", 2)  # fmt: skip
     assert run(*finetune, "--quiet") == 2
     assert "clips of 4 frames of 32 pixels" in capsys.readouterr().err

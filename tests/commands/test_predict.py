@@ -28,7 +28,7 @@ def frames_of(path):
 
 
 def test_a_table(run, videos, capsys):
-    assert main(["predict", str(run), str(videos / "clip0.mp4"), "--top", "2"]) == 0
+    assert main(["predict", "--encoder", str(run), str(videos / "clip0.mp4"), "--top", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "motion areas: found by dis in each clip"
     shown = [line for line in lines if " %" in line]
@@ -41,7 +41,7 @@ def test_bad_files_are_named_and_the_others_done(run, videos, tmp_path, capsys):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no video at all" * 99)
     words = [str(bad), str(tmp_path / "none.mp4"), str(videos)]
-    assert main(["predict", str(run), *words, "--json", "-"]) == 1
+    assert main(["predict", "--encoder", str(run), *words, "--json", "-"]) == 1
     out, err = capsys.readouterr()
     found = json.loads(out)  # and nothing else
     assert [video["path"].rsplit("/")[-1] for video in found["videos"]] == [
@@ -61,7 +61,7 @@ def test_bad_files_are_named_and_the_others_done(run, videos, tmp_path, capsys):
 def test_windows_and_annotated_videos(run, videos, tmp_path, capsys):
     words = ["--window", "1", "--annotate", str(tmp_path / "seen"), "--json"]
     words.append(str(tmp_path / "found.json"))
-    assert main(["predict", str(run), str(videos / "clip0.mp4"), *words]) == 0
+    assert main(["predict", "--encoder", str(run), str(videos / "clip0.mp4"), *words]) == 0
     out = capsys.readouterr().out
     found = json.loads((tmp_path / "found.json").read_text())["videos"][0]["predictions"]
     assert [one["start"] for one in found] == [0, 0.5, 1, pytest.approx(1.4)]
@@ -88,7 +88,7 @@ def test_stretches_of_a_list(run, videos, tmp_path, capsys):
     listed = tmp_path / "list.csv"
     clip = videos / "clip0.mp4"
     listed.write_text(f"path,start,end\n{clip},0,1\n{clip},1,2\n{clip},1,2\n{clip},50,60\n")
-    assert main(["predict", str(run), str(listed), "--areas", "none"]) == 1
+    assert main(["predict", "--encoder", str(run), str(listed), "--areas", "none"]) == 1
     out, err = capsys.readouterr()
     shown = [line.split()[0] for line in out.splitlines() if " %" in line]
     assert shown == ["0.0-1.0", "1.0-2.0"]
@@ -98,7 +98,7 @@ def test_stretches_of_a_list(run, videos, tmp_path, capsys):
 def test_annotating_never_overwrites_the_video(run, videos, tmp_path):
     clip = tmp_path / "clip0.mp4"
     clip.write_bytes((videos / "clip0.mp4").read_bytes())
-    assert main(["predict", str(run), str(clip), "--annotate", str(tmp_path)]) == 0
+    assert main(["predict", "--encoder", str(run), str(clip), "--annotate", str(tmp_path)]) == 0
     assert clip.read_bytes() == (videos / "clip0.mp4").read_bytes()
     assert (tmp_path / "clip0_annotated.mp4").is_file()
 
@@ -115,7 +115,7 @@ def test_annotating_never_overwrites_the_video(run, videos, tmp_path):
     ],
 )
 def test_mistakes_are_one_line(run, videos, capsys, words, code, text):
-    assert main(["predict", str(run), str(videos / "clip0.mp4"), *words]) == code
+    assert main(["predict", "--encoder", str(run), str(videos / "clip0.mp4"), *words]) == code
     err = capsys.readouterr().err
     assert text in err
     assert len(err.strip().splitlines()) == 1

@@ -83,7 +83,7 @@ def test_the_command_prints_intervals_and_chance_and_leaves_results(
 ):
     out = tmp_path / "results"
     words = ("--out", out, "--cache", cache, "--pool", "both", "--areas", "dis")
-    assert run("linear", checkpoint, tables["colour"], *words) == 0
+    assert run("linear", "--encoder", checkpoint, tables["colour"], *words) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
     assert "top-1 accuracy 100.00 % [100.00, 100.00]" in " ".join(printed.out.split())
@@ -109,7 +109,7 @@ def test_python_writes_the_same_results(checkpoint, tables, cache, tmp_path):
 
 
 def test_random_weights_as_a_control(checkpoint, tables, cache, tmp_path, capsys):
-    words = ("random", tables["colour"], "--config", checkpoint, "--cache", cache)
+    words = ("--encoder", "random", tables["colour"], "--config", checkpoint, "--cache", cache)
     options = ("--fusion", "cross_attention", "--areas", "dis", "--epochs", 3, "--seed", 5)
     assert run("attentive", *words, *options, "--out", tmp_path) == 0
     found = read_results(tmp_path / "results.json")
@@ -173,7 +173,7 @@ def test_classes_on_one_side_only_are_told(checkpoint, tables, cache, tmp_path, 
         return name, "new" if number == 30 else label, split
 
     table = changed(tables["colour"], tmp_path, new)
-    assert run("knn", checkpoint, table, "--cache", cache) == 0
+    assert run("knn", "--encoder", checkpoint, table, "--cache", cache) == 0
     assert "note: no training video of 'new': these can only be missed" in capsys.readouterr().out
 
 
@@ -183,7 +183,7 @@ def test_unreadable_and_unlabelled_videos_are_left_out(checkpoint, tables, tmp_p
     (folder / "v3.mp4").write_bytes(b"no video")
     text = (folder / "list.csv").read_text().replace("v30.mp4,class 0", "v30.mp4,")
     (folder / "list.csv").write_text(text)
-    assert run("knn", checkpoint, folder / "list.csv", "--out", tmp_path / "out") == 1
+    assert run("knn", "--encoder", checkpoint, folder / "list.csv", "--out", tmp_path / "out") == 1
     printed = capsys.readouterr()
     assert "left out (1)" in printed.err
     assert f"note: 1 videos left out, the first {folder / 'v30.mp4'}: has no label" in printed.out
@@ -208,7 +208,7 @@ def test_labels_and_splits_that_make_no_probe(
 ):
     table = changed(tables["colour"], tmp_path, change)
     own = ("--frames", FRAMES, "--size", SIZE, "--areas", "codec")
-    first = own if kind == "areas" else (checkpoint,)
+    first = own if kind == "areas" else ("--encoder", checkpoint)
     code = run(kind, *first, table, "--cache", cache)
     printed = capsys.readouterr()
     assert (code, printed.out) == (1, "")
@@ -219,25 +219,29 @@ def test_labels_and_splits_that_make_no_probe(
 @pytest.mark.parametrize(
     ("words", "code", "expected"),
     [
-        (["knn", "CHECKPOINT"], 2, "required: SOURCE"),
-        (["knn", "random", "TABLE"], 2, "--config RECIPE"),
-        (["knn", "CHECKPOINT", "TABLE", "--config", "x"], 2, "--config RECIPE"),
-        (["knn", "STRANGE", "TABLE"], 1, "which has no encoder"),
-        (["knn", "CHECKPOINT", "TABLE", "--pool", "tokens"], 2, "`attentive` takes tokens"),
-        (["knn", "CHECKPOINT", "TABLE", "--k", "0"], 2, "k 0"),
-        (["knn", "CHECKPOINT", "TABLE", "--test-split", "train"], 2, "what it learned from"),
-        (["knn", "CHECKPOINT", "TABLE", "--head", "verb"], 1, "has no verb"),
-        (["attentive", "CHECKPOINT", "TABLE", "--fusion", "men"], 2, "did you mean 'mean'"),
-        (["attentive", "CHECKPOINT", "TABLE", "--fusion", "cross_attention", "--areas", "none"], 2,
-         "fusion cross_attention needs motion areas"),
-        (["attentive", "CHECKPOINT", "TABLE", "--clips", "2"], 2, "use one clip"),
+        (["knn", "--encoder=CHECKPOINT"], 2, "required: SOURCE"),
+        (["knn", "--encoder=random", "TABLE"], 2, "--config RECIPE"),
+        (["knn", "--encoder=CHECKPOINT", "TABLE", "--config", "x"], 2, "--config RECIPE"),
+        (["knn", "--encoder=STRANGE", "TABLE"], 1, "which has no encoder"),
+        (["knn", "--encoder=CHECKPOINT", "TABLE", "--pool", "tokens"], 2, "`attentive` takes"),
+        (["knn", "--encoder=CHECKPOINT", "TABLE", "--k", "0"], 2, "k 0"),
+        (["knn", "--encoder=CHECKPOINT", "TABLE", "--test-split", "train"], 2, "it learned from"),
+        (["knn", "--encoder=CHECKPOINT", "TABLE", "--head", "verb"], 1, "has no verb"),
+        (["attentive", "--encoder=CHECKPOINT", "TABLE", "--fusion", "men"], 2, "you mean 'mean'"),
+        (["attentive", "--encoder=CHECKPOINT", "TABLE", "--fusion", "cross_attention",
+          "--areas", "none"], 2, "fusion cross_attention needs motion areas"),
+        (["attentive", "--encoder=CHECKPOINT", "TABLE", "--clips", "2"], 2, "use one clip"),
         (["areas", "TABLE", "--areas", "none"], 2, "needs motion areas"),
         (["linaer", "TABLE"], 2, "did you mean 'linear'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(checkpoint, tables, cache, tmp_path, capsys, words, code, expected):
     strange = write_checkpoint(tmp_path / "strange", {}, {"task": "flow"})
-    places = {"CHECKPOINT": checkpoint, "TABLE": tables["colour"], "STRANGE": strange}
+    places = {
+        "--encoder=CHECKPOINT": f"--encoder={checkpoint}",
+        "--encoder=STRANGE": f"--encoder={strange}",
+        "TABLE": tables["colour"],
+    }
     assert run(*(places.get(word, word) for word in words), "--cache", cache) == code
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -17,7 +17,18 @@ def made(tmp_path_factory):
     for name, words in {"whole": (), "windows": ("--window", "0.2", "--hop", "0.2")}.items():
         out = str(folder / f"{name}.parquet")
         code = main(
-            ["embed", str(model), str(table), "--out", out, *words, "--quiet", "--workers", "0"]
+            [
+                "embed",
+                "--encoder",
+                str(model),
+                str(table),
+                "--out",
+                out,
+                *words,
+                "--quiet",
+                "--workers",
+                "0",
+            ]
         )
         assert code == 0
     return folder, read_catalog([table]).videos
@@ -62,7 +73,7 @@ def test_mistakes(made, tmp_path, capsys):
         ([videos[0].path, tmp_path / "gone.parquet"], "does not exist"),
         ([tmp_path / "gone.mp4", folder / "whole.parquet"], "gone.mp4"),
         ([videos[0].path, folder / "whole.parquet", "--top", "0"], "top 0"),
-        ([videos[0].path, folder / "whole.parquet", "--checkpoint", other], "another model"),
+        ([videos[0].path, folder / "whole.parquet", "--encoder", other], "another model"),
     ):
         assert main(["search", *map(str, words)]) in (1, 2)
         err = capsys.readouterr().err

@@ -33,11 +33,14 @@ def finetune(init, table, out, frames, size, *more):
         "run.trackers": "[]", "run.out": out,
     }  # fmt: skip
     pairs = [word for key, value in words.items() for word in (f"--{key}", value)]
-    return run("finetune", "--init", init, "--quiet", *pairs, *more)
+    return run("finetune", "--encoder", init, "--quiet", *pairs, *more)
 
 
 def evaluated(model, table, out, *more):
-    assert run("evaluate", model, table, "--views", "1x1", "--out", out, *more, *QUICK) == 0
+    assert (
+        run("evaluate", "--encoder", model, table, "--views", "1x1", "--out", out, *more, *QUICK)
+        == 0
+    )
     results = read_results(out / "results.json")
     return results.about.get("tokens", "all"), results.heads["label"].measures["top1"].mean
 
@@ -64,13 +67,18 @@ def test_from_a_fine_tuning_to_a_picture(name, table, tmp_path):
     crop = ("--keep", 1, "--motion-crop")
     evaluated(out, table, tmp_path / "d", *crop)
     assert "around what moves" in read_results(tmp_path / "d" / "results.json").about["views"]
-    assert run("predict", out, table.parent / "v4.mp4", "--views", "1x0", "--motion-crop") == 0
+    assert (
+        run("predict", "--encoder", out, table.parent / "v4.mp4", "--views", "1x0", "--motion-crop")
+        == 0
+    )
     seen = tmp_path / "seen.json"
     words = ("--views", "1x1", "--json", seen, "--keep", 0.3, "--keep-by", "difference")
-    assert run("predict", out, table.parent / "v4.mp4", *words) == 0
+    assert run("predict", "--encoder", out, table.parent / "v4.mp4", *words) == 0
     assert json.loads(seen.read_text())["videos"]
     picture = tmp_path / "attention.png"
-    assert run("show", "attention", out, table.parent / "v4.mp4", "--out", picture) == 0
+    assert (
+        run("show", "attention", "--encoder", out, table.parent / "v4.mp4", "--out", picture) == 0
+    )
     assert picture.stat().st_size > 1000
 
 
@@ -84,11 +92,23 @@ def test_features_and_probes(name, table, tmp_path):
     found = {}
     for number, words in enumerate((["--keep", 1], [], ["--keep", 0.4], ["--keep-by", "random"])):
         out = tmp_path / f"{number}.parquet"
-        assert run("embed", encoder, table, "--out", out, *words, *QUICK) == 0
+        assert run("embed", "--encoder", encoder, table, "--out", out, *words, *QUICK) == 0
         found[number] = np.stack(pq.read_table(out)["feature"].to_numpy())
     out = tmp_path / "crop.parquet"
     assert (
-        run("embed", encoder, table, "--out", out, "--motion-crop", "--areas", "dis", *QUICK) == 0
+        run(
+            "embed",
+            "--encoder",
+            encoder,
+            table,
+            "--out",
+            out,
+            "--motion-crop",
+            "--areas",
+            "dis",
+            *QUICK,
+        )
+        == 0
     )
     assert not np.allclose(found[0], np.stack(pq.read_table(out)["feature"].to_numpy()))
     assert np.array_equal(found[0], found[1])
@@ -96,8 +116,8 @@ def test_features_and_probes(name, table, tmp_path):
     assert not np.allclose(found[0], found[2])
     probe = (table, "--keep", 0.4, "--out", tmp_path, "--areas", "dis", *QUICK)
     words = ("--fusion", "cross_attention", "--epochs", 1, "--batch", 2)
-    assert run("probe", "attentive", encoder, *probe, *words) == 0
-    assert run("probe", "knn", encoder, *probe, "--k", 1, "--keep-by", "random") == 0
+    assert run("probe", "attentive", "--encoder", encoder, *probe, *words) == 0
+    assert run("probe", "knn", "--encoder", encoder, *probe, "--k", 1, "--keep-by", "random") == 0
     assert "0.4 of them, by random" in read_results(tmp_path / "results.json").about["tokens"]
 
 
@@ -117,7 +137,7 @@ def test_adapters_by_the_command_line(name, table, tmp_path, capsys):
     assert changed
     assert all(key.endswith(".weight") and "norm" not in key for key in changed)
     evaluated(out, table, tmp_path / "results")
-    assert run("embed", out, table, "--out", tmp_path / "x.parquet", *QUICK) == 0
+    assert run("embed", "--encoder", out, table, "--out", tmp_path / "x.parquet", *QUICK) == 0
     assert finetune(init, table, tmp_path / "no", *sizes, *more, "--model.freeze", "encoder") == 2
     assert "no layer of the encoder is left" in capsys.readouterr().err
 
@@ -127,9 +147,18 @@ def test_mistakes_are_one_line(table, tmp_path, capsys):
     init, model = f"hf:{tmp_path / 'model'}", write_pretrained(tmp_path / "ours")
     out = ("--out", tmp_path / "x.parquet")
     cases = {
-        "cannot leave tokens out": ("embed", init, table, *out, "--keep", 0.4, *QUICK),
-        "keep 2": ("embed", model, table, *out, "--keep", 2, *QUICK),
-        "did you mean 'random'": ("embed", model, table, *out, "--keep-by", "randon", *QUICK),
+        "cannot leave tokens out": ("embed", "--encoder", init, table, *out, "--keep", 0.4, *QUICK),
+        "keep 2": ("embed", "--encoder", model, table, *out, "--keep", 2, *QUICK),
+        "did you mean 'random'": (
+            "embed",
+            "--encoder",
+            model,
+            table,
+            *out,
+            "--keep-by",
+            "randon",
+            *QUICK,
+        ),
     }
     for message, words in cases.items():
         assert run(*words) == 2

@@ -150,8 +150,8 @@ def test_two_processes_give_the_results_of_one(run, table, tmp_path):
     single = judged(run, table, draws=1000)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "mofo", "evaluate", str(run), str(table), "--workers", "0", "--batch", "4",
-        "--out", str(tmp_path / "out"), "--quiet",
+        "-m", "mofo", "evaluate", "--encoder", str(run), str(table), "--workers", "0",
+        "--batch", "4", "--out", str(tmp_path / "out"), "--quiet",
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=240,

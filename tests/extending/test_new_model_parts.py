@@ -162,10 +162,19 @@ def test_all_three_by_the_command_line(tmp_path, capsys):
     assert cli.main(["pretrain", *recipe, *own, "--run.out", first, *plugin]) == 0
     tuned = ["--model.init", first, "--model.fusion", "strongest"]
     assert cli.main(["finetune", *recipe, *tuned, "--run.out", fine, *plugin]) == 0
-    words = ["evaluate", fine, str(table), "--views", "1x1", "--quiet", "--out", out]
+    words = ["evaluate", "--encoder", fine, str(table), "--views", "1x1", "--quiet", "--out", out]
     assert cli.main([*words, *plugin]) == 0
     assert read_results(tmp_path / "results" / "results.json").about["fusion"] == "strongest"
-    words = ["embed", first, str(table), "--layer", "0", "--out", str(tmp_path / "embed.npz")]
+    words = [
+        "embed",
+        "--encoder",
+        first,
+        str(table),
+        "--layer",
+        "0",
+        "--out",
+        str(tmp_path / "embed.npz"),
+    ]
     assert cli.main([*words, *plugin]) == 0
     capsys.readouterr()
     assert cli.main(["pretrain", *recipe, *own, "--run.out", first, "--model.encoder", "con"]) == 2

@@ -33,7 +33,17 @@ def test_train_and_evaluate_with_it(tmp_path, capsys):
     steps = ["--optim.epochs", "1", "--optim.batch", "4", "--optim.warmup_epochs", "0"]
     assert cli.main(["pretrain", *recipe, *steps, "--run.out", first, *plugin]) == 0
     assert cli.main(["finetune", *recipe, *steps, "--run.out", fine, *plugin]) == 0
-    words = ["evaluate", fine, str(table), "--views", "1x1", "--workers", "1", "--quiet"]
+    words = [
+        "evaluate",
+        "--encoder",
+        fine,
+        str(table),
+        "--views",
+        "1x1",
+        "--workers",
+        "1",
+        "--quiet",
+    ]
     assert cli.main([*words, "--out", str(tmp_path / "results"), *plugin]) == 0
     results = read_results(tmp_path / "results" / "results.json")
     assert results.about["areas"] == "the left half of the frame"

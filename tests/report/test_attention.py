@@ -70,7 +70,20 @@ def test_nothing_moves(tmp_path):
 def test_the_command_draws(tmp_path, video, capsys):
     run = write_classifier(tmp_path / "run", size=64)
     for name in ("a.png", "b.mp4"):
-        assert main(["show", "attention", str(run), str(video), "--out", str(tmp_path / name)]) == 0
+        assert (
+            main(
+                [
+                    "show",
+                    "attention",
+                    "--encoder",
+                    str(run),
+                    str(video),
+                    "--out",
+                    str(tmp_path / name),
+                ]
+            )
+            == 0
+        )
         assert str(tmp_path / name) in capsys.readouterr().out
     picture = read_png(tmp_path / "a.png")
     coloured = (picture.max(2).astype(int) - picture.min(2)) > 60
@@ -88,7 +101,7 @@ def test_mistakes(tmp_path, video, capsys):
         ([str(video), "--areas", "truth"], "needs a store"),
         ([str(video), "--areas", "shuffled"], "2 or more videos"),
     ):
-        assert main(["show", "attention", str(run), *words]) in (1, 2)
+        assert main(["show", "attention", "--encoder", str(run), *words]) in (1, 2)
         err = capsys.readouterr().err
         assert text in err
         assert len(err.strip().splitlines()) == 1

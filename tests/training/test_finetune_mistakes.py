@@ -165,10 +165,10 @@ def test_validation_videos_that_are_trained_on_are_told(plain_tuned, rows, tmp_p
 
 
 def test_checkpoints_that_are_none(recipe, capsys, tmp_path):
-    line = one_line(capsys, "--config", recipe, "--init", tmp_path / "nowhere", code=1)
+    line = one_line(capsys, "--config", recipe, "--encoder", tmp_path / "nowhere", code=1)
     assert "nowhere: is no checkpoint" in line
     (tmp_path / "file.pt").write_bytes(b"weights")
-    line = one_line(capsys, "--config", recipe, "--init", tmp_path / "file.pt", code=1)
+    line = one_line(capsys, "--config", recipe, "--encoder", tmp_path / "file.pt", code=1)
     assert "file.pt: is no checkpoint" in line
 
 
@@ -213,7 +213,7 @@ def test_the_command_line(recipe, capsys, tmp_path):
     assert "last validation: videos 6, loss" in said.out
     assert said.err == "stopped at run.stop_at; the same command continues from here\n"
     assert main([*words, "--run.stop_at", "0"]) == 0
-    assert f"next: mofo evaluate {recipe.parent / 'run'}" in capsys.readouterr().out
+    assert f"next: mofo evaluate --encoder {recipe.parent / 'run'}" in capsys.readouterr().out
     assert main(["finetune", "--keys"]) == 0
     assert "freeze (0)" in capsys.readouterr().out
 
@@ -221,11 +221,14 @@ def test_the_command_line(recipe, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("splits", "command"),
     [
-        (("train", "validation"), "mofo evaluate OUT LIST --split validation"),
-        (("train", "test"), "mofo evaluate OUT LIST --split test"),  # as most published sets
-        (("train", "validation", "test"), "mofo evaluate OUT LIST --split test"),
-        (("train",), "mofo predict OUT VIDEO"),
-        (("",), "mofo predict OUT VIDEO"),
+        (("train", "validation"), "mofo evaluate --encoder OUT LIST --split validation"),
+        (
+            ("train", "test"),
+            "mofo evaluate --encoder OUT LIST --split test",
+        ),  # as most published sets
+        (("train", "validation", "test"), "mofo evaluate --encoder OUT LIST --split test"),
+        (("train",), "mofo predict --encoder OUT VIDEO"),
+        (("",), "mofo predict --encoder OUT VIDEO"),
     ],
 )
 def test_what_comes_next_is_no_test_on_training_videos(

@@ -34,9 +34,9 @@ def test_from_videos_to_results(tmp_path, areas, capsys):
     assert open_classifier(fine).settings.motion.shape == "field"
     store = ["--store", areas] if areas != "dis" else []
     words = [str(fine), str(table), "--views", "1x1", "--workers", "0", "--quiet", *store]
-    assert cli.main(["evaluate", *words, "--out", str(tmp_path / "results")]) == 0
+    assert cli.main(["evaluate", "--encoder", *words, "--out", str(tmp_path / "results")]) == 0
     assert read_results(tmp_path / "results" / "results.json").heads["label"].count == 4
     out = str(tmp_path / "features.parquet")
     pool = ["--pool", "inside", "--areas", areas, "--workers", "0", "--quiet", "--out", out]
-    assert cli.main(["embed", str(first), str(table), *pool]) == 0
+    assert cli.main(["embed", "--encoder", str(first), str(table), *pool]) == 0
     capsys.readouterr()

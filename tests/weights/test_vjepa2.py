@@ -60,11 +60,11 @@ def test_a_whole_classifier_by_the_command_line(classifier, tmp_path, capsys):
     run = tmp_path / "run"
     quick = ("--views", "1x1", "--quiet", "--workers", "0")
     assert cli.main(["weights", "import", str(folder), "--out", str(run)]) == 0
-    assert cli.main(["evaluate", str(run), str(table), *quick]) == 0
+    assert cli.main(["evaluate", "--encoder", str(run), str(table), *quick]) == 0
     video = str(table.parent / "v4.mp4")
-    assert cli.main(["predict", str(run), video, "--views", "1x1"]) == 0
+    assert cli.main(["predict", "--encoder", str(run), video, "--views", "1x1"]) == 0
     picture = tmp_path / "x.png"
-    assert cli.main(["show", "attention", str(run), video, "--out", str(picture)]) == 0
+    assert cli.main(["show", "attention", "--encoder", str(run), video, "--out", str(picture)]) == 0
     assert picture.stat().st_size > 1000
 
 

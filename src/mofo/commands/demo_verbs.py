@@ -108,7 +108,7 @@ def demo(
         models = {"mofo": ("motion", "cross_attention"), "baseline": ("tube", "mean")}
         run.side_by_side("finetune", {
             out / "finetune" / name: ("--config", "demo-finetune", *data, "--model.fusion", fusion,
-                                      "--init", out / "pretrain" / mask)
+                                      "--encoder", out / "pretrain" / mask)
             for name, (mask, fusion) in models.items()
         })  # fmt: skip
 
@@ -119,7 +119,7 @@ def demo(
             "of five points around. Longer trainings are in docs/does-motion-help.md.",
         )
         for name in models:
-            run.once("evaluate", out / "finetune" / name, table, "--split", "test",
+            run.once("evaluate", "--encoder", out / "finetune" / name, table, "--split", "test",
                      "--views", "1x1", "--store", found, "--workers", 0,
                      "--out", out / "evaluation" / name)  # fmt: skip
 
@@ -131,12 +131,13 @@ def demo(
         )
         model, seen = out / "finetune/mofo", out / "predictions"
         common = ("--top", 3, "--views", "1x1")
-        run.once("predict", model, *unseen, *common, "--areas", found,
+        run.once("predict", "--encoder", model, *unseen, *common, "--areas", found,
                  "--annotate", seen / "unseen", "--json", seen / "unseen.json")  # fmt: skip
         if real:
-            run.once("predict", model, *real, *common, "--areas", areas, "--window", 2, "--hop", 2,
+            run.once("predict", "--encoder", model, *real, *common, "--areas", areas,
+                     "--window", 2, "--hop", 2,
                      "--annotate", seen / "real", "--json", seen / "real.json")  # fmt: skip
-        run.once("show attention", model, unseen[0], "--areas", found,
+        run.once("show attention", "--encoder", model, unseen[0], "--areas", found,
                  "--out", pictures / "attention.png")  # fmt: skip
 
         run.title("The report", "One page with all of it, to send to a colleague.")

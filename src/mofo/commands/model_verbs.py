@@ -12,11 +12,11 @@ from mofo.commands.verb import print_rows, verb
 _ATTENTIVE = "mofo.evaluation.attentive_probe:AttentiveSettings"
 
 
-@verb("evaluate", calls="mofo.evaluation.evaluate:evaluate", skip=("draws",))
+@verb("evaluate", calls="mofo.evaluation.evaluate:evaluate", skip=("draws", "checkpoint"))
 def evaluate(
     call: Callable[..., Any],
-    checkpoint: str,
     *,
+    encoder: str,
     out: Path | None = None,
     submission: Path | None = None,
     predictions: Path | None = None,
@@ -27,6 +27,7 @@ def evaluate(
     pictures.
 
     Args:
+        encoder: fine-tuned model: a checkpoint, or a run: then its best one.
         motion_crop: one more crop of each segment, around what moves; with --views 2x0 the only
             one.
         areas: motion areas, see below.
@@ -41,10 +42,10 @@ def evaluate(
     Several processes: torchrun --nproc-per-node 2 -m mofo evaluate ...
 
     examples:
-      mofo evaluate runs/fine test.csv --store areas --out results
-      mofo evaluate runs/ek100 epic-kitchens/ --split test --submission ek100.zip
+      mofo evaluate --encoder runs/fine test.csv --store areas --out results
+      mofo evaluate --encoder runs/ek100 epic-kitchens/ --split test --submission ek100.zip
     """
-    results = call(checkpoint=checkpoint, submission=submission, predictions=predictions)
+    results = call(checkpoint=encoder, submission=submission, predictions=predictions)
     from mofo.evaluation.evaluate import is_main
 
     if not is_main():
@@ -52,7 +53,7 @@ def evaluate(
     _print_results(results, out)
     for file in filter(None, (submission, predictions)):
         print(f"\n  {file}")
-    print(f"next: mofo predict {quote(checkpoint)} VIDEO")
+    print(f"next: mofo predict --encoder {quote(encoder)} VIDEO")
     return 0
 
 
@@ -62,59 +63,59 @@ def _probe(kind: str, *skip: str, **settings: str) -> Callable[[Any], Any]:
         f"probe {kind}",
         calls="mofo.evaluation.probe:probe",
         settings={"**": "mofo.evaluation.feature_settings:FeatureSettings"} | settings,
-        skip=("kind", "grid", "attentive", *skip),
+        skip=("kind", "grid", "attentive", "checkpoint", *skip),
     )
 
 
 @_probe("knn")
-def knn(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None) -> int:
+def knn(call: Callable[..., Any], *, encoder: str, out: Path | None = None) -> int:
     """Nearest neighbours by cosine.
 
     Args:
-        checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
+        encoder: checkpoint, run, or hf:PATH; random: untrained, sizes of --config.
         pool: mean, inside or both.
         keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         out: folder for results.json and pictures.
 
     example:
-      mofo probe knn runs/first videos.csv
+      mofo probe knn --encoder runs/first videos.csv
     """
-    return _print_probe(call("knn", _checkpoint(checkpoint)), out)
+    return _print_probe(call("knn", _unless_random(encoder)), out)
 
 
 @_probe("linear", "k", "temperature")
-def linear(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None) -> int:
+def linear(call: Callable[..., Any], *, encoder: str, out: Path | None = None) -> int:
     """Logistic regression on pooled features.
 
     Args:
-        checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
+        encoder: checkpoint, run, or hf:PATH; random: untrained, sizes of --config.
         pool: mean, inside or both.
         keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         out: folder for results.json and pictures.
 
     example:
-      mofo probe linear runs/first videos.csv --pool both --out results/linear
+      mofo probe linear --encoder runs/first videos.csv --pool both --out results/linear
     """
-    return _print_probe(call("linear", _checkpoint(checkpoint)), out)
+    return _print_probe(call("linear", _unless_random(encoder)), out)
 
 
 @_probe(
     "attentive", "k", "temperature", "pool", "heads", "rates", "weight_decay", attentive=_ATTENTIVE
 )
-def attentive(call: Callable[..., Any], checkpoint: str, *, out: Path | None = None) -> int:
+def attentive(call: Callable[..., Any], *, encoder: str, out: Path | None = None) -> int:
     """A learned query, or another fusion, on tokens.
 
     Args:
-        checkpoint: its folder, a run's, or hf:PATH; random: untrained, sizes of --config.
+        encoder: checkpoint, run, or hf:PATH; random: untrained, sizes of --config.
         fusion: {models.FUSIONS}.
         keep_by: which tokens, where not all are computed: {masking.TOKEN_CHOICES}.
         out: folder for results.json and pictures.
 
     examples:
-      mofo probe attentive runs/first videos.csv --fusion cross_attention
-      mofo probe attentive random videos.csv --config small
+      mofo probe attentive --encoder runs/first videos.csv --fusion cross_attention
+      mofo probe attentive --encoder random videos.csv --config small
     """
-    return _print_probe(call("attentive", _checkpoint(checkpoint)), out)
+    return _print_probe(call("attentive", _unless_random(encoder)), out)
 
 
 @_probe(
@@ -126,7 +127,6 @@ def attentive(call: Callable[..., Any], checkpoint: str, *, out: Path | None = N
     "motion_crop",
     "keep",
     "keep_by",
-    "checkpoint",
     "config",
 )
 def areas(
@@ -152,15 +152,16 @@ def areas(
     "embed",
     calls="mofo.evaluation.embed:write_embedding",
     settings={"**": "mofo.evaluation.feature_settings:FeatureSettings"},
+    skip=("checkpoint",),
 )
-def embed(call: Callable[..., Any], checkpoint: str, sources: list[str], *, out: str) -> int:
+def embed(call: Callable[..., Any], sources: list[str], *, encoder: str, out: str) -> int:
     """Write the features that a model has of videos, as Parquet or npz.
 
     One row a video, with path, labels, split and feature. The middle clip of each video is taken,
     cut as in the model's training. Run the same command again to continue after a stop.
 
     Args:
-        checkpoint: folder of a checkpoint or run, or hf:PATH, an encoder of Hugging Face.
+        encoder: checkpoint, run, or hf:PATH, an encoder of Hugging Face.
         sources: videos, folders, globs, CSV lists or data sets.
         out: FILE.parquet, FILE.npz, or a folder.
         split: only train, validation or test (default: all).
@@ -177,9 +178,9 @@ def embed(call: Callable[..., Any], checkpoint: str, sources: list[str], *, out:
     Several processes: torchrun --nproc-per-node 2 -m mofo embed ...
 
     example:
-      mofo embed runs/first videos/ --out features.parquet
+      mofo embed --encoder runs/first videos/ --out features.parquet
     """
-    report = call(checkpoint=checkpoint, sources=sources, out=out)
+    report = call(checkpoint=encoder, sources=sources, out=out)
     if report.main:
         print_rows("left out", report.failures)
         size = " x ".join(f"{side:,}" for side in report.shape)
@@ -201,14 +202,14 @@ def search(call: Callable[..., Any], query: str, features: str) -> int:
     Args:
         query: a video.
         features: Parquet file or folder of `mofo embed`.
-        checkpoint: model of the features (default: where it was when they were made).
+        encoder: model of the features (default: where it was when they were made).
         start: begin of a segment of the query, seconds.
         end: its end.
         top: how many.
         per_video: moments of one file at most.
 
     examples:
-      mofo embed runs/first videos/ --window 4 --out features.parquet
+      mofo embed --encoder runs/first videos/ --window 4 --out features.parquet
       mofo search clip.mp4 features.parquet
     """
     matches = call(query=query, features=features)
@@ -219,7 +220,7 @@ def search(call: Callable[..., Any], query: str, features: str) -> int:
     return 0
 
 
-def _checkpoint(name: str) -> str | None:
+def _unless_random(name: str) -> str | None:
     return None if name == "random" else name
 
 

@@ -21,12 +21,12 @@ Files = dict[str, list["Prediction"]]
 Failures = list[tuple[str, str]]
 
 
-@verb("predict", calls="mofo.evaluation.predict:load", skip=("device",))
+@verb("predict", calls="mofo.evaluation.predict:load", skip=("device", "checkpoint"))
 def predict(
     call: Callable[..., Any],
-    checkpoint: str,
     videos: list[str],
     *,
+    encoder: str,
     top: int = 5,
     areas: str = "detected",
     views: tuple[int, int] | None = None,
@@ -42,7 +42,7 @@ def predict(
     segments of time x crops. With it, each window is, a few seconds at a time.
 
     Args:
-        checkpoint: its folder, or that of a run: then the best.
+        encoder: fine-tuned model: a checkpoint, or a run: then its best one.
         videos: video files, folders, patterns, CSV lists.
         top: classes of each.
         areas: motion areas: codec, dis, none, or a store's folder (default: as in training).
@@ -58,8 +58,8 @@ def predict(
     Files that cannot be read are named, and the others done; the exit code is then 1.
 
     examples:
-      mofo predict runs/fine clip.mp4
-      mofo predict runs/fine match.mp4 --window 4 --hop 2 --json seen.json
+      mofo predict --encoder runs/fine clip.mp4
+      mofo predict --encoder runs/fine match.mp4 --window 4 --hop 2 --json seen.json
     """
     from mofo.evaluation.predict import WINDOW_VIEWS
     from mofo.evaluation.scoring import SPATIAL, TEMPORAL
@@ -67,7 +67,7 @@ def predict(
 
     if hop is not None and window is None:
         raise SettingsError("--hop is from one window to the next: give --window, too")
-    model = call(checkpoint=checkpoint)
+    model = call(checkpoint=encoder)
     choice = model.choose_motion(areas, motion_crop)
     options = {"top": top, "areas": choice, "motion_crop": motion_crop}
     options["views"] = views or ((TEMPORAL, SPATIAL) if window is None else WINDOW_VIEWS)
@@ -102,7 +102,7 @@ def predict(
     print_rows("failed", failures)
     if json and not quiet:
         print(f"  {json}")
-    show(f"next: mofo show attention {quote(checkpoint)} VIDEO --out attention.png")
+    show(f"next: mofo show attention --encoder {quote(encoder)} VIDEO --out attention.png")
     return 1 if failures else 0
 
 

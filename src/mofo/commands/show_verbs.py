@@ -148,13 +148,15 @@ def reconstruction(
 
 
 @verb(
-    "show attention", calls="mofo.report.figures.attention:show_attention", skip=("path", "wanted")
+    "show attention",
+    calls="mofo.report.figures.attention:show_attention",
+    skip=("path", "wanted", "checkpoint"),
 )
 def attention(
     call: Callable[..., Any],
-    checkpoint: Path,
     video: Path,
     *,
+    encoder: Path,
     out: Path | None = None,
     class_: str | None = None,
 ) -> int:
@@ -164,20 +166,22 @@ def attention(
     of Grad-CAM) is which tokens speak for the predicted class. The clip is the middle of the video.
 
     Args:
-        checkpoint: its folder, or that of a run: then the best.
+        encoder: fine-tuned model: a checkpoint, or a run: then its best one.
         video: video file.
         out: .png or .mp4 (default: the video's name + .attention.png, here).
         areas: motion area: codec, dis, none, centre, or a store (default: as in training).
         class_: relevance of this class (default: the likeliest).
 
     example:
-      mofo show attention runs/fine clip.mp4 --out attention.png
+      mofo show attention --encoder runs/fine clip.mp4 --out attention.png
     """
     out = _target(out, video, "attention")
-    figure = call(checkpoint=checkpoint, video=video, path=out, wanted=class_)
+    figure = call(checkpoint=encoder, video=video, path=out, wanted=class_)
     print(f"{figure.head}: {figure.name}, {100 * figure.probability:.1f} %")
     print(f"{100 * figure.inside_thw.mean():.0f} % of the tokens are inside the motion area")
-    return _done(out, f"mofo predict {shlex.join([str(checkpoint), str(video)])} --annotate seen")
+    return _done(
+        out, f"mofo predict --encoder {shlex.join([str(encoder), str(video)])} --annotate seen"
+    )
 
 
 def _target(out: Path | None, video: str | Path, noun: str) -> Path:

@@ -67,7 +67,7 @@ def finetune(
     pairs: list[tuple[str, str]],
     *,
     config: str | None = None,
-    init: str | None = None,
+    encoder: str | None = None,
     freeze: str | None = None,
     keys: bool = False,
     replay: Path | None = None,
@@ -81,7 +81,7 @@ def finetune(
 
     Args:
         config: recipe: a file, or a name such as tiny.
-        init: checkpoint, run, or hf:PATH to begin with (model.init).
+        encoder: checkpoint, run, or hf:PATH to begin with (model.init).
         freeze: encoder, or a number of blocks (model.freeze).
         keys: print all settings with their defaults.
         replay: run a captured batch whose loss was no number again.
@@ -91,7 +91,7 @@ def finetune(
     Several GPUs: accelerate launch -m mofo finetune --config ... (or torchrun).
 
     example:
-      mofo finetune --config tiny-finetune --init runs/tiny \\
+      mofo finetune --config tiny-finetune --encoder runs/tiny \\
           --data.source videos.csv --run.out runs/mine
     """
     if replay:
@@ -104,7 +104,7 @@ def finetune(
         return 0
     from mofo.report.training_pictures import finetune as train
 
-    short = {"model.init": json_format.dumps(init) if init else None, "model.freeze": freeze}
+    short = {"model.init": json_format.dumps(encoder) if encoder else None, "model.freeze": freeze}
     given = [(key, value) for key, value in short.items() if value is not None]
     settings: Any = read_settings("finetune", config, [*given, *pairs])
     report = train(settings, progress=progress)
@@ -203,7 +203,7 @@ def advise(call: Callable[..., Any], sources: list[str]) -> int:
     Args:
         sources: videos, folders, lists or data sets.
         areas: store of motion areas.
-        init: weights to begin with: checkpoint, run, or hf:PATH.
+        encoder: weights to begin with: checkpoint, run, or hf:PATH.
 
     example:
       mofo advise videos.csv --areas areas

@@ -51,7 +51,9 @@ def import_(
     print(f"{'classifier' if done.classes else 'pre-training'} ({done.layout}): {done.path}")
     path = shlex.quote(str(done.path))
     if done.classes:
-        print(f"next: mofo evaluate {path} SOURCE, or mofo predict {path} VIDEO")
+        print(
+            f"next: mofo evaluate --encoder {path} SOURCE, or mofo predict --encoder {path} VIDEO"
+        )
     else:
         print(f"next: mofo show reconstruction {path} VIDEO, or a fine-tuning from it")
     return 0

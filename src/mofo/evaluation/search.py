@@ -1,6 +1,6 @@
 """Search: which videos, and which moments in them, look most like one that is given.
 
-    mofo embed runs/first videos/ --window 4 --out features.parquet
+    mofo embed --encoder runs/first videos/ --window 4 --out features.parquet
     matches = mofo.search("clip.mp4", "features.parquet")
 
 Any Parquet file or folder of `mofo embed` can be searched; with windows a match is a moment.
@@ -51,7 +51,7 @@ def search(
     query: str | Path,
     features: str | Path,
     *,
-    checkpoint: str | Path | None = None,
+    encoder: str | Path | None = None,
     start: float | None = None,
     end: float | None = None,
     top: int = 10,
@@ -64,7 +64,7 @@ def search(
     Args:
         query: a video.
         features: Parquet file or folder of ``mofo embed``.
-        checkpoint: model of the features; None: where it was when they were made.
+        encoder: model of the features; None: where it was when they were made.
         start, end: a segment of the query, seconds; its middle clip is looked for.
         top: matches.
         per_video: moments of one file at most.
@@ -80,7 +80,7 @@ def search(
         raise VideoError(query, reason)
     table, about = _open(Path(features))
     video = Video(str(Path(query).absolute()), Path(query).name, start=start, end=end)
-    query_D = _feature(video, checkpoint or about[CHECKPOINT], about, features)
+    query_D = _feature(video, encoder or about[CHECKPOINT], about, features)
     mean_D = _mean(table)
     query_D = query_D - mean_D
     query_D /= max(float(np.linalg.norm(query_D)), 1e-12)
@@ -102,7 +102,7 @@ def search(
 def _open(path: Path) -> tuple[pa.dataset.Dataset, dict[str, Any]]:
     if not path.exists():
         raise SettingsError(
-            f"{path}: does not exist: `mofo embed MODEL VIDEOS --out {path}` makes it"
+            f"{path}: does not exist: `mofo embed --encoder MODEL VIDEOS --out {path}` makes it"
         )
     try:
         table = pa.dataset.dataset(str(path), format="parquet")
@@ -118,21 +118,21 @@ def _open(path: Path) -> tuple[pa.dataset.Dataset, dict[str, Any]]:
 
 
 def _feature(
-    video: Video, checkpoint: str | Path, about: dict[str, Any], features: str | Path
+    video: Video, encoder: str | Path, about: dict[str, Any], features: str | Path
 ) -> np.ndarray:
     areas = "dis" if about["areas"] == "store" else about["areas"]
     names = ("layer", "pool", "clips", "sampling", "stride", "seconds", "fit")
     settings = {name: about[name] for name in names} | {"areas": areas}
     try:
-        found = embed_videos(checkpoint, [video], **settings)
+        found = embed_videos(encoder, [video], **settings)
     except MofoError as error:
         if Path(video.path).name in str(error):
             raise
         raise SettingsError(
-            f"{error}; name the model that {features} was made with: --checkpoint"
+            f"{error}; name the model that {features} was made with: --encoder"
         ) from None
     if found.about["weights"] != about["weights"]:
-        raise SettingsError(f"{features}: made by another model than {checkpoint}")
+        raise SettingsError(f"{features}: made by another model than {encoder}")
     feature_D: np.ndarray = found.feature[0].astype(np.float64)
     return feature_D
 

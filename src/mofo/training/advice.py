@@ -64,14 +64,14 @@ def advise(
     sources: str | Path | Sequence[str | Path],
     *,
     areas: str | Path | None = None,
-    init: str | None = None,
+    encoder: str | None = None,
 ) -> Advice:
     """What to do with some videos.
 
     Args:
         sources: see ``read_catalog``.
         areas: store of motion areas, if there is one.
-        init: weights to begin with: a checkpoint, a run, or hf:PATH.
+        encoder: weights to begin with: a checkpoint, a run, or hf:PATH.
 
     Raises:
         MofoError: a source does not exist, or not one file can be read.
@@ -85,7 +85,7 @@ def advise(
         with AreaStore.open(areas) as opened:
             store = MotionSummary.of(opened)
         facts.append(str(store))
-    return Advice(tuple(facts), tuple(_Plan(about, names, areas, store, init).steps()))
+    return Advice(tuple(facts), tuple(_Plan(about, names, areas, store, encoder).steps()))
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class _Plan:
     names: list[str]
     areas: str | Path | None
     store: MotionSummary | None
-    init: str | None
+    encoder: str | None
 
     def steps(self) -> list[Step]:
         about, steps = self.about, []
@@ -186,7 +186,7 @@ class _Plan:
         return shlex.join(self.names)
 
     def _labelled(self, source: str, areas: str) -> list[Step]:
-        about, init = self.about, self.init and shlex.quote(self.init)
+        about, encoder = self.about, self.encoder and shlex.quote(self.encoder)
         train = about.splits[TRAIN] or round(0.75 * sum(about.classes.values()))
         known = [
             Step(
@@ -194,29 +194,29 @@ class _Plan:
                 "how much the place of the motion alone gives away: what a model has to beat",
             )
         ]
-        if init:
+        if encoder:
             reason = "a frozen encoder and a plain classifier: the answer with fewest labels"
-            command = f"mofo probe linear {init} {source} --pool both --areas {areas}"
+            command = f"mofo probe linear --encoder {encoder} {source} --pool both --areas {areas}"
             known.append(Step(command, reason, self._training(train * 1.3, 1 / 3, given=True)))
         few = train <= 1000
         config = "few" if few else "small-finetune"
         words = [f"mofo finetune --config {config} --data.source {source} --data.areas {areas}"]
-        words.append(f"--init {init}" if init else f"--model.size {self._size[0]}")
-        words += [f"--data.size {self._size[2]}"] * (not init and self._size[2] != 224)
+        words.append(f"--encoder {encoder}" if encoder else f"--model.size {self._size[0]}")
+        words += [f"--data.size {self._size[2]}"] * (not encoder and self._size[2] != 224)
         words += self._clips()
         reason = f"{train:,} videos to learn from: recipe {config}" + (
             ""
-            if init
+            if encoder
             else "; nothing to begin with, so a small encoder (better: mofo weights "
-            "import, or hf:PATH, as --init)"
+            "import, or hf:PATH, as --encoder)"
         )
         clips = train * (60 if few else 80)
         out = "--run.out runs/classes"
         return [
             *known,
-            Step(" ".join([*words, out]), reason, self._training(clips, given=bool(init))),
+            Step(" ".join([*words, out]), reason, self._training(clips, given=bool(encoder))),
             Step(
-                f"mofo evaluate runs/classes {source} --store {areas} --out results "
+                f"mofo evaluate --encoder runs/classes {source} --store {areas} --out results "
                 "--predictions predictions.csv",
                 "the answer, with intervals, on videos that were held out",
             ),
@@ -224,9 +224,9 @@ class _Plan:
         ]
 
     def _unlabelled(self, source: str, areas: str) -> list[Step]:
-        if self.init:
-            init = shlex.quote(self.init)
-            command = f"mofo embed {init} {source} --window 4 --out features.parquet"
+        if self.encoder:
+            encoder = shlex.quote(self.encoder)
+            command = f"mofo embed --encoder {encoder} {source} --window 4 --out features.parquet"
             windows = float((self.about.seconds_V / 2).mean()) * self.about.rows
             seconds = self._training(windows, 1 / 3, given=True)
             return [

@@ -286,12 +286,14 @@ class FinetuneTask(Task):
         data, out = self.settings.data, self.settings.run.out
         if not self._tests:
             return (
-                f"mofo predict {shlex.quote(out)} VIDEO (there is no video to test on: `mofo data "
-                f"convert {shlex.join(data.source)} --to videos.csv --hold-out 0.25` makes a list)"
+                f"mofo predict --encoder {shlex.quote(out)} VIDEO (there is no video to test on: "
+                f"`mofo data convert {shlex.join(data.source)} --to videos.csv --hold-out 0.25` "
+                "makes a list)"
             )
         store = MotionChoice.parse(data.areas).store
         words = [out, *(data.validation or data.source), *self._tests]
-        return f"mofo evaluate {shlex.join([*words, *(['--store', store] if store else [])])}"
+        words += ["--store", store] if store else []
+        return f"mofo evaluate --encoder {shlex.join(words)}"
 
     def replay_case(self, batch: ClipBatch) -> dict[str, Any]:
         """The sizes, and the labels of the batch."""

@@ -75,7 +75,7 @@ def finetuned(catalog: Path, out: Path, *heads: str) -> Path:
     run = out / "-".join(heads)
     train = [video for video in read_catalog([catalog]) if video.split in ("train", None)]
     call(
-        "finetune", "--init", out / "pretrained", "--data.source", catalog,
+        "finetune", "--encoder", out / "pretrained", "--data.source", catalog,
         "--data.areas", out / "areas", "--data.heads", json.dumps(heads),
         "--run.out", run, *SMALL, *two_steps(len(train)),
     )  # fmt: skip
@@ -85,8 +85,8 @@ def finetuned(catalog: Path, out: Path, *heads: str) -> Path:
 
 def results_of(run: Path, catalog: Path, out: Path, *more: object) -> dict:
     call(
-        "evaluate", run, catalog, "--store", out / "areas", "--views", "1x1", "--workers", 0,
-        "--out", run / "results", "--quiet", *more,
+        "evaluate", "--encoder", run, catalog, "--store", out / "areas", "--views", "1x1",
+        "--workers", 0, "--out", run / "results", "--quiet", *more,
     )  # fmt: skip
     return json.loads((run / "results" / "results.json").read_text())
 

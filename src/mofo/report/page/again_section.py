@@ -116,7 +116,7 @@ def _test(test: Test) -> Step:
         for head, result in test.results.heads.items()
     ]  # fmt: skip
     checkpoint = about.get("checkpoint", about.get("encoder", "CHECKPOINT")).rsplit(", step", 1)[0]
-    words = ["mofo", *about.get("test", "evaluate").split(), checkpoint]
+    words = ["mofo", *about.get("test", "evaluate").split(), "--encoder", checkpoint]
     words.append(about.get("data", "VIDEOS"))
     if not about.get("test", "").startswith("probe"):
         split, areas = about.get("split", "").partition(",")[0], about.get("areas", "")
