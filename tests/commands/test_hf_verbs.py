@@ -5,7 +5,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from helpers.hf_models import save
+from helpers.hf_models import MODELS, save
 from helpers.probed import write_labelled
 from mofo import cli
 from mofo.evaluation.results import read_results
@@ -24,39 +24,8 @@ def run(*words):
     return cli.main([str(word) for word in words])
 
 
-@pytest.mark.parametrize("model_type", ["videomae", "vjepa2", "siglip_vision_model", "hiera"])
-def test_features_and_probes(model_type, table, tmp_path, capsys):
-    save(tmp_path / "model", model_type)
-    name = f"hf:{tmp_path / 'model'}"
-    out = tmp_path / "features.parquet"
-    assert (
-        run(
-            "embed",
-            "--encoder",
-            name,
-            table,
-            "--out",
-            out,
-            "--pool",
-            "both",
-            "--areas",
-            "dis",
-            *QUICK,
-        )
-        == 0
-    )
-    width = open_hf_encoder(name).settings.width
-    assert len(pq.read_table(out)["feature"][0]) == 2 * width
-    assert run("probe", "knn", "--encoder", name, table, "--k", 2, "--out", tmp_path, *QUICK) == 0
-    assert "licence" in read_results(tmp_path / "results.json").about["encoder"]
-    assert "top1" in capsys.readouterr().out.replace("-", "")
-
-
-@pytest.mark.parametrize("freeze", ["encoder", "0"])
-@pytest.mark.parametrize("model_type", ["vjepa2", "dinov2"])
-def test_fine_tuning_to_prediction(model_type, freeze, table, tmp_path):
-    save(tmp_path / "model", model_type)
-    name, out = f"hf:{tmp_path / 'model'}", tmp_path / "run"
+def finetuned(name, freeze, table, out):
+    """Trains for two steps; returns whether the encoder is as before."""
     grid = open_hf_encoder(name).settings.grid
     words = {
         "data.source": table, "data.frames": grid.frames, "data.size": grid.height,
@@ -66,24 +35,31 @@ def test_fine_tuning_to_prediction(model_type, freeze, table, tmp_path):
     }  # fmt: skip
     pairs = [word for key, value in words.items() for word in (f"--{key}", value)]
     assert run("finetune", "--encoder", name, "--freeze", freeze, "--quiet", *pairs) == 0
-    before = open_hf_encoder(name).weights
-    after = open_classifier(out).model.state_dict()
-    same = [(after[key] == tensor).all() for key, tensor in before.items()]
-    assert all(same) == (freeze == "encoder")
-    # The checkpoint needs nothing beside it.
-    (tmp_path / "model").rename(tmp_path / "elsewhere")
-    assert run("evaluate", "--encoder", out, table, "--views", "1x1", *QUICK) == 0
-    seen = tmp_path / "seen.json"
-    assert (
-        run("predict", "--encoder", out, table.parent / "v4.mp4", "--views", "1x1", "--json", seen)
-        == 0
-    )
+    before, after = open_hf_encoder(name).weights, open_classifier(out).model.state_dict()
+    return all((after[key] == tensor).all() for key, tensor in before.items())
+
+
+@pytest.mark.parametrize("model_type", MODELS)
+def test_from_features_to_a_picture(model_type, table, tmp_path):
+    save(tmp_path / "model", model_type)
+    name, clip = f"hf:{tmp_path / 'model'}", table.parent / "v4.mp4"
+    features, quick = tmp_path / "features.parquet", ("--areas", "dis", *QUICK)
+    assert run("embed", table, "--encoder", name, "--out", features, "--pool", "both", *quick) == 0
+    width = open_hf_encoder(name).settings.width
+    assert len(pq.read_table(features)["feature"][0]) == 2 * width
+    words = ("--fusion", "cross_attention", "--epochs", 1, "--batch", 2, "--out", tmp_path)
+    assert run("probe", "attentive", table, "--encoder", name, *words, *quick) == 0
+    assert "licence" in read_results(tmp_path / "results.json").about["encoder"]
+    assert finetuned(name, "encoder", table, tmp_path / "frozen")
+    full = tmp_path / "full"
+    assert not finetuned(name, "0", table, full)
+    (tmp_path / "model").rename(tmp_path / "elsewhere")  # a checkpoint needs nothing beside it
+    assert run("evaluate", table, "--encoder", full, "--views", "1x1", *QUICK) == 0
+    seen, picture = tmp_path / "seen.json", tmp_path / "attention.png"
+    assert run("predict", clip, "--encoder", full, "--views", "1x1", "--json", seen) == 0
     [video] = json.loads(seen.read_text())["videos"]
     assert len(video["predictions"][0]["heads"]["label"]) == 2
-    picture = tmp_path / "attention.png"
-    assert (
-        run("show", "attention", "--encoder", out, table.parent / "v4.mp4", "--out", picture) == 0
-    )
+    assert run("show", "attention", clip, "--encoder", full, "--out", picture) == 0
     assert picture.stat().st_size > 1000
 
 

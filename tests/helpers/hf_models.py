@@ -31,6 +31,7 @@ MODELS = {
     "dinov2": {**SMALL, "image_size": 42, "patch_size": 14},
     "dinov3_vit": {**SMALL, "image_size": 32, "patch_size": 16, "num_register_tokens": 2},
     "siglip_vision_model": {**SMALL, "image_size": 32, "patch_size": 16},
+    "siglip2_vision_model": {**SMALL, "num_patches": 9, "patch_size": 16},
     "hiera": {"embed_dim": 12, "image_size": [64, 64], "depths": [1, 1], "num_heads": [1, 2],
               "embed_dim_multiplier": 2.0, "num_query_pool": 1, "masked_unit_size": [8, 8],
               "mlp_ratio": 2.0, "patch_padding": [3, 3]},

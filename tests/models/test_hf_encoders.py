@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 import transformers
+from transformers.models.siglip2.image_processing_pil_siglip2 import convert_image_to_patches
 
 from helpers.hf_models import MEAN, MODELS, SMALL, STD, save
 from helpers.official import clips
@@ -31,6 +33,11 @@ def test_features_are_theirs_layer_by_layer(tmp_path, model_type):
     pixels = ((frames / 255 - torch.tensor(MEAN)) / torch.tensor(STD)).movedim(-1, 2)
     inputs = pixels.flatten(0, 1) if family.by_frames else pixels
     options = {"skip_predictor": True} if model_type == "vjepa2" else {}
+    if model_type == "siglip2_vision_model":
+        patches = [convert_image_to_patches(image, grid.patch) for image in inputs.numpy()]
+        inputs, shape = torch.from_numpy(np.stack(patches)), (grid.h, grid.w)
+        options["pixel_attention_mask"] = torch.ones(inputs.shape[:2])
+        options["spatial_shapes"] = torch.tensor([shape] * len(inputs))
     with torch.no_grad():
         output = theirs(inputs, output_hidden_states=True, **options)
         ours = encoder(frames)

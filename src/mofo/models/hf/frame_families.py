@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from mofo.models.hf.family import FAMILIES, Family, Shape
@@ -97,6 +99,36 @@ class SiglipFamily(FrameFamily):
             return super().tokens(model, pixels, keep)
         other = pixels.shape[-1] != model.config.image_size
         return model(pixels, interpolate_pos_encoding=other).last_hidden_state
+
+
+@FAMILIES.register("siglip2_vision_model")
+class Siglip2Family(SiglipFamily):
+    """SigLIP 2 of any resolution (NaFlex): it takes patches of pixels, and how many there are."""
+
+    model = "Siglip2VisionModel"
+
+    def shape(self) -> Shape:
+        """The size that positions were learned for."""
+        patch = _side(self.config["patch_size"])
+        return Shape(_FRAMES, patch * math.isqrt(int(self.config["num_patches"])), 1, patch)
+
+    def embed(self, model: Any, pixels: Tensor) -> Tensor:
+        """See ``Family``; positions are interpolated."""
+        return model.embeddings(*self._patches(pixels))
+
+    def tokens(self, model: Any, pixels: Tensor, keep: Tensor | None) -> Tensor:
+        """See ``Family``."""
+        if keep is not None:
+            return FrameFamily.tokens(self, model, pixels, keep)
+        patches, shapes = self._patches(pixels)
+        return model(patches, pixel_attention_mask=None, spatial_shapes=shapes).last_hidden_state
+
+    def _patches(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(frames, patches, pixels of a patch with colours last), and rows and columns of them."""
+        patch = _side(self.config["patch_size"])
+        cut = pixels.unfold(2, patch, patch).unfold(3, patch, patch)
+        shapes = torch.tensor(cut.shape[2:4]).expand(len(cut), -1)
+        return cut.permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(1, 2), shapes
 
 
 @FAMILIES.register("hiera")
