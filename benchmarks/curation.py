@@ -160,7 +160,7 @@ def generated(
 
 def real(folder: Path, scratch: Path, options: argparse.Namespace) -> Iterator[Example]:
     """Windows of real clips with masks, and of some that have none but are known to stand."""
-    for name, place in clips(folder, options.frames, options.masks, options.split_file):
+    for name, place in clips(folder, options.frames, options.split_file):
         moves = not name.startswith(NOTHING) and true_masks(folder, name, options.masks).any()
         path = as_video(place, scratch / f"{name}.mp4")
         with VideoReader(path, colour=None) as reader:

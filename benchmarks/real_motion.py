@@ -2,6 +2,7 @@
 
     python benchmarks/real_motion.py DAVIS --split DAVIS/ImageSets/480p/val.txt
     python benchmarks/real_motion.py CLIPS --flow codec --json bench/real_motion.json
+    python benchmarks/real_motion.py CLIPS --change every2      # the same clips at half the rate
 
 The folder holds either DAVIS's layout (JPEGImages/480p/NAME/*.jpg, Annotations/480p/NAME/*.png;
 any other folder of frames beside one of masks with --frames and --masks), or videos NAME.mp4 with
@@ -29,7 +30,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -39,6 +40,7 @@ from mofo.evaluation.area_scores import box_iou
 from mofo.motion.analyse import analyse
 from mofo.motion.presets import DetectSettings
 from mofo.types import MofoError, MotionArea, TokenGrid, hull
+from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
 
 NOTHING = "nothing-"
@@ -52,7 +54,29 @@ KEYS = (
 STEPS = 10  # of the calibration curve
 
 
-def clips(folder: Path, frames: str, masks: str, split: Path | None) -> Iterator[tuple[str, Path]]:
+def half(image: np.ndarray) -> np.ndarray:
+    return image[::2, ::2]
+
+
+def noisy(image_HW3: np.ndarray) -> np.ndarray:
+    noise_HW3 = np.random.default_rng(int(image_HW3.sum())).normal(0, 6, image_HW3.shape)
+    return np.clip(image_HW3 + noise_HW3, 0, 255).astype(np.uint8)
+
+
+# name -> what is done to frames, and to masks; a constant chosen for these very clips would show
+CHANGES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]]
+CHANGES = {
+    "flip": (np.fliplr, np.fliplr),
+    "half": (
+        lambda image: cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+        half,
+    ),
+    "noise": (noisy, np.asarray),
+    "every2": (np.asarray, np.asarray),
+}
+
+
+def clips(folder: Path, frames: str, split: Path | None) -> Iterator[tuple[str, Path]]:
     """Name and place of every video: a file, or a folder of frames."""
     names = None
     if split is not None:
@@ -95,6 +119,17 @@ def as_video(place: Path, target: Path) -> Path:
                 raise MofoError(f"{file}: not a picture that can be read")
             writer.write(cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB))
     return target
+
+
+def changed(path: Path, truth_THW: np.ndarray, name: str, target: Path) -> tuple[Path, np.ndarray]:
+    """Another video made of a video, and its masks."""
+    image_of, mask_of = CHANGES[name]
+    step = 2 if name == "every2" else 1
+    with VideoReader(path, colour="rgb") as reader, VideoWriter(target, fps=24, crf=16) as writer:
+        for number, frame in enumerate(reader):
+            if number % step == 0 and frame.image is not None:
+                writer.write(np.ascontiguousarray(image_of(frame.image)))
+    return target, np.stack([mask_of(mask_HW) for mask_HW in truth_THW[::step]])
 
 
 def box_of(mask_HW: np.ndarray) -> np.ndarray | None:
@@ -194,6 +229,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--frames", default="JPEGImages/480p", help="folders of frames")
     parser.add_argument("--masks", default="Annotations/480p", help="folders of masks")
     parser.add_argument("--split", type=Path, help="list of names; all without it")
+    parser.add_argument("--change", choices=tuple(CHANGES), help="judge the clips so changed")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
@@ -205,10 +241,14 @@ def main() -> None:
     curve_K2 = np.zeros((STEPS, 2))
     print(f"{'':20}" + "".join(f"{key:>8}" for key in KEYS))
     with tempfile.TemporaryDirectory() as scratch:
-        found = clips(chosen.folder, chosen.frames, chosen.masks, chosen.split)
+        found = clips(chosen.folder, chosen.frames, chosen.split)
         for name, place in found:
             truth_THW = true_masks(chosen.folder, name, chosen.masks)
-            area = analyse(as_video(place, Path(scratch) / f"{name}.mp4"), settings)
+            path = as_video(place, Path(scratch) / f"{name}.mp4")
+            if chosen.change:
+                other = Path(scratch) / f"{name}-{chosen.change}.mp4"
+                path, truth_THW = changed(path, truth_THW, chosen.change, other)
+            area = analyse(path, settings)
             rows[name] = judge(area, truth_THW, curve_K2)
             print(f"{name:20}" + "".join(f"{rows[name][key]:8.2f}" for key in KEYS), flush=True)
     moving = [row for name, row in rows.items() if not np.isnan(row["truth"])]

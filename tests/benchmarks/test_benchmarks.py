@@ -78,6 +78,10 @@ def test_real_motion(tmp_path):
     assert row["Jfield"] > row["Jbox"] > 0.4
     assert row["APfield"] > 0.8
     assert "mask covers" in printed
+    run("real_motion.py", tmp_path, "--change", "flip", "--json", out)
+    assert json.loads(out.read_text())["videos"]["thing"]["iou"] == pytest.approx(
+        row["iou"], abs=0.1
+    )
 
 
 def test_detection_speed(tmp_path):

@@ -86,6 +86,15 @@ def test_outliers_in_clumps_and_noise(name, seed):
     assert motion.noise < 0.06
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_camera_that_stands_is_not_bent_to_a_slow_mover(seed):
+    flow_hw2 = np.random.default_rng(seed).normal(0, 0.03, (*SHAPE, 2)).astype(np.float32)
+    flow_hw2[28:, 8:64] += (0.35, -0.1)
+    sure_hw = SURE.copy()
+    sure_hw[:28] = 0.3  # most of what can be seen is the mover
+    assert error_of(fit(CameraFitter(SHAPE, (CELL, CELL)), flow_hw2, sure_hw), np.eye(3)) == 0
+
+
 @pytest.mark.parametrize("name", CAMERAS)
 def test_scattered_outliers_cost_nothing(name):
     truth_33 = CAMERAS[name]

@@ -16,6 +16,9 @@ import numpy as np
 # tolerant of more than MOST.
 _LEAST, _MOST = 0.15, 2.0
 _NEIGHBOURS = 4  # frames on each side that have a say in what is background
+_EXACT = 0.1  # pixels that a camera which stands may seem to move by
+_LEAD = 0.05  # share of the frame that a motion must explain better than standing does
+_SLOW = 1.0  # mean flow, pixels a frame, from which on a camera does not stand
 _RIDGE_8 = 3e-3 * np.array([0, 1, 1, 0, 1, 1, 3, 3])
 
 
@@ -93,6 +96,8 @@ class CameraFitter:
         nil = np.zeros_like(grow)
         near_T8 = np.stack([at_u, grow, -turn, at_v, turn, grow, nil, nil], 1)
         p_T8, weight, rest = self._planar(u, v, base, weight, near_T8)
+        still_T = self._is_still(u, v, base, rest)
+        p_T8[still_T], rest[still_T] = 0, np.hypot(u, v)[still_T]
         p_T8 = _bridged(p_T8, blind_T)
         noise_T = _weighted_median(rest, weight) / np.float32(1.17)
         noise_T[blind_T] = _LEAST
@@ -162,6 +167,18 @@ class CameraFitter:
             rest_TP = np.hypot(u_TP - p @ self._u8.T, v_TP - p @ self._v8.T)
             weight_TP = _reweighted(base_TP, weight_TP, rest_TP, total_T)
         return p_T8, weight_TP, rest_TP
+
+    def _is_still(
+        self, u_TP: np.ndarray, v_TP: np.ndarray, base_TP: np.ndarray, rest_TP: np.ndarray
+    ) -> np.ndarray:
+        """Whether the camera stands, which explains the exact places nearly as well as any motion.
+
+        A motion between a slow mover's and none explains both too badly to be the camera's.
+        """
+        speed_TP = np.hypot(u_TP, v_TP)
+        lead_T1 = _sharp(base_TP, speed_TP) - _sharp(base_TP, rest_TP)
+        slow_T = (base_TP * speed_TP).sum(1) < _SLOW
+        return slow_T & (_mean_around(lead_T1, _NEIGHBOURS)[:, 0] > -_LEAD)
 
     def _homography(self, p_T8: np.ndarray) -> np.ndarray:
         q = (p_T8 / self._unit).T
@@ -240,6 +257,11 @@ def _reweighted(
 def _score(base_TP: np.ndarray, rest_TP: np.ndarray) -> np.ndarray:
     """Weight of the points that a model explains, 0..1."""
     return (base_TP / (1 + np.square(2 * rest_TP))).sum(1)
+
+
+def _sharp(base_TP: np.ndarray, rest_TP: np.ndarray) -> np.ndarray:
+    """Weight of the points that a model explains to a small part of a pixel, 0..1, (T, 1)."""
+    return (base_TP / (1 + np.square(rest_TP / np.float32(_EXACT)))).sum(1, keepdims=True)
 
 
 def _outer(rows_P8: np.ndarray) -> np.ndarray:
