@@ -145,7 +145,8 @@ def areas(
     from mofo.types import TokenGrid
 
     # Patches as large as can be: there are no tokens here.
-    return _print_probe(call("areas", None, grid=TokenGrid(frames, size, size, 1, size)), out)
+    report = call("areas", None, grid=TokenGrid(frames, size, size, 1, size))
+    return _print_probe(report, out, "mofo finetune with the same videos: what pictures add to it")
 
 
 @verb(
@@ -224,16 +225,16 @@ def _unless_random(name: str) -> str | None:
     return None if name == "random" else name
 
 
-def _print_probe(report: Any, out: Path | None) -> int:
+_CONTROL = "mofo probe areas with the same videos: how much the areas alone give away"
+
+
+def _print_probe(report: Any, out: Path | None, then: str = _CONTROL) -> int:
     if not report.main or report.results is None:
         return 0
     for note in report.notes:
         print(f"note: {note}")
     _print_results(report.results, out)
-    if out:
-        print(f"next: mofo report {quote(str(out))}")
-    else:
-        print("next: mofo probe areas with the same videos: how much the areas alone give away")
+    print(f"next: mofo report {quote(str(out))}" if out else f"next: {then}")
     return 1 if report.results.left_out else 0
 
 
