@@ -60,6 +60,8 @@ def test_from_a_fine_tuning_to_a_picture(name, table, tmp_path):
     assert open_classifier(out).settings.tokens.keep == 0.5
     assert evaluated(out, table, tmp_path / "a")[0] == "0.5 of them, by motion"
     assert evaluated(out, table, tmp_path / "b", "--keep", 1)[0] == "all"
+    merged = evaluated(out, table, tmp_path / "m", "--keep", 0.6, "--merge", "static")
+    assert merged[0] == "0.6 of them, merged where static"
     quiet = ("--keep", 0.9, "--keep-least", 0.2)
     assert evaluated(out, table, tmp_path / "c", *quiet)[0].startswith("0.9 of them, down to 0.2")
     if name != "ours":

@@ -48,6 +48,14 @@ def test_as_many_in_each_sample_whatever_moves(by, per_slot, keep):
     assert torch.equal(settings.of_clips(one, GRID, per_slot=per_slot), keep_BV[2:3])
 
 
+def test_merging_keeps_as_many_in_each_sample():
+    settings = TokenSettings(keep=0.4, merge="static")
+    keep_BV = settings.of_clips(clips(), GRID)
+    assert keep_BV.shape == (4, settings.count(GRID, 0.4))
+    assert settings.uses_motion
+    assert settings.changed(by="random") == TokenSettings(keep=0.4, by="random")
+
+
 def test_all_is_said_by_none():
     assert TokenSettings().of_clips(clips(), GRID) is None
 
@@ -80,10 +88,10 @@ def test_by_pixels_that_change_the_camera_counts():
                        keep_BV)  # fmt: skip
 
 
-def test_runs_show_each_place_once_and_again_while_it_moves():
+def test_merging_shows_each_place_once_and_again_while_it_moves():
     motion = torch.zeros(1, 4, 4, 6)
     motion[0, 1:3, 2, 3] = 1.0  # a place that moves in two slots and has come to rest in the last
-    settings = TokenSettings(keep=27 / 96, by="runs", even=0)
+    settings = TokenSettings(keep=27 / 96, merge="static", even=0)
     keep_BV = settings.choose(GRID, clips().frames_BTHWC[:1], motion, torch.rand(1, 96))
     place = 2 * 6 + 3
     assert keep_BV[0].tolist() == [*range(24), 24 + place, 48 + place, 72 + place]
@@ -109,6 +117,9 @@ def test_quiet_clips_keep_fewer(per_slot):
         ({"even": 1}, "even 1"),
         ({"keep": 0.4, "least": 0.5}, "least 0.5"),
         ({"keep": 0.4, "least": 0.1, "by": "random"}, "by motion"),
+        ({"keep": 0.4, "least": 0.1, "merge": "static"}, "by motion"),
+        ({"merge": "statik"}, "merge"),
+        ({"merge": "static", "by": "random"}, "itself"),
         ({"by": "motoin"}, "did you mean 'motion'"),
     ],
 )

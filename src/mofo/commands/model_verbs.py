@@ -127,6 +127,7 @@ def attentive(call: Callable[..., Any], *, encoder: str, out: Path | None = None
     "motion_crop",
     "keep",
     "keep_by",
+    "merge",
     "config",
 )
 def areas(

@@ -46,6 +46,7 @@ def evaluate(
     submission: str | Path | None = None,
     keep: float | None = None,
     keep_by: str | None = None,
+    merge: str | None = None,
     keep_least: float | None = None,
     predictions: str | Path | None = None,
     progress: bool = False,
@@ -73,6 +74,7 @@ def evaluate(
             labels (``split="test"``) are then scored and not evaluated.
         keep: share of the tokens that the encoder computes; None: as in training.
         keep_by: which, one of ``TOKEN_CHOICES``; None: as in training.
+        merge: static: of tokens that stand still only the first is kept; None: as in training.
         keep_least: clips in which less moves keep fewer tokens, down to this share; None: all keep
             as many.
         predictions: CSV file to write, a row a video: path, label, prediction, and the probability
@@ -87,7 +89,7 @@ def evaluate(
         EvaluationError: no videos.
     """
     engine = Engine.shared(precision)
-    saved = open_classifier(checkpoint, keep=keep, by=keep_by, least=keep_least)
+    saved = open_classifier(checkpoint, keep=keep, by=keep_by, merge=merge, least=keep_least)
     catalog = read_catalog([sources] if isinstance(sources, str | Path) else sources)
     split = split or held_out(catalog)
     videos = read_split(catalog, split)

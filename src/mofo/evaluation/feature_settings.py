@@ -32,6 +32,7 @@ class FeatureSettings:
         motion_crop: take the part of the frame around what moves, not its middle.
         keep: share of the tokens that the encoder computes; None: as in its training.
         keep_by: which, one of ``TOKEN_CHOICES``; None: as in its training.
+        merge: static: of tokens that stand still only the first is kept; None: as in its training.
 
     Raises:
         SettingsError: an unknown name, or choices that do not go together.
@@ -48,6 +49,7 @@ class FeatureSettings:
     motion_crop: bool = False
     keep: float | None = None
     keep_by: str | None = None
+    merge: str | None = None
 
     def __post_init__(self) -> None:
         pool = POOLS[self.pool]
@@ -65,7 +67,7 @@ class FeatureSettings:
             if self.areas == "none" and needed:
                 problems.append(f"{name} needs motion areas: codec, dis or a store")
         try:
-            TokenSettings().changed(keep=self.keep, by=self.keep_by)
+            TokenSettings().changed(keep=self.keep, by=self.keep_by, merge=self.merge)
         except SettingsError as error:
             problems.append(str(error))
         if problems:
@@ -94,12 +96,13 @@ class FeatureSettings:
             areas=areas if needs_motion or pool.per_token else "none",
             keep=tokens.keep,
             keep_by=tokens.by,
+            merge=tokens.merge,
         )
 
     def tokens(self, encoder: FrozenEncoder | None) -> TokenSettings:
         """Which tokens an encoder computes."""
         own = encoder.tokens if encoder is not None else TokenSettings()
-        return own.changed(keep=self.keep, by=self.keep_by, least=0.0)
+        return own.changed(keep=self.keep, by=self.keep_by, merge=self.merge, least=0.0)
 
     def _seconds(self, own: float) -> float:
         """As chosen; where sampling or stride are chosen instead, these count."""

@@ -250,6 +250,7 @@ def load(
     precision: str = "auto",
     keep: float | None = None,
     keep_by: str | None = None,
+    merge: str | None = None,
     keep_least: float | None = None,
 ) -> VideoClassifier:
     """A fine-tuned model, ready for videos.
@@ -260,6 +261,7 @@ def load(
         precision: "fp32", "bf16", or "auto": bf16 on a GPU.
         keep: share of the tokens that the encoder computes; None: as in training.
         keep_by: which, one of ``TOKEN_CHOICES``; None: as in training.
+        merge: static: of tokens that stand still only the first is kept; None: as in training.
         keep_least: clips in which less moves keep fewer tokens, down to this share; None: all keep
             as many.
 
@@ -267,7 +269,7 @@ def load(
         CheckpointError: no checkpoint, or one of a pre-training, which has no classes.
         SettingsError: tokens that cannot be kept so.
     """
-    saved = open_classifier(checkpoint, keep=keep, by=keep_by, least=keep_least)
+    saved = open_classifier(checkpoint, keep=keep, by=keep_by, merge=merge, least=keep_least)
     return VideoClassifier(saved, device=device, precision=precision)
 
 

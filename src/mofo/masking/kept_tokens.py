@@ -23,7 +23,7 @@ from torch import Tensor
 from mofo.clips.batch import ClipBatch
 from mofo.clips.token_area import pooled_motion
 from mofo.masking.mask import Mask, smallest
-from mofo.registry import Registry
+from mofo.registry import Registry, unknown
 from mofo.types import SettingsError, TokenGrid
 
 TOKEN_CHOICES: Registry[type[TokenChoice]] = Registry("way to choose tokens")
@@ -74,11 +74,11 @@ class MovingTokens(TokenChoice):
         return motion_Bthw
 
 
-@TOKEN_CHOICES.register("runs")
 class RunTokens(TokenChoice):
-    """Each place once, and again whenever it moves: what stands still need not be repeated.
+    """Each place once, and again whenever it moves: runs of still tokens become their first.
 
     Run-length tokens (Choudhury et al., arXiv 2411.05222) of a fixed number, camera taken out.
+    What ``merge`` "static" chooses by.
     """
 
     uses_motion = True
@@ -134,6 +134,8 @@ class TokenSettings:
     Attributes:
         keep: share of the tokens that are computed, the same number in each sample; 1: all.
         by: one of ``TOKEN_CHOICES``.
+        merge: "static": of tokens that stand still in time only the first is kept, those that move
+            and come to rest all, ``keep`` in all; in place of ``by``. Empty: nothing is merged.
         even: share of the kept ones that are an even grid of all others.
         least: in evaluation and prediction by "motion": clips in which less moves keep half as
             many, or a quarter, down to this share; 0: all keep as many.
@@ -146,6 +148,7 @@ class TokenSettings:
 
     keep: float = 1.0
     by: str = "motion"
+    merge: str = ""
     even: float = 0.2
     least: float = 0.0
 
@@ -157,15 +160,20 @@ class TokenSettings:
             problems.append(f"even {self.even} is not in [0, 1)")
         if not 0 <= self.least <= self.keep:
             problems.append(f"least {self.least} is not between 0 and keep {self.keep}")
-        if self.least and TOKEN_CHOICES[self.by] is not MovingTokens:
-            problems.append(f"least goes by motion, not by {self.by!r}")
         TOKEN_CHOICES.check(self.by)
+        if self.least and self.choice is not MovingTokens:
+            problems.append(f"least goes by motion, not by {self.merge or self.by!r}")
+        if self.merge not in ("", "static"):
+            problems.append(unknown("merge", self.merge, ("static",)))
+        if self.merge and self.by != "motion":
+            problems.append(f"merge {self.merge} chooses tokens itself, not by {self.by!r}")
         if problems:
             raise SettingsError("tokens: " + "; ".join(problems))
 
     def __str__(self) -> str:
         down = f", down to {self.least:g}" if self.least else ""
-        return f"{self.keep:g} of them{down}, by {self.by}" if self.leaves_out else "all"
+        how = f"merged where {self.merge}" if self.merge else f"by {self.by}"
+        return f"{self.keep:g} of them{down}, {how}" if self.leaves_out else "all"
 
     def changed(self, **fields: Any) -> TokenSettings:
         """These with other values, but for those that are None.
@@ -176,7 +184,14 @@ class TokenSettings:
         given = {name: value for name, value in fields.items() if value is not None}
         if "keep" in given and "least" not in given:
             given["least"] = 0.0
+        if "by" in given and "merge" not in given:
+            given["merge"] = ""
         return replace(self, **given)
+
+    @property
+    def choice(self) -> type[TokenChoice]:
+        """How tokens are chosen."""
+        return RunTokens if self.merge else TOKEN_CHOICES[self.by]
 
     @property
     def leaves_out(self) -> bool:
@@ -186,7 +201,7 @@ class TokenSettings:
     @property
     def uses_motion(self) -> bool:
         """Whether the clip's motion makes a difference."""
-        return self.leaves_out and TOKEN_CHOICES[self.by].uses_motion
+        return self.leaves_out and self.choice.uses_motion
 
     @property
     def shares(self) -> list[float]:
@@ -220,7 +235,7 @@ class TokenSettings:
             per_slot: of each time slot as many.
             share: in place of ``keep``.
         """
-        score_Bthw = TOKEN_CHOICES[self.by].score(grid, frames_BTHWC, motion_Bthw, noise_BN)
+        score_Bthw = self.choice.score(grid, frames_BTHWC, motion_Bthw, noise_BN)
         parts = grid.t if per_slot else 1
         kept = self.count(grid, share or self.keep, per_slot)
         count = kept // parts
