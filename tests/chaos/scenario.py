@@ -126,7 +126,8 @@ def disturbed(
     if other is not None:
         code = os.waitstatus_to_exitcode(os.waitpid(other, 0)[1])
         problems += ["the other command hung or crashed"] if code == 99 else []
-        problems += ["both commands failed"] if code and ended.code else []
+        refused = "is there already" in ended.err  # of an earlier command
+        problems += ["both commands failed"] if code and ended.code and not refused else []
     note = folder.with_name("note")
     fault.note = note.read_text() if note.exists() and note.read_text() else fault.note
     problems += _said(ended, fault, truth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -183,8 +184,9 @@ def results(folder: Path) -> dict[str, str]:
 
     found: dict[str, str] = {}
     for place, names, files in os.walk(folder):
-        # Even steps are saved, and where a run was stopped.
-        names[:] = [name for name in names if not re.fullmatch(r"step_\d+[13579]", name)]
+        # Even steps are saved, and where a run was stopped; damaged ones are set aside.
+        aside = r"step_\d+([13579]|\.damaged)"
+        names[:] = [name for name in names if not re.fullmatch(aside, name)]
         if {"areas", "videos"} <= set(names) and list(Path(place, "videos").glob("*.parquet")):
             store = AreaStore.open(place)
             found |= {
@@ -203,8 +205,9 @@ def _hash(file: Path) -> str:
     if file.name == "files.jsonl":  # in the order in which workers end
         return str(sorted(file.read_text().splitlines()))
     if file.name == "checkpoint.json":  # its mean loss is since the one before
-        content = json.loads(file.read_text())
-        return str([content["step"], sorted(content["digests"].items())[1:]])
+        with contextlib.suppress(ValueError, LookupError, TypeError):  # damaged
+            content = json.loads(file.read_text())
+            return str([content["step"], sorted(content["digests"].items())[1:]])
     if file.name == "metrics.jsonl":  # has times, and at a kill half a line
         from mofo.training.journal import read_journal
 
