@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from mofo.motion.parts import parts
 from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.system import progress as progress_module
-from mofo.system.processes import usable_cpus
+from mofo.system.processes import Terminated, starting_workers, terminable, usable_cpus
 from mofo.system.progress import Progress, clock
 from mofo.types import MofoError
 
@@ -200,3 +201,24 @@ def test_what_is_started_while_stops_are_held_is_blind_to_them():
     words = [sys.executable, "-c", script]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_stop_that_another_thread_takes_waits_until_a_worker_has_begun():
+    """Libraries have threads that do not block signals."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    reached = []
+    try:
+        with pytest.raises(Terminated), terminable():  # noqa: PT012
+            with starting_workers():
+                os.kill(os.getpid(), signal.SIGTERM)
+                while signal.sigpending():
+                    pass
+                reached.append("the end")
+            reached.append("too far")
+    finally:
+        done.set()
+        thread.join()
+    assert len(reached) == 1
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())

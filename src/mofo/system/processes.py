@@ -105,17 +105,43 @@ def starting_workers(threads: int = 1) -> Iterator[None]:
     with outliving_signals():
         resource_tracker.ensure_running()
     environment = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    with _waiting_signals():
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+        try:
+            yield
+        finally:
+            for name, value in environment.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+@contextlib.contextmanager
+def _waiting_signals() -> Iterator[None]:
+    """Signals that a thread of a library takes, since it does not block them, wait for the end.
+
+    Python would act on them here, between the start of a process and its first orders.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    # What is ignored stays so in the new processes.
+    numbers = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [
+        (number, signal.signal(number, lambda number, frame: came.append(number)))
+        for number in numbers
+    ]
     try:
         yield
     finally:
-        for name, value in environment.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in before:
+            signal.signal(number, handler)
+        for number in came:
+            os.kill(os.getpid(), number)
 
 
 def begin_worker(plugins: Iterable[str] = ()) -> None:
