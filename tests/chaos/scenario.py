@@ -165,7 +165,7 @@ def _said(ended: Ended, fault: Fault, truth: Truth) -> list[str]:
     if ended.left:
         problems.append(f"{len(ended.left)} processes left")
     full = isinstance(fault, FullDisk | LimitedFiles) and ended.code == 1 != truth.code
-    if full and not re.search(r"\bout\b|/|shared memory", ended.err):
+    if full and not re.search(r"\bout\b|/|\.mp4:|shared memory", ended.err):
         problems.append("the line names no file")
     if "Traceback (most recent" in ended.err:
         problems.append(f"traceback: {ended.err.strip().splitlines()[-1][:200]}")

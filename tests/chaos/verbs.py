@@ -204,7 +204,7 @@ def results(folder: Path) -> dict[str, str]:
 def _hash(file: Path) -> str:
     if file.name == "files.jsonl":  # in the order in which workers end
         return str(sorted(file.read_text().splitlines()))
-    if file.name == "checkpoint.json":  # its mean loss is since the one before
+    if file.name == "checkpoint.json":  # its mean loss may be of more steps
         with contextlib.suppress(ValueError, LookupError, TypeError):  # damaged
             content = json.loads(file.read_text())
             return str([content["step"], sorted(content["digests"].items())[1:]])

@@ -62,7 +62,7 @@ class Metadata(BaseModel):
     step: int = Field(0, ge=0)
     """Steps done."""
     loss: float | None = None
-    """Mean over the steps since the checkpoint before."""
+    """Mean over the steps since the last checkpoint that was due."""
     error: float | None = None
     """The lowest marks the best checkpoint."""
     settings: dict[str, Any] = {}
@@ -86,6 +86,8 @@ class Metadata(BaseModel):
     history: ValidationHistory = ValidationHistory()
     recent_losses: list[float] = []
     """Those of the last line of the log."""
+    losses_since_due: list[float] = []
+    """After a stop between two checkpoints that were due: the losses since the first of them."""
     imported: dict[str, Any] | None = None
     """Where weights of others come from."""
     digests: dict[str, str] = {}

@@ -85,7 +85,7 @@ class Trainer:
         self._steps_before = self.folder.steps()
         self.start, self.history = 0, ValidationHistory()
         self._recent: deque[float] = deque(maxlen=run.log_every)
-        self._since_save: list[float] = []
+        self._since_due: list[float] = []
         with contextlib.ExitStack() as alone:
             if self._steps_before and self.accelerator.num_processes == 1:
                 self._lock(alone)  # nobody may remove a checkpoint while it is read
@@ -95,6 +95,7 @@ class Trainer:
                 self.start = checkpoint.step
                 self.history = checkpoint.metadata.history.model_copy(deep=True)
                 self._recent.extend(checkpoint.metadata.recent_losses)
+                self._since_due.extend(checkpoint.metadata.losses_since_due)
             self._prepare(checkpoint)
 
     def _prepare(self, checkpoint: Checkpoint | None) -> None:
@@ -272,7 +273,7 @@ class Trainer:
 
     def _note(self, metrics: StepMetrics) -> None:
         self._recent.append(metrics.loss)
-        self._since_save.append(metrics.loss)
+        self._since_due.append(metrics.loss)
         if self.average is not None:
             self.average.update()
         line = metrics.to_dict()
@@ -314,9 +315,10 @@ class Trainer:
         if self.is_main:
             if self.journal is not None:
                 self.journal.flush()
-            loss = sum(self._since_save) / max(1, len(self._since_save))
-            # Without a validation it is no candidate for the best, where others have one.
-            error = validation.get("error") if self.task.validates else loss
+            loss = sum(self._since_due) / max(1, len(self._since_due))
+            # One that is not due, after a stop, is no candidate: the best is as without a stop.
+            due = loss if validate else None
+            error = validation.get("error") if self.task.validates else due
             metadata = {
                 **self.task.metadata(),
                 "task": self.task.name,
@@ -328,9 +330,11 @@ class Trainer:
                 "validation": validation,
                 "history": self.history.model_dump(),
                 "recent_losses": list(self._recent),
+                "losses_since_due": [] if validate else self._since_due,
             }
             self.folder.save(step, weights, moments, metadata, average=average)
-        self._since_save.clear()
+        if validate:
+            self._since_due.clear()
         if failed is not None:
             raise failed
         self.accelerator.wait_for_everyone()
