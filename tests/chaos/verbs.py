@@ -64,6 +64,7 @@ PRETRAIN = f"pretrain --data.source @/videos --run.out out {NANO}"
 FINETUNE = f"finetune --data.source @/videos/list.csv --run.out out --run.workers 0 {NANO}"
 SCORE = "score @/videos --out out-scores.parquet --quiet"
 SMALL = "--model.size nano --data.size 32 --data.frames 4 --data.areas codec --optim.batch 2"
+PREDICT = "--encoder @/fine @/videos/a.mp4 --json out.json --annotate out"
 MASK = "show mask @/videos/a.mp4 --size 32 --frames 4 --ratio .75 --areas codec --out out.png"
 VERBS = [
     _verb("detect", f"{DETECT} --workers 0", partly="out"),
@@ -87,13 +88,8 @@ VERBS = [
     _verb("pretrain", f"{PRETRAIN} --run.workers 0", 4, pretrained="out"),
     _verb("pretrain, workers 2", f"{PRETRAIN} --run.workers 2", 8, pretrained="out"),
     _verb("finetune", FINETUNE, 4, finetuned="out"),
-    _verb("evaluate", "--encoder", f"evaluate --encoder @/fine {LIST} --views 1x1 --out out", 4),
-    _verb(
-        "predict",
-        "--encoder",
-        "predict --encoder @/fine @/videos/a.mp4 --json out.json --annotate out",
-        3,
-    ),
+    _verb("evaluate", f"evaluate --encoder @/fine {LIST} --views 1x1 --out out", 4),
+    _verb("predict", f"predict {PREDICT}", 3),
     _verb("embed .parquet", f"embed --encoder @/fine {LIST} --out out.parquet", 2),
     _verb("embed folder", f"embed --encoder @/fine {LIST} --out out", 2),
     _verb("embed .npz", f"embed --encoder @/fine {LIST} --out out.npz", 2),
