@@ -157,6 +157,18 @@ def test_temporaries_of_killed_processes_go_at_the_next_start(tmp_path):
     assert (tmp_path / "living").read_text() == "half"
 
 
+def test_temporary_folders_of_killed_processes_go_with_the_next_one(tmp_path):
+    script = (
+        "import os, sys; from mofo.system.files import temporary_folder\n"
+        "with temporary_folder() as folder:\n"
+        "    (folder / 'a').write_text('half'); sys.argv[1:] and os._exit(9)"
+    )
+    for word, left in ((["die"], 1), ([], 0)):
+        words, env = [sys.executable, "-c", script, *word], os.environ | {"TMPDIR": str(tmp_path)}
+        subprocess.run(words, env=env, check=False)
+        assert len(list(tmp_path.iterdir())) == left
+
+
 def test_the_next_writer_into_a_folder_removes_them(tmp_path):
     script = (
         "import os, sys; from pathlib import Path; from mofo.system.files import replaced\n"

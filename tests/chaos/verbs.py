@@ -78,6 +78,8 @@ VERBS = [
     _verb("data check --workers 2", f"{CHECK} --workers 2", 4),
     _verb("data convert .csv", "data convert @/videos/list.csv --to out/c.csv --quiet"),
     _verb("data convert .parquet", "data convert @/videos/list.csv --to out/c.parquet --quiet"),
+    _verb("data pack", "data pack @/videos/list.csv --out out --size .01 --quiet"),
+    _verb("data pack --areas", "data pack @/videos --areas @/areas --out out --size .01 --quiet"),
     _verb("data synth", SYNTH, 2),
     _verb("score", f"{SCORE} --workers 0", scored="out-scores.parquet"),
     _verb("score --page", f"{SCORE} --workers 0 --page out.html", 2, scored="out-scores.parquet"),

@@ -19,6 +19,7 @@ from mofo.motion.detect_plan import read_failures
 from mofo.motion.listed import Spans
 from mofo.motion.records import storable
 from mofo.motion.store import AreaStore
+from mofo.system.files import temporary_beside
 from mofo.types import StoreError, VideoError
 from mofo.video.clip import IndexMismatchError
 from mofo.video.index import Source
@@ -199,14 +200,15 @@ class PackedFields:
     def fill(self, fields: Iterable[tuple[int, np.ndarray]]) -> None:
         """Packs fields, uint8 (T, rows, columns), each with the number of its video; once."""
         ends = [0]
-        with tempfile.NamedTemporaryFile(prefix="mofo-fields-", delete=False) as file:
-            weakref.finalize(self, _remove, file.name, os.getpid())
+        place = temporary_beside(Path(tempfile.gettempdir(), "mofo-fields"))
+        with place.open("xb") as file:
+            weakref.finalize(self, _remove, str(place), os.getpid())
             for video, field_Tyx in fields:
                 self._first_V[video] = len(ends) - 1
                 for start in range(0, len(field_Tyx), _PIECE):
                     piece = zlib.compress(field_Tyx[start : start + _PIECE].tobytes(), 1)
                     ends.append(ends[-1] + file.write(piece))
-        self._ends, self._path = np.array(ends), file.name
+        self._ends, self._path = np.array(ends), str(place)
         self._map()
 
     def frames(self, video: int, span: slice, shape_yx: tuple[int, int]) -> np.ndarray:

@@ -59,13 +59,12 @@ def app(
     example:
       mofo app --runs runs/ --examples clip.mp4
     """
-    import tempfile
-
     from mofo.report.gallery import HOST, find_runs, serve
+    from mofo.system.files import temporary_folder
 
     models = find_runs(runs or (), examples or ())
-    with tempfile.TemporaryDirectory(prefix="mofo-") as folder:
-        page = serve(Path(folder), models, port=port, open_browser=open_)
+    with temporary_folder() as folder:
+        page = serve(folder, models, port=port, open_browser=open_)
         print(f"gallery: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
         page.block_thread()
     return 130  # as after any Ctrl-C

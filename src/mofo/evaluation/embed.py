@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from mofo.evaluation.measures import EvaluationError
 from mofo.evaluation.predict import duration_of, window_spans
 from mofo.evaluation.videos import read_split
 from mofo.models.inference import Engine
-from mofo.system.files import replaced, replaced_folder
+from mofo.system.files import replaced, replaced_folder, temporary_folder
 from mofo.training.frozen import open_encoder
 from mofo.types import SettingsError, VideoError
 from mofo.video.index import index_frames
@@ -228,12 +227,9 @@ def cache_folder(cache: str | Path | None) -> Iterator[Path]:
         yield Path(cache)
         return
     engine = Engine.shared()
-    place = engine.broadcast(tempfile.mkdtemp(prefix="mofo-features-") if engine.is_main else "")
-    try:
-        yield Path(place)
-    finally:
-        if engine.is_main:
-            shutil.rmtree(place, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        place = str(stack.enter_context(temporary_folder())) if engine.is_main else ""
+        yield Path(engine.broadcast(place))
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mofo.datasets.listing import is_shard, video_files
 from mofo.motion.parts import Part, new_part
 from mofo.motion.presets import DetectSettings
 from mofo.motion.records import to_rows, video_row
+from mofo.system.files import temporary_folder
 from mofo.types import MotionArea
 from mofo.video.location import locate
 from mofo.video.shard import open_shard
@@ -69,8 +69,8 @@ def packed_members(
         areas: name of the member, its bytes, and its motion area.
         settings, versions: of the store.
     """
-    with tempfile.TemporaryDirectory(prefix="mofo-") as folder:
-        part = Part(Path(folder), "packed")
+    with temporary_folder() as folder:
+        part = Part(folder, "packed")
         with new_part(part, settings, versions, flush=False) as writer:
             for member, size, area in areas:
                 key = f"{shard}/{member}"

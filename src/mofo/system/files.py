@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -129,6 +130,17 @@ def temporary_beside(file: Path, suffix: str = "") -> Path:
     return file.with_name(f".{file.name[:60]}-{unique}.tmp{suffix}")
 
 
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """An empty folder among the system's temporaries, for the block; killed processes' ones go."""
+    folder = temporary_beside(Path(tempfile.gettempdir(), "mofo"))
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _swap(new: Path, old: Path) -> None:
     """Exchanges two folders at once (on Linux; elsewhere one after the other)."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
@@ -149,7 +161,8 @@ def remove_temporaries(folder: Path, *, alone: bool = False) -> int:
             of dead processes of this machine are.
     """
     count = 0
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+    missing = (FileNotFoundError, NotADirectoryError, PermissionError)
+    with contextlib.suppress(*missing), os.scandir(folder) as entries:
         for entry in entries:
             match = _TEMPORARY.fullmatch(entry.name) if entry.name.startswith(".") else None
             if match and (alone or _is_dead(match)):

@@ -129,17 +129,16 @@ def _waiting_signals() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    # What is ignored stays so in the new processes.
-    numbers = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
     before = [
-        (number, signal.signal(number, lambda number, frame: came.append(number)))
-        for number in numbers
+        (stop, signal.signal(stop, lambda number, frame: came.append(number)))
+        for stop in STOPS
+        if signal.getsignal(stop) is not signal.SIG_IGN  # it stays so in the new processes
     ]
     try:
         yield
     finally:
-        for number, handler in before:
-            signal.signal(number, handler)
+        for stop, handler in before:
+            signal.signal(stop, handler)
         for number in came:
             os.kill(os.getpid(), number)
 

@@ -13,7 +13,6 @@ import contextlib
 import itertools
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import IO, Any, Protocol
 import av
 import numpy as np
 
+from mofo.system.files import temporary_folder
 from mofo.types import SettingsError, VideoError
 from mofo.video.writer import VideoWriter
 
@@ -231,8 +231,8 @@ def file_input(source: VideoInput, fps: float | None = None) -> Iterator[str]:
 @contextlib.contextmanager
 def _temporary(name: str) -> Iterator[Path]:
     """A file for a while; errors call it by the name of what it holds."""
-    with tempfile.TemporaryDirectory(prefix="mofo-") as folder:
-        path = Path(folder, "video.mp4")
+    with temporary_folder() as folder:
+        path = folder / "video.mp4"
         try:
             yield path
         except VideoError as error:

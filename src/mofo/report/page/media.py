@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
+from mofo.system.files import temporary_folder
 from mofo.video.writer import VideoWriter
 
 MAX_BYTES = 9_000_000  # of all media; as text in the page they take a third more
@@ -61,8 +60,8 @@ class ClipMaker:
             The clip; None if there is no room even for a picture, or there is no frame.
         """
         kept: list[np.ndarray] = []
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "clip.mp4"
+        with temporary_folder() as folder:
+            file = folder / "clip.mp4"
             with VideoWriter(file, fps=fps, crf=_CRF) as writer:
                 for frame_HW3 in frames:
                     writer.write(_even(frame_HW3))
