@@ -1,11 +1,12 @@
 """What it saves to compute only the tokens that move: a step of fine-tuning, and inference.
 
-    python benchmarks/kept_tokens.py                                 # CPU, float32, one thread
+    python benchmarks/kept_tokens.py                                 # CPU: ten minutes, two cores
     python benchmarks/kept_tokens.py --sizes base:2 --batch 1        # 2 of its 12 blocks
     python benchmarks/kept_tokens.py --device cuda --sizes small,base,vjepa2
 
 Sizes are those of our ViT, and "vjepa2": V-JEPA 2 ViT-L of transformers, random weights. All blocks
-cost the same, so a few are enough to compare: NAME:BLOCKS. Clips of 16 frames of 224 x 224 are
+cost the same, so a few are enough to compare: NAME:BLOCKS, as by default for V-JEPA 2. Of models
+wider than "small" half as many repetitions are timed. Clips of 16 frames of 224 x 224 are
 noise with motion fields of typical sizes. The choice of tokens is a part of each step; what it
 takes alone is the last column. How time and memory are measured: ``step_cost.py``.
 """
@@ -13,6 +14,7 @@ takes alone is the last column. How time and memory are measured: ``step_cost.py
 from __future__ import annotations
 
 import json
+import os
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -50,7 +52,7 @@ WORK = ("training", "inference")
 CASES = [f"{what}, keep {keep:g}" for what in WORK for keep in KEEPS]
 LEAST = 2.2  # times the throughput of all tokens, at keep 0.4
 MOST = 0.02  # of a step: the choice of tokens
-_CHOICES = 20
+_CHOICES, _NARROW = 20, 384
 
 
 class Work(StepWork):
@@ -171,7 +173,8 @@ def memory_of(models: Models) -> dict[str, dict[str, float]]:
 def measure(work: Work, options: Any) -> dict[str, Any]:
     models = Models(work)
     forwards = {case: models.step(case) for case in CASES}
-    runs = timed_in_turn(models, forwards, work, options.repeat)
+    repeat = -(-options.repeat // (1 if work.model.width <= _NARROW else 2))
+    runs = timed_in_turn(models, forwards, work, repeat)
     choosing = models.choosing()
     if work.device == "cpu" and not work.small:
         del models.module  # what follows happens in another process
@@ -225,7 +228,10 @@ def table(results: list[dict]) -> list[list[str]]:
 
 def main() -> None:
     parser = arguments(__doc__ or "", __file__, gpu_batch=32)
-    parser.set_defaults(repeat=6, processes=1)
+    cores = min(2, os.cpu_count() or 1)
+    parser.set_defaults(sizes="small,base,vjepa2:6", repeat=8, processes=1, threads=cores)
+    if "cuda" not in parser.parse_known_args()[0].device:
+        parser.set_defaults(batch=1)
     options = chosen(parser)
     given = (options.batch, options.device, options.quick)
     works = [Work(name, *given) for name in options.sizes]
