@@ -167,7 +167,9 @@ def _said(ended: Ended, fault: Fault, truth: Truth) -> list[str]:
     full = isinstance(fault, FullDisk | LimitedFiles) and ended.code == 1 != truth.code
     if full and not re.search(r"\bout\b|/|\.mp4:|shared memory", ended.err):
         problems.append("the line names no file")
-    if "Traceback (most recent" in ended.err:
+    # A worker whose parent is killed while it starts says so in Python's own words.
+    orphan = fault.kills and "EOFError: Ran out of input" in ended.err
+    if "Traceback (most recent" in ended.err and not orphan:
         problems.append(f"traceback: {ended.err.strip().splitlines()[-1][:200]}")
     if ended.code < 0 and not fault.kills and not ended.hung:
         problems.append(f"ended by signal {-ended.code}")

@@ -121,6 +121,21 @@ def test_other_files_are_no_scores(videos, table, tmp_path):
         mofo.score_many(videos, tmp_path / "scores.csv")
 
 
+def test_a_flipped_bit_is_an_error_or_changes_nothing(table, tmp_path):
+    whole, expected = table.read_bytes(), read_scores(table)
+    damaged, errors = tmp_path / "scores.parquet", 0
+    for place in range(0, len(whole), len(whole) // 300):
+        data = bytearray(whole)
+        data[place] ^= 1 << place % 8
+        damaged.write_bytes(data)
+        try:
+            assert read_scores(damaged).equals(expected)
+        except MofoError as error:
+            assert str(damaged) in str(error)
+            errors += 1
+    assert errors > 50
+
+
 def test_the_command_says_what_it_did(videos, tmp_path, capsys):
     (tmp_path / "bad.mp4").write_text("nothing")
     words = ["score", str(videos / "pan.mp4"), str(tmp_path / "bad.mp4"), "--workers", "0"]

@@ -86,7 +86,7 @@ def read_scores(path: str | Path, settings: ScoreSettings | None = None) -> pa.T
         MofoError: it is no such table, is damaged, or was made with other settings.
     """
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
     except FileNotFoundError:
         raise MofoError(f"{path}: does not exist: `mofo score` makes it") from None
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -94,7 +94,11 @@ def read_scores(path: str | Path, settings: ScoreSettings | None = None) -> pa.T
     text = (table.schema.metadata or {}).get(_META)
     if text is None or not table.schema.equals(SCHEMA):
         raise MofoError(f"{path}: is no table of scores: `mofo score SOURCE --out FILE` makes one")
-    _check(json.loads(text), settings, path)
+    try:
+        made = json.loads(text)
+    except ValueError:
+        raise MofoError(f"{path}: is damaged: make it again with `mofo score`") from None
+    _check(made, settings, path)
     return table
 
 
@@ -155,4 +159,5 @@ class Journal:
         table = new.take(pc.sort_indices(new["path"]))  # stable: the rows of a file stay in order
         meta = {_META: json.dumps(asdict(self._settings)).encode()}
         with replaced(target, flush=True) as part:
-            pq.write_table(table.replace_schema_metadata(meta), part)
+            table = table.replace_schema_metadata(meta)
+            pq.write_table(table, part, write_page_checksum=True)

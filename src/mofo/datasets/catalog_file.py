@@ -66,7 +66,10 @@ def _write_parquet(
     for name, kind in NUMBERS.items():
         schema = schema.append(pa.field(name, getattr(pa, kind)()))
     schema = schema.with_metadata({META: json.dumps(about).encode()})
-    with replaced(target, flush=True) as part, pq.ParquetWriter(part, schema) as writer:
+    with (
+        replaced(target, flush=True) as part,
+        pq.ParquetWriter(part, schema, write_page_checksum=True) as writer,
+    ):
         for batch in batches(catalog):
             rows = pack(batch, heads, base)
             known = [metadata.get(video.path) for video in batch]

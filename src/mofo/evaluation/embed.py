@@ -298,7 +298,9 @@ def _check_free(out: Path) -> None:
 def _write_parquet(features: Features, out: Path) -> None:
     with (
         replaced(out, flush=True) as half,
-        pq.ParquetWriter(half, _schema(features), compression="zstd") as file,
+        pq.ParquetWriter(
+            half, _schema(features), compression="zstd", write_page_checksum=True
+        ) as file,
     ):
         for table in _tables(features):
             file.write_table(table)
@@ -307,7 +309,8 @@ def _write_parquet(features: Features, out: Path) -> None:
 def _write_folder(features: Features, out: Path) -> None:
     with replaced_folder(out) as half:  # only ever an earlier one of ours is replaced
         for number, table in enumerate(_tables(features)):
-            pq.write_table(table, half / f"part-{number:05d}.parquet", compression="zstd")
+            file = half / f"part-{number:05d}.parquet"
+            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
         (half / _ABOUT).write_text(json.dumps(features.about, indent=1), encoding="utf-8")
 
 

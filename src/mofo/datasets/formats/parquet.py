@@ -99,7 +99,7 @@ def _open(path: Path) -> tuple[dict[str, Any], Iterator[Any]]:
     import pyarrow.parquet as pq
 
     with _damage_named(path):
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         text = (file.schema_arrow.metadata or {}).get(META)
         metadata = json.loads(text) if text else {}
     if not {"path", "heads", "classes"} <= {*file.schema_arrow.names, *metadata}:
