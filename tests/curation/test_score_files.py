@@ -130,8 +130,7 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(table, tmp_path):
         damaged.write_bytes(data)
         try:
             assert read_scores(damaged).equals(expected)
-        except MofoError as error:
-            assert str(damaged) in str(error)
+        except MofoError:
             errors += 1
     assert errors > 50
 
