@@ -17,7 +17,7 @@ import av
 import numpy as np
 
 from mofo.types import VideoError
-from mofo.video.container import CodingOrder, Container, open_video
+from mofo.video.container import CodingOrder, Container, demuxed, open_video
 from mofo.video.index import FrameIndex, Source
 from mofo.video.picture import chroma_picture, grey_picture
 from mofo.video.reader import Frame, VideoInfo, frame_kind, motion_vectors
@@ -231,7 +231,7 @@ class _Pass:
 
     def _packets(self, container: Any, stream: Any, begin: int, seek: bool) -> Iterator[Any]:
         """Packets from a place on from which frame ``begin`` can be decoded; none if it fails."""
-        packets = container.demux(stream)
+        packets = demuxed(container, stream)
         if seek:
             # A container may land late: it seeks by decoding time, or its key frame comes with
             # frames that are shown before it. Then from one key frame earlier.
@@ -239,7 +239,7 @@ class _Pass:
             for target in (begin, key, self._index.key_before(key - 1)):
                 try:
                     container.seek(int(self._index.stamps[target]), stream=stream)
-                    packets = container.demux(stream)
+                    packets = demuxed(container, stream)
                     packet = next(packet for packet in packets if packet.is_keyframe)
                 except (av.FFmpegError, OSError, StopIteration):
                     continue

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -82,7 +83,7 @@ class Container:
         yield from self._frames
 
     def _decode(self) -> Any:
-        packets = self._container.demux(self._stream)
+        packets = demuxed(self._container, self._stream)
         while True:
             try:
                 packet = next(packets, None)
@@ -182,6 +183,12 @@ def referred_by_start_code(packet: Any) -> bool | None:
     """Whether an H.264 picture whose units follow start codes is referred to."""
     found = _SLICE.search(packet)
     return None if found is None else found[1][0] & 0x60 != 0
+
+
+def demuxed(container: Any, stream: Any) -> Iterator[Any]:
+    """Packets of a stream. PyAV's own generator, dropped before its end, keeps some memory."""
+    with contextlib.closing(container.demux(stream)) as packets:
+        yield from packets
 
 
 def open_video(path: str, options: dict[str, str], *, probe: bool = True) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ import av
 import numpy as np
 
 from mofo.types import VideoError
-from mofo.video.container import open_video
+from mofo.video.container import demuxed, open_video
 from mofo.video.location import file_state, locate
 from mofo.video.reader import VideoReader, orientation
 
@@ -193,7 +193,7 @@ def _without_decoding(path: str, container: Any, stream: Any, least: Source) -> 
     keys = np.zeros(0, np.int32)
     places: np.ndarray | None = None
     with contextlib.suppress(av.FFmpegError, OSError):  # the end of a truncated file
-        for packet in container.demux(stream):
+        for packet in demuxed(container, stream):
             if packet.size and not packet.is_discard:
                 packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.pos))
                 told |= is_mov and packet.pts != packet.dts
