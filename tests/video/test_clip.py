@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -409,3 +411,29 @@ def test_a_file_is_opened_once_and_a_good_table_spares_the_probing(kind, made, m
     assert [number for number, _ in read_frames(path, index, wanted)] == wanted.tolist()
     if kind not in ROUGH:
         assert opened == [index.source is not Source.TABLE]
+
+
+class Allocated(ctypes.Structure):
+    """glibc's ``struct mallinfo2``."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in "abcdefghij")
+
+
+def allocated() -> int:
+    """Bytes that are allocated and not freed."""
+    info = ctypes.CDLL(None).mallinfo2
+    info.restype = Allocated
+    return info().h
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="asks glibc")
+def test_reading_a_part_keeps_no_memory(made):
+    path = made("h264, B-frames")
+    before = 0
+    for number in range(400):
+        if number == 200:
+            gc.collect()
+            before = allocated()
+        list(read_frames(path, index_frames(path), [0]))
+    gc.collect()
+    assert allocated() - before < 200 * 60
