@@ -68,8 +68,12 @@ def test_mistakes(made, tmp_path, capsys):
     folder, videos = made
     (tmp_path / "no.parquet").write_text("none")
     other = write_pretrained(tmp_path / "other", seed=5)
+    data = bytearray((folder / "whole.parquet").read_bytes())
+    data[len(data) // 4] ^= 1
+    (tmp_path / "flipped.parquet").write_bytes(data)
     for words, fact in (
         ([videos[0].path, tmp_path / "no.parquet"], "no features"),
+        ([videos[0].path, tmp_path / "flipped.parquet"], "is damaged"),
         ([videos[0].path, tmp_path / "gone.parquet"], "does not exist"),
         ([tmp_path / "gone.mp4", folder / "whole.parquet"], "gone.mp4"),
         ([videos[0].path, folder / "whole.parquet", "--top", "0"], "top 0"),

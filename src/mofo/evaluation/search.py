@@ -8,6 +8,7 @@ Any Parquet file or folder of `mofo embed` can be searched; with windows a match
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import json
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import pyarrow.dataset
 
 from mofo.datasets.video import Video, why_unusable
 from mofo.evaluation.embed import CHECKPOINT, META, embed_videos
+from mofo.system.files import first_line
 from mofo.types import MofoError, SettingsError, VideoError
 
 
@@ -81,22 +83,36 @@ def search(
     table, about = _open(Path(features))
     video = Video(str(Path(query).absolute()), Path(query).name, start=start, end=end)
     query_D = _feature(video, encoder or about[CHECKPOINT], about, features)
-    mean_D = _mean(table)
-    query_D = query_D - mean_D
-    query_D /= max(float(np.linalg.norm(query_D)), 1e-12)
     kept: dict[str, list[Match]] = {}  # by file, the best moments, ascending
-    for rows, feature_RD in _blocks(table):
-        centred_RD = feature_RD - mean_D
-        length_R = np.maximum(np.linalg.norm(centred_RD, axis=1), 1e-12)
-        for row, similarity in zip(rows, (centred_RD @ query_D / length_R).tolist(), strict=True):
-            if _is_query(row, video):
-                continue
-            best = kept.setdefault(row["path"], [])
-            best.append(Match(similarity, row["path"], row["start"], row["end"], row.get("label")))
-            best.sort(key=lambda match: match.similarity)
-            del best[:-per_video]
+    with _damage_named(features):
+        mean_D = _mean(table)
+        query_D = query_D - mean_D
+        query_D /= max(float(np.linalg.norm(query_D)), 1e-12)
+        for rows, feature_RD in _blocks(table):
+            centred_RD = feature_RD - mean_D
+            length_R = np.maximum(np.linalg.norm(centred_RD, axis=1), 1e-12)
+            for row, similarity in zip(
+                rows, (centred_RD @ query_D / length_R).tolist(), strict=True
+            ):
+                if _is_query(row, video):
+                    continue
+                best = kept.setdefault(row["path"], [])
+                best.append(
+                    Match(similarity, row["path"], row["start"], row["end"], row.get("label"))
+                )
+                best.sort(key=lambda match: match.similarity)
+                del best[:-per_video]
     every = (match for matches in kept.values() for match in matches)
     return heapq.nlargest(top, every, key=lambda match: match.similarity)
+
+
+@contextlib.contextmanager
+def _damage_named(features: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        text = f"{features}: is damaged ({first_line(error)}): make it again with `mofo embed`"
+        raise MofoError(text) from None
 
 
 def _open(path: Path) -> tuple[pa.dataset.Dataset, dict[str, Any]]:
@@ -105,7 +121,9 @@ def _open(path: Path) -> tuple[pa.dataset.Dataset, dict[str, Any]]:
             f"{path}: does not exist: `mofo embed --encoder MODEL VIDEOS --out {path}` makes it"
         )
     try:
-        table = pa.dataset.dataset(str(path), format="parquet")
+        checked = pa.dataset.ParquetFragmentScanOptions(page_checksum_verification=True)
+        parquet = pa.dataset.ParquetFileFormat(default_fragment_scan_options=checked)
+        table = pa.dataset.dataset(str(path), format=parquet)
         about = json.loads((table.schema.metadata or {})[META])
         pooled = len(about["shape"]) == 1
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
