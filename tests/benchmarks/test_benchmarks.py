@@ -120,6 +120,21 @@ def test_catalog(tmp_path):
     assert "5,000 rows of 500 files" in printed
 
 
+def test_shards(tmp_path):
+    out = tmp_path / "shards.json"
+    printed = run("shards.py", "--quick", "--out", out)
+    results = json.loads(out.read_text())
+    assert results["members"]["members"] == 200
+    assert results["loader"]["shards_of_files"] > 0
+    assert "2,000 rows" in printed
+
+
+def test_places(tmp_path):
+    out = tmp_path / "places.json"
+    run("places.py", "--videos", 6, "--flow", "codec", "--out", out)
+    assert all(json.loads(out.read_text())["equal"].values())
+
+
 def test_masks(tmp_path):
     out, png = tmp_path / "masks.json", tmp_path / "new" / "masks.png"
     run("masks.py", "--repeat", 1, "--samples", 20, "--out", out, "--picture", png)

@@ -6,6 +6,7 @@ import pytest
 
 from helpers.runs import CODEC, NAMES, content, make, run
 from helpers.stored import rows
+from mofo import cli
 from mofo.motion.detect import detect, merge_shards
 from mofo.motion.parts import digest, parts
 from mofo.motion.store import AreaStore
@@ -32,6 +33,28 @@ def test_a_run_makes_a_store_and_a_report(tmp_path, log):
     assert len(store["b/c.webm"]) == 5
     assert store.videos()["path"][0].as_py() == str(tmp_path / "v/a.mp4")
     assert sorted(log()) == sorted(Path(name).name for name in NAMES)
+
+
+def test_a_dry_run_says_how_long_it_will_take_and_writes_nothing(tmp_path, log, capsys):
+    videos = tmp_path / "v"
+    videos.mkdir()
+    for number in range(80):
+        content = {
+            "frames": 4,
+            "seed": number,
+            "fill": "x" * number,
+        }
+        (videos / f"{number}.mp4").write_text(json.dumps(content))
+    dry = run(videos, tmp_path / "out", dry_run=True)
+    assert not (tmp_path / "out").exists()
+    assert 12 <= len(log()) == dry.estimate.tried < 80
+    report = run(videos, tmp_path / "out")
+    assert report.seconds / 20 < dry.estimate.seconds < report.seconds * 20
+    assert (dry.estimate.videos, dry.skipped) == (80, 0)
+    assert run(videos, tmp_path / "out", dry_run=True).estimate.videos == 0
+    words = ["detect", str(videos), "--out", str(tmp_path / "new"), "--workers", "0", "--dry-run"]
+    assert cli.main(words) == 0
+    assert "80 videos" in capsys.readouterr().out
 
 
 def test_finished_videos_are_skipped(tmp_path, log):

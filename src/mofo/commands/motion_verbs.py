@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mofo.commands.verb import print_rows, verb
+from mofo.system.progress import clock
 
 _NEXT = 'next: mofo.AreaStore.open("{}") in Python, or any Parquet reader'
 
@@ -49,6 +50,9 @@ def detect(
 
         draw = OVERLAYS
     report = call(out=out, shard=shard, draw=draw)
+    if report.estimate is not None:
+        print_estimate(report)
+        return 1 if report.failed else 0
     print_report(report)
     if shard != (1, 1):
         print(f"when all {shard[1]} shards are done, the store is complete")
@@ -60,6 +64,18 @@ def detect(
             print(MotionSummary.of(store))
         print(_NEXT.format(out))
     return 1 if report.failed else 0
+
+
+def print_estimate(report: Any) -> None:
+    """Prints what a ``DetectReport`` of a dry run says."""
+    found = report.estimate
+    print_rows("cannot be used", report.failures)
+    known = f" ({report.skipped:,} finished before)" if report.skipped else ""
+    print(
+        f"{found.videos:,} videos{known}, {found.bytes / 1e6:,.1f} MB: about "
+        f"{clock(found.seconds)} with {max(1, found.workers)} "
+        f"process{'es' if found.workers > 1 else ''} ({found.tried} videos were tried)"
+    )
 
 
 def print_report(report: Any) -> None:

@@ -21,6 +21,7 @@ from mofo.motion.detect_plan import (
     write_failures,
 )
 from mofo.motion.detect_worker import OVERLAYS, Draw, Outcome, Task, detect_video
+from mofo.motion.estimate import Estimate, estimate
 from mofo.motion.listed import MARGIN
 from mofo.motion.merge import merge, scan
 from mofo.motion.presets import DetectSettings
@@ -44,6 +45,7 @@ class DetectReport:
         warnings: (video, text): found wrong with a file, which was done all the same.
         frames: frames processed now. seconds: wall time.
         paths: the files made, tables first.
+        estimate: of a dry run, what a run will take.
     """
 
     total: int
@@ -55,6 +57,7 @@ class DetectReport:
     frames: int
     seconds: float
     paths: tuple[Path, ...]
+    estimate: Estimate | None = None
 
 
 @overload
@@ -131,6 +134,7 @@ def detect_many(
     margin: float = MARGIN,
     engine: str = "local",
     timeout: float | None = None,
+    dry_run: bool = False,
     progress: bool = True,
 ) -> DetectReport:
     """Motion areas of many videos into the store ``out``; goes on where an earlier run stopped.
@@ -150,6 +154,7 @@ def detect_many(
         engine: what runs the processes.
         timeout: give a video up that makes no progress, counted every 32 frames, for so many
             seconds (local engine).
+        dry_run: only say how long it will take, by doing some of the videos; nothing is written.
         progress: show progress on stderr.
 
     Raises:
@@ -168,11 +173,17 @@ def detect_many(
     if not videos and not catalog.problems:
         raise MofoError(f"no videos in {', '.join(os.fspath(source) for source in several)}")
     settings, draw = settings or DetectSettings(), draw or {}
+    # Pictures are of whole videos.
+    around = None if whole_files or draw else margin
+    if dry_run:
+        plan = Plan(scan(folder, settings), shard, draw, around)
+        plan.add_catalog(replace(catalog, videos=videos))
+        run = _Run(plan, settings, draw, Progress(0, show=False))
+        found = estimate([*run.tasks()], engine, workers, timeout)
+        return replace(run.report(time.monotonic() - start, ()), estimate=found)
     folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(folder, "" if shard == WHOLE else f"{shard[0]:05d}-of-{shard[1]:05d}"):
         _remove_temporaries(folder, alone=shard == WHOLE)
-        # Pictures are of whole videos.
-        around = None if whole_files or draw else margin
         plan = Plan(scan(folder, settings), shard, draw, around)
         plan.add_catalog(replace(catalog, videos=videos))
         frames = plan.frames() if progress else 0
@@ -232,13 +243,14 @@ class _Run:
         if self.plan.note:
             self.progress.say(self.plan.note)
         # Closed to end the processes now, not when the generator is collected.
-        with contextlib.closing(engine.run(self._tasks())) as results:
+        with contextlib.closing(engine.run(self.tasks())) as results:
             for result in results:
                 if result is not None:
                     self._take(result)
                 self.progress.beat(engine.frames)
 
-    def _tasks(self) -> Iterator[Task]:
+    def tasks(self) -> Iterator[Task]:
+        """One for each video that is to be done."""
         here = self.plan.here
         for key, path, size, draw_only, spans in self.plan.works:
             known = here.locate(key) if draw_only else None
@@ -271,16 +283,21 @@ class _Run:
             for file in self.folder.glob("failures-*.csv"):
                 file.unlink()
         paths = [self.folder / name for name in ("areas", "videos", table.name, OVERLAYS)]
+        return self.report(seconds, tuple(path for path in paths if path.exists()))
+
+    def report(self, seconds: float, paths: tuple[Path, ...]) -> DetectReport:
+        """Counts and failures so far."""
+        failures = tuple(sorted(self.plan.failures.items()))
         return DetectReport(
-            total=plan.total,
+            total=self.plan.total,
             done=self.done,
-            skipped=plan.skipped,
+            skipped=self.plan.skipped,
             failed=len(failures),
             failures=failures,
             warnings=tuple(sorted(self.warnings)),
             frames=self.progress.frames,
             seconds=seconds,
-            paths=tuple(path for path in paths if path.exists()),
+            paths=paths,
         )
 
     def leave(self, signal: str) -> NoReturn:

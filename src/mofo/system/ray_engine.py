@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
@@ -40,9 +41,10 @@ class RayEngine:
         ray = self._ray
         is_ours = not ray.is_initialized()
         if is_ours:
-            ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
-        # A video that kills its worker once would do so again.
-        remote = ray.remote(num_cpus=1, max_retries=0)(_work)
+            cpus = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": self._workers}
+            ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR", **cpus)
+        # Workers are lost with their machines, too; a video that kills two is to blame itself.
+        remote = ray.remote(num_cpus=1, max_retries=1)(_work)
         waiting: dict[object, Any] = {}
         try:
             while True:
