@@ -43,7 +43,7 @@ def commands_page() -> str:
     lines = [
         "# Commands",
         "What `mofo VERB --help` prints, made while this page was built. Exit codes: 0 done, "
-        "1 failed, 2 wrong usage, 130 stopped by Ctrl-C.",
+        "1 failed, 2 wrong usage, 75 stopped by SIGTERM or SIGUSR1, 130 stopped by Ctrl-C.",
         _block(_help()),
     ]
     seen = set()

@@ -12,5 +12,11 @@ AREAS=${2:?folder of the store}
 mofo detect "$SOURCE" --out "$AREAS" --quiet --workers "${SLURM_CPUS_PER_TASK:-1}" \
   --shard "${SLURM_ARRAY_TASK_ID:-1}/${SLURM_ARRAY_TASK_COUNT:-1}" &
 work=$!
-trap 'kill -USR1 $work; wait $work; scontrol requeue "$SLURM_ARRAY_JOB_ID"_"$SLURM_ARRAY_TASK_ID"; exit 0' USR1
-wait $work
+again=1
+trap 'again=1; kill -USR1 $work' USR1 # which also ends a wait
+while [ $again = 1 ]; do again=0; wait $work; code=$?; done
+# 75: a signal came, what is finished is kept. 138: it came before mofo was there to see it.
+case $code in
+  75 | 138) scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" ;;
+esac
+exit $code

@@ -1,7 +1,7 @@
 """The ``mofo`` command: one command, many verbs.
 
-A verb's libraries are imported only when it runs. Exit codes: 0 done, 1 failed, 2 wrong usage, 130
-stopped by Ctrl-C or SIGTERM.
+A verb's libraries are imported only when it runs. Exit codes: 0 done, 1 failed, 2 wrong usage, 75
+stopped by SIGTERM or SIGUSR1 (the same command goes on), 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from mofo.commands.output import safe_output
 from mofo.commands.verb import GROUPS, VERBS
 from mofo.registry import unknown, use_plugins
-from mofo.types import MofoError, SettingsError
+from mofo.types import MofoError, SettingsError, StoppedError
 
 # What is wrong with a place or with the machine, rather than with our code.
 _PLACES = {
@@ -99,25 +99,45 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _run(name: str, verb: Callable[[list[str]], int], words: list[str]) -> int:
-    from mofo.system.processes import Terminated, leave_group, terminable
+    from mofo.system import group
+    from mofo.system.processes import terminable
 
     try:
         with terminable():
-            code = verb(words)
-            leave_group()
-            return code
+            return verb(words)
     except SystemExit as stop:  # argparse has printed help or what is wrong
         return stop.code if isinstance(stop.code, int) else 2
-    except SettingsError as error:
-        return _fail(name, str(error), 2)
-    except MofoError as error:
-        return _fail(name, str(error), 1)
-    except KeyboardInterrupt as error:
-        if isinstance(error, Terminated):
-            return _fail(name, f"stopped ({error})", 130)
-        return _fail(name, str(error) or "stopped", 130)
-    except OSError as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if not group.is_watching():
+            return _failed(name, error)
+        code = _failed(name, error) if group.is_first_to_fail(error) else _code(error)
+    return group.end(code)
+
+
+def _code(error: BaseException) -> int:
+    from mofo.system.processes import INTERRUPTED, TRY_AGAIN, Terminated
+
+    if isinstance(error, Terminated | StoppedError):
+        return TRY_AGAIN
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    return 2 if isinstance(error, SettingsError) else 1
+
+
+def _failed(name: str, error: BaseException) -> int:
+    from mofo.system import group
+    from mofo.system.processes import Terminated
+
+    if isinstance(error, OSError):
         return _misplaced(name, error)
+    text = str(error)
+    if isinstance(error, KeyboardInterrupt):
+        text = f"stopped ({error})" if isinstance(error, Terminated) else text or "stopped"
+    elif group.is_lost(error):
+        text = "another process of this run is gone without a word: killed? out of memory?"
+    elif not isinstance(error, MofoError):
+        raise error  # a bug, to be seen in full
+    return _fail(name, text, _code(error))
 
 
 def _misplaced(name: str, error: OSError) -> int:

@@ -37,6 +37,10 @@ class MofoError(Exception):
     """A mistake that a user can mend. The message is one line: what, where, what to do."""
 
 
+class StoppedError(MofoError):
+    """Stopped by SIGTERM or SIGUSR1: what is finished is kept, and the same command goes on."""
+
+
 class VideoError(MofoError):
     """A video that cannot be used.
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -14,9 +15,12 @@ import pytest
 import torch
 
 from helpers.classifiers import CLASSES, write_classifier, write_videos
+from helpers.ranks import ranks
+from mofo import cli
 from mofo.clips.labels import LabelError
 from mofo.clips.transforms import Geometry
 from mofo.evaluation import evaluate as module
+from mofo.evaluation import scoring
 from mofo.evaluation.evaluate import evaluate
 from mofo.evaluation.results import read_results
 from mofo.motion.analyse import analyse
@@ -162,6 +166,50 @@ def test_two_processes_give_the_results_of_one(run, table, tmp_path):
     both = read_results(tmp_path / "out" / "results.json")
     assert both.heads == single.heads
     assert json.loads((tmp_path / "out" / "results.json").read_text())["views"] == 6
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stopped_test_goes_on(run, table, tmp_path, processes):
+    """A signal in the midst of it, with any number of processes."""
+    whole = judged(run, table)
+    words = [
+        "evaluate", "--encoder", str(run), str(table), "--workers", "0", "--batch", "4",
+        "--quiet", "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    calls = []
+
+    def evaluated(rank, stop):
+        real = scoring.classify
+
+        def classify(model):
+            forward = real(model)
+
+            def noted(clips):
+                calls.append(clips)
+                if stop and len(calls) == 4:  # two videos are done, and a part of the third
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                return forward(clips)
+
+            return noted
+
+        scoring.classify = classify
+        code = cli.main(words)
+        print(len(calls), "batches")
+        return code
+
+    codes, ended = ranks(processes, partial(evaluated, stop=True))
+    assert codes == [75] * processes, ended.err
+    assert len(ended.err.splitlines()) == 1, ended.err
+    assert "run the same command to go on from here (SIGUSR1)" in ended.err
+    kept = list((tmp_path / "out" / "scores").glob("*/*.safetensors"))
+    assert len(kept) == processes
+    codes, ended = ranks(1, partial(evaluated, stop=False))
+    assert codes == [0], ended.err
+    assert f"{-(-(10 - 2 * processes) * 6 // 4)} batches" in ended.out
+    assert read_results(tmp_path / "out" / "results.json").heads.keys() == whole.heads.keys()
+    found = read_results(tmp_path / "out" / "results.json").heads["label"].videos
+    assert found == whole.heads["label"].videos
+    assert not (tmp_path / "out" / "scores").exists()
 
 
 def test_provenances(run, table, tmp_path, monkeypatch):

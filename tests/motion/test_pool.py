@@ -76,7 +76,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path, log, flow):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1), (signal.SIGUSR1, 1)]
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGUSR1, 75)]
 )
 def test_a_stopped_run_keeps_what_is_finished(tmp_path, log, number, code):
     names = [f"{number:02}.mp4" for number in range(16)]

@@ -29,16 +29,24 @@ def test_a_step_does_not_depend_on_how_it_is_divided(micro, processes):
 
 
 @pytest.mark.parametrize(
-    ("clips", "repeats", "processes", "batch"), [(8, 1, 1, 8), (14, 2, 2, 12), (99, 1, 1, 12)]
+    ("clips", "repeats", "processes", "batch"), [(8, 1, 1, 8), (8, 2, 2, 8), (99, 1, 1, 12)]
 )
 def test_a_step_takes_no_more_clips_than_an_epoch_has(clips, repeats, processes, batch):
     given = {"micro": 12, "repeats": repeats, "processes": processes, "clips": clips}
     assert Division.of(batch=12, **given).batch == batch
 
 
-def test_fewer_videos_than_processes():
-    with pytest.raises(SettingsError, match="2 videos are fewer than 3 processes"):
-        Division.of(batch=12, micro=12, repeats=2, processes=3, clips=4)
+@pytest.mark.parametrize(
+    ("clips", "processes", "texts"),
+    [
+        (4, 3, ("4 clips a step", "use 1, 2 processes", "optim.batch 6")),
+        (99, 5, ("12 clips a step", "use 1, 2, 3, 6 processes", "optim.batch 10")),
+    ],
+)
+def test_a_step_that_cannot_be_divided_is_not_another_step(clips, processes, texts):
+    with pytest.raises(SettingsError) as caught:
+        Division.of(batch=12, micro=12, repeats=2, processes=processes, clips=clips)
+    assert all(text in str(caught.value) for text in texts), caught.value
 
 
 def test_every_video_comes_once_an_epoch_and_none_is_left_over():
@@ -104,8 +112,8 @@ def test_repeats_count_as_clips():
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"processes": 5}, "multiple of 5"),
-        ({"repeats": 5}, "multiple of 5"),
+        ({"processes": 5}, "5 processes"),
+        ({"repeats": 5}, "optim.batch 10"),
         ({"repeats": 4, "micro": 2}, "run.micro_batch is smaller"),
     ],
 )

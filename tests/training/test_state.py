@@ -4,8 +4,9 @@ import torch
 from mofo.masking import Mask
 from mofo.models.mae import MaskedAutoencoder
 from mofo.models.model_settings import ModelSettings
-from mofo.training.optim import adamw, model_tensors, optimiser_tensors, restore, set_rate
+from mofo.training.optim import adamw, set_rate
 from mofo.training.pretrain_settings import OptimSettings
+from mofo.training.sharding import model_tensors, optimiser_tensors, restore
 from mofo.types import TokenGrid
 
 GRID = TokenGrid(4, 32, 32)

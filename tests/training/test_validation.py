@@ -44,7 +44,7 @@ def model(plain_tuned):
 
 
 def found_by(settings, model):
-    return FinetuneTask(settings).validate(model, Accelerator(cpu=True))
+    return FinetuneTask(settings).validate(model, Accelerator(cpu=True), bool)
 
 
 def test_equal_to_a_hand_computation_for_any_batch(plain_tuned, model):

@@ -12,7 +12,7 @@ from mofo.commands.verb import print_rows, verb
 _ATTENTIVE = "mofo.evaluation.attentive_probe:AttentiveSettings"
 
 
-@verb("evaluate", calls="mofo.evaluation.evaluate:evaluate", skip=("draws", "checkpoint"))
+@verb("evaluate", calls="mofo.evaluation.evaluate:evaluate", skip=("draws", "checkpoint", "kept"))
 def evaluate(
     call: Callable[..., Any],
     *,
@@ -40,12 +40,14 @@ def evaluate(
     in training), none, shuffled (another video's), centre (the middle of the frame), truth (exact
     ones, from --store); or codec, dis, or the folder of a store.
     Several processes: torchrun --nproc-per-node 2 -m mofo evaluate ...
+    With --out, a test that a signal has stopped goes on with the same command.
 
     examples:
       mofo evaluate --encoder runs/fine test.csv --store areas --out results
       mofo evaluate --encoder runs/ek100 epic-kitchens/ --split test --submission ek100.zip
     """
-    results = call(checkpoint=encoder, submission=submission, predictions=predictions)
+    kept = out / "scores" if out else None
+    results = call(checkpoint=encoder, submission=submission, predictions=predictions, kept=kept)
     from mofo.evaluation.evaluate import is_main
 
     if not is_main():

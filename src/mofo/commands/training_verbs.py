@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mofo.commands.verb import verb
+from mofo.system import group
+from mofo.system.processes import INTERRUPTED, TRY_AGAIN
 
 
 @verb("pretrain", keys=True)
@@ -53,12 +55,11 @@ def pretrain(
 
     settings: Any = read_settings("pretrain", config, pairs, task)
     report = train(settings, progress=progress)
-    if not report.main:
-        return 0 if report.finished else 1
-    _print_report(report)
     if not report.finished:
         return _stopped(report)
-    print(f"next: {report.next}")
+    if report.main:
+        _print_report(report)
+        print(f"next: {report.next}")
     return 0
 
 
@@ -108,14 +109,14 @@ def finetune(
     given = [(key, value) for key, value in short.items() if value is not None]
     settings: Any = read_settings("finetune", config, [*given, *pairs])
     report = train(settings, progress=progress)
+    if not report.finished:
+        return _stopped(report)
     if not report.main:
-        return 0 if report.finished else 1
+        return 0
     _print_report(report)
     if report.best is not None:
         metrics = ", ".join(f"{name} {value:.4g}" for name, value in report.validation.items())
         print(f"last validation: {metrics}; the best checkpoint is that of step {report.best:,}")
-    if not report.finished:
-        return _stopped(report)
     if report.steps < report.of:
         print(f"ended early: {settings.optim.early_stop_patience} validations without a new best")
     print(f"next: {report.next}")
@@ -189,9 +190,14 @@ def _print_report(report: Any) -> None:
 
 
 def _stopped(report: Any) -> int:
-    reason = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"
-    print(f"{reason}; the same command continues from here", file=sys.stderr)
-    return 130 if report.stopped_by == "SIGINT" else 1
+    if report.main:
+        _print_report(report)
+        by = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"
+        print(f"{by}; the same command continues from here", file=sys.stderr)
+    group.leave(together=True)  # before a launcher sees an exit code
+    if not report.stopped_by:
+        return 1
+    return INTERRUPTED if report.stopped_by == "SIGINT" else TRY_AGAIN
 
 
 @verb("advise", calls="mofo.training.advice:advise")

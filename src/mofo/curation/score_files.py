@@ -21,7 +21,7 @@ from mofo.system.files import folder_lock
 from mofo.system.pool import Engine, check_engine, make_engine
 from mofo.system.processes import Terminated, terminable
 from mofo.system.progress import Progress
-from mofo.types import MofoError, SettingsError
+from mofo.types import SettingsError, StoppedError
 from mofo.video.location import file_state
 
 
@@ -92,7 +92,7 @@ def score_many(
                     "run the same command to go on from here"
                 )
                 if isinstance(error, Terminated):
-                    raise MofoError(f"{text} ({error})") from None
+                    raise StoppedError(f"{text} ({error})") from None
                 raise KeyboardInterrupt(text) from None
             journal.write_table(target)
         for file in folder.iterdir():

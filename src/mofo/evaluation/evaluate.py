@@ -9,6 +9,7 @@ from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import read_catalog
 from mofo.evaluation.epic import check_submission, evaluate_apart, submit
 from mofo.evaluation.ground_truth import GroundTruth
+from mofo.evaluation.kept_scores import KeptScores
 from mofo.evaluation.measures import DRAWS, EvaluationError, Sample
 from mofo.evaluation.predict import choose_motion
 from mofo.evaluation.results import Results
@@ -49,6 +50,7 @@ def evaluate(
     merge: str | None = None,
     keep_least: float | None = None,
     predictions: str | Path | None = None,
+    kept: str | Path | None = None,
     progress: bool = False,
 ) -> Results:
     """Tests a fine-tuned model on labelled videos.
@@ -79,6 +81,8 @@ def evaluate(
             as many.
         predictions: CSV file to write, a row a video: path, label, prediction, and the probability
             of each class; see ``write_predictions``.
+        kept: folder in which scores are kept until the test is over, so that the same call after a
+            signal goes on from there.
         progress: show a bar on stderr.
 
     Raises:
@@ -110,19 +114,30 @@ def evaluate(
     if len(catalog.problems) > max_unreadable * everything:  # nobody knows of which split they are
         raise _too_many(dict(catalog.problems), everything, max_unreadable)
     model = saved.model.to(engine.device).eval()
-    parts = engine.gather(
-        lambda: score_videos(
+    before = KeptScores(Path(kept) if kept else None, saved, dataset, engine.precision)
+    done = set(before.scores.rows)
+    rows = [row for row in range(len(videos)) if row not in done]
+
+    def share() -> VideoScores:
+        scores = score_videos(
             model,
             dataset,
-            engine.share(range(len(videos))),
+            engine.share(rows),
             engine,
             batch=batch,
             workers=min(usable_cpus(), _WORKERS) if workers is None else workers,
             max_failures=max_unreadable * len(videos),
             progress=progress,
+            keep=before.write,
         )
-    )
-    scores = VideoScores.joined(parts)
+        if engine.processes > 1:  # others are still at it, and may be stopped
+            before.write(scores)
+        return scores
+
+    with before.explained():
+        parts = engine.gather(share)
+    scores = VideoScores.joined([before.scores, *parts])
+    before.forget(engine)
     unreadable = {videos[row].path: reason for row, reason in scores.failures.items()}
     unreadable |= dict(catalog.problems)
     if len(scores.failures) > max_unreadable * len(videos):

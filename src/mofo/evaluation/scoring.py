@@ -67,6 +67,7 @@ def score_videos(
     workers: int = 0,
     max_failures: float = float("inf"),
     progress: bool = False,
+    keep: Callable[[VideoScores], None] = lambda scores: None,
 ) -> VideoScores:
     """Scores some videos by all their views.
 
@@ -79,6 +80,7 @@ def score_videos(
         workers: processes that read.
         max_failures: it ends early with more videos than this that cannot be used.
         progress: show a bar.
+        keep: called with the scores of the finished videos when a signal ends the work.
 
     Raises:
         SettingsError: an impossible batch or number of workers.
@@ -92,30 +94,42 @@ def score_videos(
     }
     place = {row: number for number, row in enumerate(rows)}
     failures: dict[int, str] = {}
+    seen = np.zeros(len(rows), int)  # views
+
+    def finished() -> VideoScores:
+        kept = [row for row in rows if row not in failures and seen[place[row]] == views]
+        places = [place[row] for row in kept]
+        return VideoScores(kept, {head: sum_VC[places] for head, sum_VC in total.items()}, failures)
+
     order = in_batches(rows, views, batch)
     steps = run_model(classify(model), dataset, order, engine, workers=workers, progress=progress)
-    for step in steps:
-        for row, reason in step.views.failures:
-            failures.setdefault(row, reason)
-        if len(failures) > max_failures:
-            steps.close()
-            break
-        if step.views.clips is None or step.output is None:
-            continue
-        for head, logits_BC in step.output.items():
-            exact_BC = logits_BC.double()
-            share_BC = (exact_BC.softmax(-1) if is_single else exact_BC.sigmoid()).cpu().numpy()
-            read = zip(step.views.clips.index_B.tolist(), share_BC, strict=True)
-            for (row, share_C), view in zip(read, step.views.view_B.tolist(), strict=True):
-                if not np.isfinite(share_C).all():
-                    raise EvaluationError(
-                        f"{dataset.videos[row].path}, view {view}: the model's scores are not "
-                        "finite numbers"
-                    )
-                total[head][place[row]] += share_C / views
-    kept = [row for row in rows if row not in failures]
-    places = [place[row] for row in kept]
-    return VideoScores(kept, {head: sum_VC[places] for head, sum_VC in total.items()}, failures)
+    try:
+        for step in steps:
+            for row, reason in step.views.failures:
+                failures.setdefault(row, reason)
+            if len(failures) > max_failures:
+                break
+            if step.views.clips is None or step.output is None:
+                continue
+            index_B = step.views.clips.index_B.tolist()
+            for head, logits_BC in step.output.items():
+                exact_BC = logits_BC.double()
+                share_BC = (exact_BC.softmax(-1) if is_single else exact_BC.sigmoid()).cpu().numpy()
+                read = zip(index_B, share_BC, step.views.view_B.tolist(), strict=True)
+                for row, share_C, view in read:
+                    if not np.isfinite(share_C).all():
+                        raise EvaluationError(
+                            f"{dataset.videos[row].path}, view {view}: the model's scores are not "
+                            "finite numbers"
+                        )
+                    total[head][place[row]] += share_C / views
+            np.add.at(seen, [place[row] for row in index_B], 1)
+    except KeyboardInterrupt:
+        keep(finished())
+        raise
+    finally:
+        steps.close()
+    return finished()
 
 
 def write_predictions(

@@ -13,7 +13,8 @@ from accelerate.utils import broadcast_object_list, gather_object
 from mofo.clips.batch import ClipBatch, blank_clip
 from mofo.clips.loader import batches
 from mofo.clips.view_clips import ViewBatch, ViewDataset, collate_views
-from mofo.system.environment import pick_device
+from mofo.system.environment import PATIENCE, pick_device, torch_timeout
+from mofo.system.group import doing, watch
 from mofo.system.progress import Bar
 from mofo.types import MofoError, SettingsError
 
@@ -56,7 +57,10 @@ class Engine:
         """All processes that were launched together (``torchrun``, ``accelerate launch``)."""
         _, precision = pick_device(None, precision)
         # Without being told, accelerate takes processes without a GPU for independent ones.
-        state = PartialState(cpu=not torch.accelerator.is_available())
+        state = PartialState(
+            cpu=not torch.accelerator.is_available(), timeout=torch_timeout(PATIENCE)
+        )
+        watch(PATIENCE)
         return cls(
             device=state.device,
             precision=precision,
@@ -98,7 +102,9 @@ class Engine:
         except MofoError as error:
             parts = [error]
         if self.processes > 1:
+            doing("gathers results", waits=True)
             parts = gather_object(parts)
+            doing("")
         for part in parts:
             if isinstance(part, MofoError):
                 raise part
@@ -108,13 +114,17 @@ class Engine:
         """The main process's ``value``, in all of them."""
         values = [value]
         if self.processes > 1:
+            doing("gets results", waits=self.rank > 0)
             broadcast_object_list(values)
+            doing("")
         return values[0]
 
     def wait(self) -> None:
         """Returns when all processes are here."""
         if self.processes > 1:
+            doing("is done with its share", waits=True)
             PartialState().wait_for_everyone()
+            doing("")
 
 
 class Step(NamedTuple, Generic[Output]):
@@ -163,16 +173,20 @@ def run_model(
     show = progress and engine.is_main
     bar = Bar(total=sum(map(len, order)), unit="view", desc=title, show=show)
     try:
-        for keys, views in zip(order, read, strict=True):
+        for number, keys in enumerate(order):
+            doing(f"reads batch {number} of {len(order)}")
+            views = next(read)
             clips, output = views.clips, None
             if clips is None and every_batch:
                 clips = blank_clip(dataset.settings.grid)
             if clips is not None:
+                doing(f"computes batch {number} of {len(order)}", waits=every_batch)
                 with torch.no_grad(), engine.autocast():
                     output = forward(clips.to(engine.device, non_blocking=True))
             yield Step(views, output if views.clips is not None else None)
             bar.update(len(keys))
     finally:
+        doing("")
         read.close()  # ends the workers
         bar.close()
 

@@ -198,11 +198,14 @@ class MaskedAutoencoder(nn.Module, HubModel):
 
     @staticmethod
     def loss(error_BM: Tensor, weight_BM: Tensor | None = None) -> Tensor:
-        """Mean of the tokens' errors over the batch, weighted; 0 where all weights are 0."""
+        """Weighted mean of each clip's errors, 0 where all its weights are 0; mean of the clips.
+
+        So a batch may be divided in any way.
+        """
         if weight_BM is None:
             return error_BM.mean()
         weight_BM = weight_BM.to(error_BM.dtype)
-        return (error_BM * weight_BM).sum() / weight_BM.sum().clamp(min=1e-12)
+        return ((error_BM * weight_BM).sum(1) / weight_BM.sum(1).clamp(min=1e-12)).mean()
 
     @torch.no_grad()
     def predict(self, frames_BTHWC: Tensor, mask: Mask) -> Prediction:

@@ -30,7 +30,7 @@ from mofo.system.files import folder_lock, remove_temporaries
 from mofo.system.pool import Engine, Result, check_engine, make_engine
 from mofo.system.processes import Terminated, terminable
 from mofo.system.progress import Progress
-from mofo.types import MofoError, MotionArea, SettingsError, StoreError, VideoError
+from mofo.types import MofoError, MotionArea, SettingsError, StoppedError, StoreError, VideoError
 from mofo.video.inputs import VideoInput, are_paths, video_input
 
 
@@ -316,7 +316,7 @@ class _Run:
             f"{len(untried)} are left; run the same command to go on from here"
         )
         if signal:
-            raise MofoError(f"{text} ({signal})") from None
+            raise StoppedError(f"{text} ({signal})") from None
         raise KeyboardInterrupt(text) from None
 
 

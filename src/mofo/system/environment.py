@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mofo.registry import choice
+from mofo.system.group import watch
 from mofo.types import SettingsError
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
 
+PATIENCE = 900.0  # seconds in which a process has to go on that others wait for
 PRECISIONS = ("auto", "fp32", "bf16")
 _PACKAGES = ("mofo", "torch", "numpy", "av", "opencv-python-headless", "accelerate")
 
@@ -40,33 +43,46 @@ def pick_device(
 
 
 def make_accelerator(
-    precision: str = "auto", *, trackers: Sequence[str] = (), folder: str = "."
+    precision: str = "auto",
+    *,
+    trackers: Sequence[str] = (),
+    folder: str = ".",
+    patience: float = PATIENCE,
 ) -> Accelerator:
-    """Returns the processes, the device and the precision of a training or an evaluation.
+    """Returns the processes, the device and the precision of a training.
 
     Args:
         precision: "fp32", "bf16", or "auto": bf16 on a GPU.
-        trackers: of accelerate, for a training.
+        trackers: of accelerate.
         folder: where trackers write.
+        patience: seconds in which a process has to go on; 0: any time.
 
     Raises:
         SettingsError: an unknown precision or tracker.
     """
     import torch
     from accelerate import Accelerator
-    from accelerate.utils import ProjectConfiguration
+    from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 
     _, precision = pick_device(None, precision)
     try:
-        return Accelerator(
+        accelerator = Accelerator(
             # Otherwise it takes several processes without a GPU for independent ones.
             cpu=not torch.accelerator.is_available(),
             mixed_precision={"fp32": "no", "bf16": "bf16"}[precision],
             log_with=list(trackers) or None,
             project_config=ProjectConfiguration(project_dir=folder, logging_dir=folder),
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=torch_timeout(patience))],
         )
     except ValueError as error:
         raise SettingsError(f"run.trackers: {error}") from None
+    watch(patience)
+    return accelerator
+
+
+def torch_timeout(patience: float) -> timedelta:
+    """When torch itself loses patience, with a page of traceback: later than we do."""
+    return timedelta(seconds=2 * patience + 600 if patience else 7 * 24 * 3600)
 
 
 def versions() -> dict[str, str]:

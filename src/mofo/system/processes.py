@@ -21,6 +21,9 @@ from mofo.registry import load_plugins
 
 # Ctrl-C; the end of a job, and the warning before it that Slurm and others can send.
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# Exit codes of what a signal has stopped: by Ctrl-C; by the others: the same command goes on
+# (EX_TEMPFAIL of sysexits.h), so that job scripts know what to put into the queue again.
+INTERRUPTED, TRY_AGAIN = 130, 75
 # Every library that brings its own threads reads one of these when it is first imported.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -159,16 +162,6 @@ def begin_worker(plugins: Iterable[str] = ()) -> None:
     end_with_parent()
     one_thread()
     load_plugins(plugins)
-
-
-def leave_group() -> None:
-    """Ends this process's part in torch's group of processes, if it has one.
-
-    Left to the end of the interpreter, the group's threads now and then abort the process.
-    """
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
 
 
 def one_thread() -> None:

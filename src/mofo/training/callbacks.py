@@ -33,13 +33,11 @@ class Training(Protocol):
     model: nn.Module
     bare_model: nn.Module
     is_main: bool
+    is_sharded: bool
     start: int
     videos: int
     schedule: Schedule
     division: Division
-
-    @property
-    def is_sharded(self) -> bool: ...  # noqa: D102
 
     def evaluating(self) -> contextlib.AbstractContextManager[None]:
         """Within, the model is in evaluation mode."""

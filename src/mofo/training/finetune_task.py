@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -258,9 +259,11 @@ class FinetuneTask(Task):
         )
         return torch.optim.AdamW(groups, lr=0.0, betas=optim.betas)
 
-    def validate(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
+    def validate(
+        self, model: nn.Module, accelerator: Accelerator, stop: Callable[[], bool]
+    ) -> dict[str, float]:
         """See ``Validation``."""
-        return self._validation(model, accelerator) if self._validation else {}
+        return self._validation(model, accelerator, stop) if self._validation else {}
 
     def metadata(self) -> dict[str, Any]:
         """Sizes of the classifier, its classes, how clips were taken, and digests of labels."""

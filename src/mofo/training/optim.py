@@ -1,4 +1,4 @@
-"""What the weights go through in a step: optimiser, groups of parameters, rates, average, state.
+"""What the weights go through in a step: optimiser, groups of parameters, rates, average.
 
 Layer-wise decay as in BEiT (Bao et al., arXiv 2106.08254) and VideoMAE: what was pre-trained moves
 the less the nearer it is to the pixels.
@@ -9,28 +9,19 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
+from torch import nn
 
 from mofo.models.classifier import Classifier
 from mofo.training.pretrain_settings import OptimSettings
 from mofo.types import SettingsError
 
-# What DDP, torch.compile and FSDP put before a parameter's name.
-_WRAPPERS = re.compile(r"\b(?:module|_orig_mod|_fsdp_wrapped_module)\.")
-_WHOLE = StateDictOptions(full_state_dict=True)
-_WHOLE_ON_CPU = StateDictOptions(full_state_dict=True, cpu_offload=True)
+# What DDP and torch.compile put before a parameter's name.
+_WRAPPERS = re.compile(r"\b(?:module|_orig_mod)\.")
 
 
 def adamw(model: nn.Module, settings: OptimSettings) -> torch.optim.AdamW:
@@ -199,48 +190,3 @@ class WeightAverage:
             held = parameter.detach().clone()
             parameter.copy_(average)
             average.copy_(held)
-
-
-def model_tensors(model: nn.Module, *, everywhere: bool = False) -> dict[str, Tensor]:
-    """Returns whole weights by name, without the prefixes of DDP, FSDP and compile.
-
-    Every process must call it together, as ``optimiser_tensors`` and ``restore``.
-
-    Args:
-        model: wrapped or not.
-        everywhere: give them to every process; else only process 0 gets them, on the CPU.
-    """
-    state: dict[str, Any] = get_model_state_dict(
-        model, options=_WHOLE if everywhere else _WHOLE_ON_CPU
-    )
-    return state
-
-
-def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Returns the optimiser's state as tensors named "<moment>/<weight>", in process 0."""
-    state: Any = get_optimizer_state_dict(model, optimiser, options=_WHOLE_ON_CPU)
-    return {
-        f"{moment}/{weight}": torch.as_tensor(value)
-        for weight, values in state.get("state", {}).items()
-        for moment, value in values.items()
-    }
-
-
-def restore(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    weights: Mapping[str, Tensor],
-    moments: Mapping[str, Tensor],
-) -> None:
-    """Puts back what ``model_tensors`` and ``optimiser_tensors`` returned."""
-    set_model_state_dict(model, dict(weights), options=_WHOLE)
-    if not moments:
-        return
-    current: dict[str, Any] = get_optimizer_state_dict(model, optimiser, options=_WHOLE)
-    state: dict[str, Any] = {}
-    for name, tensor in moments.items():
-        moment, _, weight = name.partition("/")
-        state.setdefault(weight, {})[moment] = tensor
-    # Parameters that took no part in the loss have no moments.
-    options = StateDictOptions(full_state_dict=True, strict=False)
-    set_optimizer_state_dict(model, optimiser, {**current, "state": state}, options=options)

@@ -47,19 +47,18 @@ class Division:
             clips: of an epoch: a step takes no more of them. None: they are enough.
 
         Raises:
-            SettingsError: the batch cannot be divided; fewer videos than processes.
+            SettingsError: the batch cannot be divided; a step is the same for any processes.
         """
-        if clips is not None and clips < batch:
-            batch = clips // (processes * repeats) * processes * repeats
-            if not batch:
-                raise SettingsError(
-                    f"{clips // repeats} videos are fewer than {processes} processes: use fewer"
-                )
+        batch = min(batch, clips or batch)
         share, rest = divmod(batch, processes)
         if rest or share % repeats:
+            fitting = [n for n in range(1, 65) if batch % (n * repeats) == 0]
+            whole = max(batch // (processes * repeats), 1) * processes * repeats
             raise SettingsError(
-                f"optim.batch {batch} cannot be divided among {processes} processes into parts "
-                f"of data.clips_per_video {repeats}: make it a multiple of {processes * repeats}"
+                f"{batch} clips a step cannot be divided among {processes} processes in parts of "
+                f"data.clips_per_video {repeats}: "
+                + (f"use {', '.join(map(str, fitting))} processes, or, " if fitting else "")
+                + f"for a new run, --optim.batch {whole}"
             )
         micro = (
             next(m for m in range(min(micro, share), 0, -1) if share % m == 0 and m % repeats == 0)

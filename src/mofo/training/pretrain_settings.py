@@ -14,7 +14,7 @@ from mofo.clips.transforms import FITS
 from mofo.masking import MaskSettings
 from mofo.models.encoder import ENCODERS
 from mofo.models.model_settings import SIZES, ModelSettings
-from mofo.system.environment import PRECISIONS
+from mofo.system.environment import PATIENCE, PRECISIONS
 from mofo.training.recipe import Names, OneOf, Section, Settings
 from mofo.types import SettingsError, TokenGrid
 
@@ -145,6 +145,12 @@ class RunSettings(Section):
     """Processes that read videos, for each process that trains; at most one a processor."""
     compile: bool = False
     """Let torch compile the model."""
+    shard: bool = False
+    """Divide weights, gradients and moments among the processes (FSDP2), as
+    ``accelerate launch --use_fsdp`` does; for models that are too large for one GPU."""
+    patience: float = Field(PATIENCE, ge=0)
+    """Seconds after which a process that others wait for ends the run, with a line that names it;
+    0: never."""
     log_every: int = Field(20, ge=1)
     """Steps between the lines of the log."""
     save_every: int = Field(1000, ge=0)

@@ -6,15 +6,17 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from mofo.clips.batch import ClipBatch
+from mofo.system.group import doing
 from mofo.training.optim import Schedule, set_rate
 from mofo.training.tasks import ForwardStep, StepOutput
 
@@ -29,7 +31,10 @@ class StepMetrics:
         loss, lr, norm: mean loss, learning rate, norm of the gradient before clipping.
         metrics: of the task, by name; see ``StepOutput``.
         clips: in the step, over all processes.
-        data_s, compute_s: seconds spent waiting for clips, and on all else.
+        data_s, compute_s: seconds spent waiting for clips, and on all else; of the process that
+            waited longest for clips.
+        stopping: whether any process is to stop.
+        failures: videos of the step that could not be used, in any process; see ``ClipBatch``.
     """
 
     step: int
@@ -41,10 +46,13 @@ class StepMetrics:
     clips: int
     data_s: float
     compute_s: float
+    stopping: bool = False
+    failures: list[tuple[str, str]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it in one level, for a log."""
+        """All numbers in one level, for a log."""
         line = asdict(self)
+        del line["stopping"], line["failures"]
         return {**line.pop("metrics"), **line}
 
 
@@ -69,6 +77,7 @@ class StepRunner:
         schedule: learning rates.
         seed: of the run.
         clip_grad_norm: largest norm of the gradient; 0: not clipped.
+        stop: whether this process is to stop.
     """
 
     accelerator: Accelerator
@@ -80,6 +89,7 @@ class StepRunner:
     schedule: Schedule
     seed: int
     clip_grad_norm: float = 0.0
+    stop: Callable[[], bool] = bool
 
     def run(
         self,
@@ -100,17 +110,20 @@ class StepRunner:
         began = time.perf_counter()
         waited = 0.0
         outputs: list[StepOutput] = []
+        failures: list[tuple[str, str]] = []
         for number in range(self.passes):
             started = time.perf_counter()
+            doing(f"reads the clips of step {step:,}")
             batch = next(batches)
+            failures += batch.failures
             if number == 0:
                 on_batch(step, batch)
             batch = batch.to(self.accelerator.device, non_blocking=True)
             waited += time.perf_counter() - started
             outputs.append(self._pass(step, number, batch))
-        loss, metrics = self._means(outputs)
-        norm = self._norm()
-        # The gradient is shared, so all processes see the same; a loss may be one's own.
+        shared = self._shared(outputs, failures, waited)
+        loss, norm = shared["loss"], self._norm()
+        # The gradient and these means are shared, so all processes see the same.
         if not math.isfinite(norm) or not math.isfinite(loss):
             what, value = ("loss", loss) if not math.isfinite(loss) else ("gradient", norm)
             raise NotFiniteStep(step, what, value, batch)
@@ -121,21 +134,22 @@ class StepRunner:
         return StepMetrics(
             step=step,
             epoch=(step + 1) / self.schedule.steps_an_epoch,
-            loss=loss,
             lr=rate,
             norm=norm,
-            metrics=metrics,
             clips=self.clips,
-            data_s=waited,
-            compute_s=time.perf_counter() - began - waited,
+            compute_s=max(0.0, time.perf_counter() - began - shared["data_s"]),
+            **shared,
         )
 
     def _pass(self, step: int, number: int, batch: ClipBatch) -> StepOutput:
         last = number == self.passes - 1
         with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+            # Before a model with buffers, or one that is divided, DDP and FSDP wait for each other.
+            doing(f"computes step {step:,}", waits=True)
             self._set_seed(step, number)
             with self.accelerator.autocast():
                 output = self.forward_step(self.model, batch)
+            doing(f"shares the gradients of step {step:,}", waits=True)
             self.accelerator.backward(output.loss / self.passes)
         output = StepOutput(output.loss.detach(), output.metrics)
         # Seen at once, while the batch is at hand; several processes see it in the mean.
@@ -150,13 +164,30 @@ class StepRunner:
         state = np.random.SeedSequence([self.seed, step, number, rank]).generate_state(1)
         torch.manual_seed(int(state[0]))
 
-    def _means(self, outputs: list[StepOutput]) -> tuple[float, dict[str, float]]:
+    def _shared(
+        self, outputs: list[StepOutput], failures: list[tuple[str, str]], waited: float
+    ) -> dict[str, Any]:
+        """What all processes know of the step: fields of its metrics.
+
+        All passes of all processes are as large, so their mean is the mean over clips.
+        """
         names = list(outputs[0].metrics)
         rows = [torch.stack([each.loss, *(each.metrics[n] for n in names)]) for each in outputs]
-        mean = torch.stack([row.float() for row in rows]).mean(0)
-        reduced: Tensor = self.accelerator.reduce(mean, "mean")
-        loss, *metrics = reduced.tolist()
-        return loss, dict(zip(names, metrics, strict=True))
+        mean_K = torch.stack([row.float() for row in rows]).mean(0)
+        own = torch.tensor([waited, self.stop(), bool(failures)], dtype=mean_K.dtype)
+        row_K = torch.cat([mean_K, own.to(mean_K.device)])
+        row_PK: Tensor = self.accelerator.gather(row_K[None]).cpu()
+        loss, *metrics = row_PK[:, : len(names) + 1].mean(0).tolist()
+        waited, stopping, some_failed = row_PK[:, len(names) + 1 :].max(0).values.tolist()
+        if some_failed and self.accelerator.num_processes > 1:
+            failures = gather_object(failures)
+        return {
+            "loss": loss,
+            "metrics": dict(zip(names, metrics, strict=True)),
+            "data_s": waited,
+            "stopping": bool(stopping),
+            "failures": failures,
+        }
 
     def _norm(self) -> float:
         parameters = [p for p in self.model.parameters() if p.grad is not None]

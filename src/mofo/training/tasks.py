@@ -101,8 +101,16 @@ class Task(ABC):
         """Returns the optimiser of a model that may be wrapped."""
         return adamw(model, self.settings.optim)
 
-    def validate(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
-        """Returns metrics, "error" among them: the lowest is the best. Empty: no validation."""
+    def validate(
+        self, model: nn.Module, accelerator: Accelerator, stop: Callable[[], bool]
+    ) -> dict[str, float]:
+        """Returns metrics, "error" among them: the lowest is the best. Empty: no validation.
+
+        Args:
+            model, accelerator: of the training.
+            stop: whether to give up, empty-handed, as the run is to stop; to be asked now and then,
+                by all processes equally often.
+        """
         return {}
 
     def metadata(self) -> dict[str, Any]:

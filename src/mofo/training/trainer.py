@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import nullcontext
@@ -15,35 +16,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import DistributedType, broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from mofo.clips.batch import ClipBatch
 from mofo.clips.loader import ReadingError, batches
 from mofo.system.environment import make_accelerator, versions
 from mofo.system.files import folder_lock, replaced
+from mofo.system.group import doing
 from mofo.system.processes import StopRequest
 from mofo.training.callbacks import Callback, ProgressBar, RunReport, say
 from mofo.training.checkpoint import Checkpoint, CheckpointFolder
 from mofo.training.journal import Journal, Unreadable, motion_line
 from mofo.training.metadata import ValidationHistory
-from mofo.training.optim import (
-    Schedule,
-    WeightAverage,
-    model_tensors,
-    optimiser_tensors,
-    restore,
-)
+from mofo.training.optim import Schedule, WeightAverage
 from mofo.training.order import Division, SampleOrder
 from mofo.training.pretrain_settings import TrainingSettings
 from mofo.training.replay import NotFiniteError, capture
 from mofo.training.same_run import about_videos, check_same_run
 from mofo.training.saved_models import fit_weights
+from mofo.training.sharding import model_tensors, optimiser_tensors, restore, shard
 from mofo.training.step import NotFiniteStep, StepMetrics, StepRunner
 from mofo.training.tasks import TASKS, Task
 from mofo.types import MofoError
-
-_ASK_EVERY = 10  # steps after which several processes agree on whether to stop
 
 
 class Trainer:
@@ -55,6 +50,7 @@ class Trainer:
         accelerator: devices, precision, processes.
         model: as prepared for them; ``bare_model`` without wrappers.
         is_main: whether this is the process that writes and speaks.
+        is_sharded: whether no process has all weights (FSDP).
 
     Raises:
         SettingsError: settings that are impossible, or not those of the run in ``run.out``.
@@ -68,10 +64,15 @@ class Trainer:
         self._callbacks = [*([ProgressBar()] if progress else []), *callbacks]
         run, data, optim = self.settings.run, self.settings.data, self.settings.optim
         self.out = Path(run.out)
-        self.accelerator = make_accelerator(run.precision, trackers=run.trackers, folder=run.out)
+        # What `accelerate launch --use_fsdp` says; else accelerate would do it in its own way.
+        asked = os.environ.pop("ACCELERATE_USE_FSDP", "").lower() == "true" or run.shard
+        self.accelerator = make_accelerator(
+            run.precision, trackers=run.trackers, folder=run.out, patience=run.patience
+        )
+        self.is_sharded = asked and self.accelerator.num_processes > 1
         self.is_main = self.accelerator.is_main_process
-        self.videos = videos = len(task.dataset)
-        clips = videos * data.clips_per_video
+        self.videos = len(task.dataset)
+        clips = self.videos * data.clips_per_video
         self.division = Division.of(
             batch=optim.batch,
             micro=run.micro_batch,
@@ -84,6 +85,7 @@ class Trainer:
         self.folder = CheckpointFolder(self.out / "checkpoints", run.keep_last)
         self._steps_before = self.folder.steps()
         self.start, self.history = 0, ValidationHistory()
+        self._stop, self._stopping, self._unvalidated = StopRequest(), False, False
         self._recent: deque[float] = deque(maxlen=run.log_every)
         self._since_due: list[float] = []
         with contextlib.ExitStack() as alone:
@@ -92,10 +94,12 @@ class Trainer:
             checkpoint, self._damaged = self.folder.last_whole()
             if checkpoint is not None:
                 check_same_run(checkpoint, task, run.out)
-                self.start = checkpoint.step
-                self.history = checkpoint.metadata.history.model_copy(deep=True)
-                self._recent.extend(checkpoint.metadata.recent_losses)
-                self._since_due.extend(checkpoint.metadata.losses_since_due)
+                self.start, known = checkpoint.step, checkpoint.metadata
+                self.history = known.history.model_copy(deep=True)
+                self._recent.extend(known.recent_losses)
+                self._since_due.extend(known.losses_since_due)
+                owed = task.validates and not known.validation
+                self._unvalidated = owed and self._is_due(self.start)
             self._prepare(checkpoint)
 
     def _prepare(self, checkpoint: Checkpoint | None) -> None:
@@ -104,9 +108,11 @@ class Trainer:
         if checkpoint is not None:
             weights = checkpoint.model()
             fit_weights(model, weights, str(checkpoint.path))
+        if self.is_sharded:
+            shard(model, self.accelerator.device)
         built: Any = torch.compile(model) if self.settings.run.compile else model
-        self.model: nn.Module = self.accelerator.prepare_model(built)
-        # After wrapping: FSDP replaces the parameters.
+        self.model: nn.Module = built if self.is_sharded else self.accelerator.prepare_model(built)
+        # After that: FSDP replaces the parameters.
         prepared = self.accelerator.prepare_optimizer(self.task.optimiser(self.model))
         self.optimiser: torch.optim.Optimizer = prepared
         self._inner: torch.optim.Optimizer = getattr(prepared, "optimizer", prepared)
@@ -139,19 +145,22 @@ class Trainer:
             for callback in self._callbacks:
                 stack.callback(callback.on_end, self)
                 callback.on_start(self)
-            stop = stack.enter_context(StopRequest())
-            if step < end and not self._is_enough():
-                step = self._loop(step, end, stop)
+            stack.enter_context(self._stop)
+            if self._unvalidated:  # a signal came in between
+                self._save(step, validate=True)
+            if step < end and not self._is_enough() and not self._stopping:
+                step = self._loop(step, end)
+            doing("")
         if self.settings.run.trackers:
             self.accelerator.end_training()
         return RunReport(
             main=self.is_main,
             steps=step,
             of=self.schedule.steps,
-            finished=step >= self.schedule.steps or self._is_enough(),
+            finished=not self._unvalidated and (step == self.schedule.steps or self._is_enough()),
             loss=sum(self._recent) / len(self._recent) if self._recent else math.nan,
             checkpoint=self.folder.place(step),
-            stopped_by=stop.name,
+            stopped_by=self._stop.name or ("a signal to another process" if self._stopping else ""),
             unreadable=len(self.unreadable.reasons),
             unreadable_file=self.unreadable.path,
             validation=self.history.last,
@@ -202,7 +211,7 @@ class Trainer:
             purge = {"tensorboard": {"purge_step": self.start + 1}} if self.start else {}
             self.accelerator.init_trackers("tensorboard", init_kwargs=purge)
 
-    def _loop(self, step: int, end: int, stop: StopRequest) -> int:
+    def _loop(self, step: int, end: int) -> int:
         run, optim = self.settings.run, self.settings.optim
         runner = StepRunner(
             accelerator=self.accelerator,
@@ -214,20 +223,22 @@ class Trainer:
             schedule=self.schedule,
             seed=run.seed,
             clip_grad_norm=optim.clip_grad_norm,
+            stop=lambda: bool(self._stop),
         )
+
+        def on_batch(step: int, batch: ClipBatch) -> None:
+            for callback in self._callbacks:
+                callback.on_batch(self, step, batch)
+
         self.model.train()
         loaded = self._batches(step, end)
         try:
             while step < end:
-                self._note(runner.run(step, loaded, self._on_batch))
+                self._note(runner.run(step, loaded, on_batch))
                 step += 1
-                stopping = self._must_stop(step, stop)
-                due = step % self.save_every == 0
-                if due or step == end or stopping:
-                    self._save(step, validate=due or step == self.schedule.steps)
-                    if self._is_enough():
-                        break
-                if stopping:
+                if self._is_due(step) or step == end or self._stopping:
+                    self._save(step, validate=self._is_due(step))
+                if self._stopping or self._is_enough():
                     break
         except NotFiniteStep as error:
             weights = model_tensors(self.model, everywhere=True)
@@ -262,16 +273,10 @@ class Trainer:
         workers = self.settings.run.workers
         return batches(self.task.dataset, order, self.task.collate_fn, workers=workers, pin=pin)
 
-    def _on_batch(self, step: int, batch: ClipBatch) -> None:
-        failures: list[tuple[str, str]] = list(batch.failures)
-        if self.accelerator.num_processes > 1:
-            failures = gather_object(failures)
-        if self.is_main:
-            self.unreadable.add(failures)
-        for callback in self._callbacks:
-            callback.on_batch(self, step, batch)
-
     def _note(self, metrics: StepMetrics) -> None:
+        self._stopping = metrics.stopping
+        if self.is_main:
+            self.unreadable.add(metrics.failures)
         self._recent.append(metrics.loss)
         self._since_due.append(metrics.loss)
         if self.average is not None:
@@ -288,23 +293,28 @@ class Trainer:
         for callback in self._callbacks:
             callback.on_step(self, metrics)
 
-    def _must_stop(self, step: int, stop: StopRequest) -> bool:
-        if self.accelerator.num_processes == 1:
-            return bool(stop)
-        if step % _ASK_EVERY:
-            return False
-        flag = torch.tensor([float(bool(stop))], device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, "sum").item() > 0)
+    def _must_stop(self) -> bool:
+        """Whether a signal came to any process; every one takes part."""
+        doing("agrees with the others whether to stop", waits=True)
+        flag = torch.tensor([float(bool(self._stop))], device=self.accelerator.device)
+        self._stopping |= bool(self.accelerator.reduce(flag, "sum").item() > 0)
+        return self._stopping
 
     def _save(self, step: int, *, validate: bool) -> None:
-        """Writes a checkpoint, after a validation; every process takes part."""
+        """Writes a checkpoint, after a validation; every process takes part.
+
+        A run that is to stop has no time for a validation: it is done when the run goes on.
+        """
         validation: dict[str, float] = {}
         failed: MofoError | None = None
-        if validate:
+        if validate and not self._stopping:
             try:
                 validation = self._validate(step)
             except MofoError as caught:  # what was learned is kept all the same
                 failed = caught
+        self._unvalidated = validate and self.task.validates and not validation
+        is_done = validate and not self._unvalidated
+        doing(f"saves step {step:,}", waits=not self.is_main)
         weights = model_tensors(self.model)
         moments = optimiser_tensors(self.model, self._inner)
         average = None
@@ -330,10 +340,10 @@ class Trainer:
                 "validation": validation,
                 "history": self.history.model_dump(),
                 "recent_losses": list(self._recent),
-                "losses_since_due": [] if validate else self._since_due,
+                "losses_since_due": [] if is_done else self._since_due,
             }
             self.folder.save(step, weights, moments, metadata, average=average)
-        if validate:
+        if is_done:
             self._since_due.clear()
         if failed is not None:
             raise failed
@@ -343,7 +353,7 @@ class Trainer:
 
     def _validate(self, step: int) -> dict[str, float]:
         with self.evaluating(), self.average.in_place() if self.average else nullcontext():
-            metrics = self.task.validate(self.model, self.accelerator)
+            metrics = self.task.validate(self.model, self.accelerator, self._must_stop)
         if metrics:
             self.history.note(metrics)
             shown = {f"validation/{key}": value for key, value in metrics.items()}
@@ -366,10 +376,9 @@ class Trainer:
         finally:
             self.model.train(was_training)
 
-    @property
-    def is_sharded(self) -> bool:
-        """Whether no process has all weights (FSDP)."""
-        return self.accelerator.distributed_type == DistributedType.FSDP
+    def _is_due(self, step: int) -> bool:
+        """Whether a checkpoint of this step is validated."""
+        return step % self.save_every == 0 or step == self.schedule.steps
 
     def _is_enough(self) -> bool:
         """Whether enough validations in a row have not been better than the best."""

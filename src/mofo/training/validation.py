@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -34,8 +36,10 @@ class Validation:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __call__(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
-        """Metrics by name; every process of the run takes part.
+    def __call__(
+        self, model: nn.Module, accelerator: Accelerator, stop: Callable[[], bool]
+    ) -> dict[str, float]:
+        """Metrics by name, none if ``stop`` says so; every process of the run takes part.
 
         "loss": cross-entropy without smoothing; "top1", the share of videos that are right in all
         heads, and "top1_NAME" of each where there are several; "error", of which the best
@@ -63,6 +67,9 @@ class Validation:
                 reason = reason or f"{self.dataset.videos[row].path}: {text}"
             if step.output is not None and keys is not FILLING:
                 total_X += step.output
+            if stop():
+                steps.close()
+                return {}
         videos, *sums = accelerator.reduce(total_X, "sum").tolist()
         if not videos:
             raise MofoError(
