@@ -212,7 +212,6 @@ class Trainer:
             self.accelerator.init_trackers("tensorboard", init_kwargs=purge)
 
     def _loop(self, step: int, end: int) -> int:
-        run, optim = self.settings.run, self.settings.optim
         runner = StepRunner(
             accelerator=self.accelerator,
             model=self.model,
@@ -221,8 +220,8 @@ class Trainer:
             passes=self.division.passes,
             clips=self.division.batch,
             schedule=self.schedule,
-            seed=run.seed,
-            clip_grad_norm=optim.clip_grad_norm,
+            seed=self.settings.run.seed,
+            clip_grad_norm=self.settings.optim.clip_grad_norm,
             stop=lambda: bool(self._stop),
         )
 
@@ -269,9 +268,9 @@ class Trainer:
             stop=end,
             share_V=self.task.share_V,
         )
-        pin = self.accelerator.device.type == "cuda"
+        task, pin = self.task, self.accelerator.device.type == "cuda"
         workers = self.settings.run.workers
-        return batches(self.task.dataset, order, self.task.collate_fn, workers=workers, pin=pin)
+        return batches(task.dataset, order, task.collate_fn, workers=workers, pin=pin)
 
     def _note(self, metrics: StepMetrics) -> None:
         self._stopping = metrics.stopping
@@ -313,7 +312,6 @@ class Trainer:
             except MofoError as caught:  # what was learned is kept all the same
                 failed = caught
         self._unvalidated = validate and self.task.validates and not validation
-        is_done = validate and not self._unvalidated
         doing(f"saves step {step:,}", waits=not self.is_main)
         weights = model_tensors(self.model)
         moments = optimiser_tensors(self.model, self._inner)
@@ -340,10 +338,10 @@ class Trainer:
                 "validation": validation,
                 "history": self.history.model_dump(),
                 "recent_losses": list(self._recent),
-                "losses_since_due": [] if is_done else self._since_due,
+                "losses_since_due": [] if validate and not self._unvalidated else self._since_due,
             }
             self.folder.save(step, weights, moments, metadata, average=average)
-        if is_done:
+        if validate and not self._unvalidated:
             self._since_due.clear()
         if failed is not None:
             raise failed
@@ -356,8 +354,7 @@ class Trainer:
             metrics = self.task.validate(self.model, self.accelerator, self._must_stop)
         if metrics:
             self.history.note(metrics)
-            shown = {f"validation/{key}": value for key, value in metrics.items()}
-            self.accelerator.log(shown, step=step)
+            self.accelerator.log({f"validation/{k}": v for k, v in metrics.items()}, step=step)
             if self.is_main:
                 journal = Journal(self.out / "validation.jsonl", step)
                 journal.add({"step": step, **metrics})
