@@ -19,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from mofo.clips.sources import MotionChoice
 from mofo.clips.view_clips import ViewDataset
 from mofo.evaluation.feature_cache import store_digest, videos_digest
 from mofo.evaluation.scoring import VideoScores
@@ -56,7 +57,7 @@ class KeptScores:
         self.scores = VideoScores([], nothing, {})
         if folder is None:
             return
-        store = dataset.settings.motion.store if dataset.settings.motion else None
+        store = MotionChoice.parse(dataset.settings.motion).store
         about: Mapping[str, Any] = {
             "weights": saved.checkpoint.metadata.digests,
             "tokens": str(saved.settings.tokens),

@@ -123,7 +123,7 @@ def end(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     if _watch is not None and _watch.rank == 0:
-        time.sleep(2 * _TICK)  # it may be the one that holds the store, in which the others read
+        time.sleep(4 * _TICK)  # it may be the one that holds the store, in which the others read
     os._exit(code)
 
 
@@ -145,10 +145,11 @@ class _Watch:
         self.rank, self.count = distributed.get_rank(), distributed.get_world_size()
         self.limit, self.is_leaving = 0.0, False
         # A connection of its own: another thread's wait would hold up ours.
-        self._store = distributed.distributed_c10d._get_default_store().clone()
+        store: Any = distributed.distributed_c10d._get_default_store()
+        self._store = store.clone()
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._heard: dict[int, tuple[str, int]] = {}  # by process: last word, ticks since then
-        self._beat = 0
+        self._beat, self._is_over = 0, False
         self._speak()
         self._thread = threading.Thread(target=self._run, daemon=True, name="mofo-watch")
         self._thread.start()
@@ -161,6 +162,8 @@ class _Watch:
 
     def tell(self, line: str) -> bool:
         """Says that the run is over; returns whether this process is the first to say so."""
+        if self._is_over:
+            return False
         with self._lock, contextlib.suppress(RuntimeError):
             mine = f"{self.rank}: {line}".encode()
             return bytes(self._store.compare_set(_OVER, "", mine)) == mine
@@ -178,7 +181,8 @@ class _Watch:
                     return
                 self._end("process 0, or what launched this one, is gone", tell=False)
             if is_over:
-                self._ended.wait(2 * _TICK)  # the main thread may be about to end by itself
+                self._is_over = True
+                self._ended.wait(_TICK)  # the main thread may be about to end by itself
                 end(1)
             if line := self._standstill():
                 self._end(
@@ -205,13 +209,14 @@ class _Watch:
                 for name in names
             ]
         for rank, word in enumerate(words):
-            last, ticks = self._heard.get(rank, ("", 0))
-            self._heard[rank] = (word, ticks + 1 if word == last else 0)
+            before, silent = self._heard.get(rank, ("", 0))
+            self._heard[rank] = (word, silent + 1 if word == before else 0)
             if self._heard[rank][1] > _SILENT:
                 return f"process {rank} of {self.count} is gone, or its machine is"
         if _now.ticks < limit:
             return ""
-        waits, number, ticks, text = zip(*(word.split("|", 4)[1:] for word in words), strict=True)
+        parts = [word.split("|", 4)[1:] for word in words]
+        waits, number, ticks, text = ([part[k] for part in parts] for k in range(4))
         blamed = [rank for rank in range(self.count) if waits[rank] == "0"]
         if not blamed:  # then those that are behind
             last = max(map(int, number))
