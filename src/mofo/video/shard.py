@@ -51,7 +51,7 @@ class Shard:
     def __init__(self, file: str, table: pa.Table) -> None:
         self.file, self.members = file, table
         # Looked up in the mapped memory itself: making objects of Arrow takes ten times as long.
-        self._ends, self._text = memoryview(b""), b""
+        self._ends, self._text = memoryview(b""), memoryview(b"")
         if len(table):
             _, ends, text = table["name"].combine_chunks().buffers()
             self._ends, self._text = memoryview(ends).cast("B").cast("i"), memoryview(text)
