@@ -36,7 +36,7 @@ from mofo.datasets.catalog import read_catalog
 from mofo.training.finetune_step import score
 from mofo.training.finetune_task import FinetuneTask
 from mofo.training.optim import Schedule, set_rate
-from mofo.training.tasks import read_settings
+from mofo.training.tasks import load_settings
 
 LEVELS = ("easy", "medium")
 BYS = ("motion", "random", "difference")
@@ -68,7 +68,7 @@ class ClipSet:
             "run.out": self.study.out, "run.seed": seed, "optim.batch": BATCH, "optim.lr": 6.4e-2,
         }  # fmt: skip
         words = [(key, str(value)) for key, value in pairs.items()]
-        return FinetuneTask(read_settings("finetune", "actions-finetune", words))
+        return FinetuneTask(load_settings("actions-finetune", words))
 
     def right(self, keep: float, by: str, seed: int, steps: int) -> list[bool]:
         """Trains; returns whether the classifier is right, by test video."""

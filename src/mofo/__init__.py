@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from mofo.training.finetune_task import FinetuneTask
     from mofo.training.pretrain_settings import PretrainSettings
     from mofo.training.pretrain_task import PretrainTask
-    from mofo.training.tasks import StepOutput, Task
+    from mofo.training.tasks import StepOutput, Task, load_settings
     from mofo.training.trainer import Trainer
     from mofo.types import MofoError, MotionArea, TokenGrid, VideoError
     from mofo.video.reader import VideoReader
@@ -98,6 +98,7 @@ __all__ = [
     "finetune",
     "import_weights",
     "load",
+    "load_settings",
     "make_mask",
     "open_checkpoint",
     "pretrain",
@@ -157,6 +158,7 @@ _HOMES = {
     "finetune": "mofo.report.training_pictures",
     "import_weights": "mofo.weights.importing",
     "load": "mofo.evaluation.predict",
+    "load_settings": "mofo.training.tasks",
     "make_mask": "mofo.masking",
     "open_checkpoint": "mofo.training.checkpoint",
     "pretrain": "mofo.report.training_pictures",

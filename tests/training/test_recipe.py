@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+import mofo
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.recipe import read_recipe, recipe_names
@@ -27,6 +28,7 @@ def test_every_recipe_is_valid_and_writes_back(name, tmp_path, monkeypatch):
     settings.write(tmp_path / "again.yaml")
     assert type(settings).from_yaml(tmp_path / "again.yaml") == settings
     assert type(settings).from_dict(settings.to_dict()) == settings
+    assert mofo.load_settings(name, [("data.source", "videos"), ("run.out", "out")]) == settings
 
 
 @pytest.mark.parametrize("name", [name for name in FINETUNING if name.endswith("-finetune")])

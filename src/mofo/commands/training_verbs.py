@@ -46,14 +46,14 @@ def pretrain(
     if replay:
         return _replay(replay)
     _check_early(config, pairs)
-    from mofo.training.tasks import TASKS, read_settings
+    from mofo.training.tasks import TASKS, load_settings
 
     if keys:
         print(TASKS[task or "pretrain"].settings_type.explain())
         return 0
     from mofo.report.training_pictures import pretrain as train
 
-    settings: Any = read_settings("pretrain", config, pairs, task)
+    settings: Any = load_settings(config, pairs, verb="pretrain", task=task)
     report = train(settings, progress=progress)
     if not report.finished:
         return _stopped(report)
@@ -98,7 +98,7 @@ def finetune(
     if replay:
         return _replay(replay)
     _check_early(config, pairs)
-    from mofo.training.tasks import TASKS, read_settings
+    from mofo.training.tasks import TASKS, load_settings
 
     if keys:
         print(TASKS["finetune"].settings_type.explain())
@@ -107,7 +107,7 @@ def finetune(
 
     short = {"model.init": json_format.dumps(encoder) if encoder else None, "model.freeze": freeze}
     given = [(key, value) for key, value in short.items() if value is not None]
-    settings: Any = read_settings("finetune", config, [*given, *pairs])
+    settings: Any = load_settings(config, [*given, *pairs], verb="finetune")
     report = train(settings, progress=progress)
     if not report.finished:
         return _stopped(report)
@@ -161,12 +161,10 @@ def plan(
       mofo plan tiny --data.source videos/ --gpus 1xH200
     """
     from mofo.training.budget import plan as work_out
-    from mofo.training.recipe import TASK, read_recipe
-    from mofo.training.tasks import TASKS, read_settings
+    from mofo.training.tasks import load_settings
 
     _check_early(recipe, pairs)
-    verb_of_task = TASKS[str(read_recipe(recipe).content.get(TASK, "pretrain"))].verb
-    settings = read_settings(verb_of_task, recipe, [("run.out", "plan"), *pairs])
+    settings = load_settings(recipe, [("run.out", "plan"), *pairs])
     report = work_out(settings, gpus)
     print("\n".join(report.lines()))
     if json:

@@ -139,27 +139,30 @@ class Task(ABC):
         raise SettingsError(f"task {cls.name!r} cannot run a captured batch again")
 
 
-def read_settings(
-    verb: str,
+def load_settings(
     recipe: str | Path | None,
     options: Iterable[tuple[str, str]] = (),
+    *,
+    verb: str | None = None,
     task: str | None = None,
 ) -> TrainingSettings:
-    """Returns the settings of a training as a command gives them.
+    """Returns the settings of any training: those of the task that the recipe is for.
+
+        settings = mofo.load_settings("tiny", [("data.source", "videos"), ("run.out", "runs/a")])
 
     Args:
-        verb: "pretrain" or "finetune".
         recipe: file or name, see ``Settings.from_yaml``.
         options: keys such as ``optim.lr`` with values as YAML writes them.
+        verb: "pretrain" or "finetune": has to be that of the task; None: either.
         task: what is trained; None: as the recipe says, else what the verb is named after.
 
     Raises:
         SettingsError: as ``Settings.from_yaml``; a task of the other verb.
     """
     read = read_recipe(recipe)
-    name = str(task or read.content.get(TASK, verb))
+    name = str(task or read.content.get(TASK, verb or "pretrain"))
     kind = TASKS[name]
-    if kind.verb != verb:
+    if verb not in (None, kind.verb):
         raise SettingsError(
             f"{read.name}: task {name!r} is for `mofo {kind.verb}`, not for `mofo {verb}`"
         )
