@@ -98,8 +98,8 @@ def is_lost(error: BaseException) -> bool:
 def leave(*, together: bool = False) -> None:
     """Ends this process's part in the group, if it has one.
 
-    Left to the end of the interpreter, threads of the group that still hold tensors ask for the
-    interpreter's lock when it is gone, and abort the process.
+    Left to the end of the interpreter, the group's threads now and then abort the process: probably
+    those that still hold tensors and ask for the interpreter's lock when it is gone.
 
     Args:
         together: wait until all are here. A launcher that sees the first one end with an exit code
