@@ -21,8 +21,8 @@ def template(tmp_path_factory) -> tuple[Path, Path]:
     """A folder in which the pages' names are there: what a reader has before each page begins.
 
     videos/ and my_videos/ (classes as folders), videos.csv and other lists, clip.mp4, match.mp4,
-    areas (a store), scores.parquet, runs/first and runs/tiny (pre-trained), runs/fine and
-    runs/finetuned.
+    areas (a store), scores.parquet, runs/first and runs/tiny (pre-trained), runs/fine,
+    runs/finetuned and runs/classes.
     """
     folder = tmp_path_factory.mktemp("docs")
     home = folder / "home"
@@ -63,7 +63,8 @@ def template(tmp_path_factory) -> tuple[Path, Path]:
     mofo.finetune(FinetuneSettings.from_yaml("tiny-finetune", pairs), progress=False)
     for name in ("tiny", "second"):
         shutil.copytree(pretrained, home / "runs" / name)
-    shutil.copytree(finetuned, home / "runs/finetuned")
+    for name in ("finetuned", "classes"):
+        shutil.copytree(finetuned, home / "runs" / name)
     shutil.copytree(home, folder / "template")
     return folder / "template", home
 

@@ -386,7 +386,7 @@ def webdataset(root: Path, make: Make) -> Path:
     for shard, numbers in (("train-0", (0, 1)), ("train-1", (2, 3)), ("val-0", (4, 5))):
         members: dict[str, Path | str] = {}
         for number in numbers:
-            members[f"{number:04d}.mp4"] = make(root.parent / "unpacked.mp4")
+            members[f"{number:04d}.mp4"] = make(root.parent / f"unpacked{number}.mp4")
             members[f"{number:04d}.cls"] = ("jump", "run")[number % 2]
         tar(root / f"{shard}.tar", members)
     return root

@@ -245,7 +245,7 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(tmp_path, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 3}, r"made by a newer mofo \(store format 3\)"),
+        ({"format": 4}, r"made by a newer mofo \(store format 4\)"),
         ({"settings": {"preset": "default", "zoom": 2}}, "setting 'zoom'"),
         ({"settings": {"preset": "odd"}}, "settings unknown here"),
         ({}, "metadata is damaged"),

@@ -68,7 +68,7 @@ def test_every_command_is_understood(script, tmp_path):
             )
             assert settings.data.areas == str(tmp_path / "out put" / "areas")
         if verb == "finetune":
-            assert values["init"] == str(tmp_path / "out put" / "pretrained")
+            assert values["encoder"] == str(tmp_path / "out put" / "pretrained")
         if verb == "evaluate":
             # Sets without a validation set are tested on what their authors test on.
             no_validation = script.stem in ("ucf101", "hmdb51", "diving48")

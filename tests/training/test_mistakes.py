@@ -44,7 +44,7 @@ def recipe(settings, tmp_path):
         (["--model.size", "smal"], "did you mean 'small'?"),
         (["--run.precision", "fp16"], "precision 'fp16' is unknown"),
         (["--run.trackers", "tensorbord"], "run.trackers"),
-        (["--data.clips_per_video", "3"], "multiple of 3"),
+        (["--data.clips_per_video", "3"], "in parts of data.clips_per_video 3"),
         (["--run.out"], "--run.out has no value"),
         (["stray"], "stray"),
     ],

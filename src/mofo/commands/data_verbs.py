@@ -200,8 +200,8 @@ def pack(call: Callable[..., Any], *, out: Path, areas: Path | None = None) -> i
         areas: a store of motion areas, which are put into the shards, too.
 
     examples:
-      mofo data pack ssv2/ --out shards --areas areas
-      mofo pretrain --config tiny --data.source shards --data.areas shards
+      mofo data pack videos.csv --out shards --areas areas
+      mofo detect shards --out found
     """
     from mofo.motion.packed import packed_members
     from mofo.motion.store import AreaStore

@@ -44,7 +44,7 @@ def evaluate(
 
     examples:
       mofo evaluate --encoder runs/fine test.csv --store areas --out results
-      mofo evaluate --encoder runs/ek100 epic-kitchens/ --split test --submission ek100.zip
+      mofo evaluate --encoder runs/ek100 epic/ --split test --submission ek100.zip
     """
     kept = out / "scores" if out else None
     results = call(checkpoint=encoder, submission=submission, predictions=predictions, kept=kept)
@@ -96,7 +96,7 @@ def linear(call: Callable[..., Any], *, encoder: str, out: Path | None = None) -
         out: folder for results.json and pictures.
 
     example:
-      mofo probe linear --encoder runs/first videos.csv --pool both --out results/linear
+      mofo probe linear --encoder runs/first videos.csv --pool both --out linear
     """
     return _print_probe(call("linear", _unless_random(encoder)), out)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from mofo.commands.verb import print_rows, verb
-from mofo.system.progress import clock
 
 _NEXT = 'next: mofo.AreaStore.open("{}") in Python, or any Parquet reader'
 
@@ -68,6 +67,8 @@ def detect(
 
 def print_estimate(report: Any) -> None:
     """Prints what a ``DetectReport`` of a dry run says."""
+    from mofo.system.progress import clock
+
     found = report.estimate
     print_rows("cannot be used", report.failures)
     known = f" ({report.skipped:,} finished before)" if report.skipped else ""

@@ -114,9 +114,6 @@ def finetune(
     if not report.main:
         return 0
     _print_report(report)
-    if report.best is not None:
-        metrics = ", ".join(f"{name} {value:.4g}" for name, value in report.validation.items())
-        print(f"last validation: {metrics}; the best checkpoint is that of step {report.best:,}")
     if report.steps < report.of:
         print(f"ended early: {settings.optim.early_stop_patience} validations without a new best")
     print(f"next: {report.next}")
@@ -185,6 +182,9 @@ def _print_report(report: Any) -> None:
     print(f"{report.steps:,} of {report.of:,} steps, loss {report.loss:.4f}: {report.checkpoint}")
     if report.motion:
         print(report.motion)
+    if report.best is not None:
+        metrics = ", ".join(f"{name} {value:.4g}" for name, value in report.validation.items())
+        print(f"last validation: {metrics}; the best checkpoint is that of step {report.best:,}")
 
 
 def _stopped(report: Any) -> int:
