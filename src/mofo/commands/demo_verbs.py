@@ -142,8 +142,9 @@ def demo(
 
         run.title("The report", "One page with all of it, to send to a colleague.")
         note = (
-            "A demonstration of minutes, one training of each: it shows how things work. Which way"
-            " is better it cannot tell."
+            "A demonstration of minutes, one training of each: it shows how things work. After so"
+            " few steps a difference says which of the two learns faster at first, not which is"
+            " better."
         )
         run("report", out, "--out", out / "report.html", "--title", "mofo demo", "--note", note)
     print("next: mofo detect YOUR_VIDEOS --out areas --overlay")
