@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-demo: $(STAMP)  ## all that mofo does, on real video, in five minutes, with a report page
+demo: $(STAMP)  ## all that mofo does, on real video, in some minutes, with a report page
 	$(BIN)/mofo demo
 
 test: $(STAMP)  ## run all tests (PYTEST="-k store" for some)

@@ -19,9 +19,9 @@ from mofo.motion.detect_worker import Outcome, failed
 from mofo.motion.records import storable
 from mofo.system.files import folder_lock
 from mofo.system.pool import Engine, check_engine, make_engine
-from mofo.system.processes import Terminated, terminable
+from mofo.system.processes import stopped, terminable
 from mofo.system.progress import Progress
-from mofo.types import SettingsError, StoppedError
+from mofo.types import SettingsError
 from mofo.video.location import file_state
 
 
@@ -91,9 +91,7 @@ def score_many(
                     f"stopped: {run.done + skipped} of {len(tasks) + skipped} videos are finished; "
                     "run the same command to go on from here"
                 )
-                if isinstance(error, Terminated):
-                    raise StoppedError(f"{text} ({error})") from None
-                raise KeyboardInterrupt(text) from None
+                raise stopped(error, text) from None
             journal.write_table(target)
         for file in folder.iterdir():
             file.unlink()

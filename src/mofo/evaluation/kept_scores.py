@@ -25,10 +25,10 @@ from mofo.evaluation.feature_cache import store_digest, videos_digest
 from mofo.evaluation.scoring import VideoScores
 from mofo.models.inference import Engine
 from mofo.system.files import replaced
-from mofo.system.processes import Terminated
+from mofo.system.processes import stopped
 from mofo.training.same_run import digest
 from mofo.training.saved_models import SavedClassifier
-from mofo.types import SettingsError, StoppedError
+from mofo.types import SettingsError
 
 _ROWS = "rows"
 
@@ -98,9 +98,7 @@ class KeptScores:
                     f"stopped: scores of finished videos are kept in {self._top}; run the same "
                     "command to go on from here"
                 )
-            if isinstance(error, Terminated):
-                raise StoppedError(f"{text} ({error})") from None
-            raise KeyboardInterrupt(text) from None
+            raise stopped(error, text) from None
 
     def forget(self, engine: Engine) -> None:
         """The test is over, in all processes."""

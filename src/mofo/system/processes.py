@@ -18,6 +18,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from mofo.registry import load_plugins
+from mofo.types import StoppedError
 
 # Ctrl-C; the end of a job, and the warning before it that Slurm and others can send.
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -285,6 +286,13 @@ class StopRequest:
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGUSR1 inside of ``terminable``; its text is the signal's name."""
+
+
+def stopped(error: KeyboardInterrupt, text: str) -> StoppedError | KeyboardInterrupt:
+    """What to raise in place of ``error``, so that the user reads ``text``: what is kept."""
+    if isinstance(error, Terminated):
+        return StoppedError(f"{text} ({error})")
+    return KeyboardInterrupt(text)
 
 
 @contextlib.contextmanager
