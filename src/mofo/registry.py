@@ -187,11 +187,7 @@ def _absolute(name: str) -> str:
 
 
 def choice(noun: str, name: str, names: Iterable[str]) -> str:
-    """Returns ``name`` if it is one of ``names``.
-
-    Raises:
-        SettingsError: it is not; names the nearest.
-    """
+    """Returns ``name`` if it is one of ``names``."""
     names = tuple(names)
     if name not in names:
         raise SettingsError(unknown(noun, name, names))

@@ -386,11 +386,7 @@ class MotionArea(Displayed):
 
 
 def pandas() -> Any:
-    """The package pandas.
-
-    Raises:
-        MofoError: it is not installed.
-    """
+    """The package pandas."""
     try:
         return importlib.import_module("pandas")
     except ImportError:

@@ -22,9 +22,6 @@ class ShuffledMotion(MotionSource):
 
     All videos are put on one ring by ``choice.seed``; each gets the motion of the next one that can
     be read.
-
-    Raises:
-        SettingsError: one video only.
     """
 
     about = "of another video"
@@ -50,11 +47,7 @@ class ShuffledMotion(MotionSource):
         raise VideoError(request.video.path, "there is no other video to take motion from")
 
     def frame_motion(self, request: ClipRequest) -> FrameMotion:
-        """Another video's frames have another size and length.
-
-        Raises:
-            SettingsError: always.
-        """
+        """Another video's frames have another size and length."""
         raise SettingsError("a motion crop is cut around the clip's own motion, not a shuffled one")
 
     @classmethod

@@ -44,14 +44,9 @@ class LabelTable:
 
         Args:
             videos: all of them with labels, see ``labelled``.
-            heads: kinds of labels.
             classes: names of the classes by head, in order; a head that is not in it has the
                 classes that its videos have, sorted, numbers by their value.
             several: whether a video may have several classes of a head.
-
-        Raises:
-            LabelError: a class that is not in ``classes``, no label, or several where one is
-                expected: which videos, in one line.
         """
         known: dict[str, tuple[str, ...]] = {}
         numbers: dict[str, tuple[tuple[int, ...], ...]] = {}

@@ -55,13 +55,7 @@ def batches(
 
     Args:
         dataset: its ``__getitems__`` gives a list for a list of keys.
-        order: lists of keys.
         together: makes a batch of such a list; a function of a module, for the workers.
-        workers, pin: as there.
-
-    Raises:
-        ReadingError: a reading process died, or has no shared memory left.
-        MofoError: as the dataset raises it, from whichever process.
     """
     count = len(order) if hasattr(order, "__len__") else workers
     workers = worker_count(min(workers, usable_cpus()), count) if count > 1 else 0

@@ -41,7 +41,6 @@ def field_map(
         frame_size: ``(width, height)`` of that frame, pixels.
         crop: where the clip's pixels come from.
         start_T: int64, never falling: places of the clip's frames in ``field_Fyx``, 0 the first.
-        grid: the clip's tokens.
 
     Returns:
         uint8 ``(t, h * cells, w * cells)``, see ``map_shape``.

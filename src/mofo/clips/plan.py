@@ -57,7 +57,6 @@ class ClipPlan:
         frame_T: int64 frame numbers in the file, never falling.
         crops: where the pixels come from, one for each clip; around what moves it is only known
             with the motion (``settled``).
-        grid: how a clip is cut into tokens.
         frame_size: ``(width, height)`` of the upright frames, pixels.
     """
 
@@ -108,11 +107,7 @@ Planner = Callable[[Video, FrameIndex], ClipPlan]
 
 
 def frames_of(video: Video, index: FrameIndex) -> tuple[int, int]:
-    """The frames of a video that count, ``(first, stop)``; at least one.
-
-    Raises:
-        VideoError: there are none.
-    """
+    """The frames of a video that count, ``(first, stop)``; at least one."""
     start, stop = index.segment(video.start, video.end)
     if start >= stop:
         end = index.seconds_T[-1] - index.seconds_T[0]

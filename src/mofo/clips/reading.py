@@ -31,12 +31,7 @@ class Clip(NamedTuple):
 
 
 class ClipReader:
-    """Reads clips of the videos of a catalog; remembers where the frames of their files are.
-
-    Raises:
-        SettingsError: no videos.
-        StoreError: a store lacks some of the videos.
-    """
+    """Reads clips of the videos of a catalog; remembers where the frames of their files are."""
 
     def __init__(self, videos: Sequence[Video], motion: MotionChoice) -> None:
         if len(videos) == 0:
@@ -50,12 +45,8 @@ class ClipReader:
         """The plan and a clip for each of its crops.
 
         Args:
-            row: of the catalog.
             planner: frames and crops, from the index of the file.
             into: uint8 ``(crops, T, H, W, 3)``: memory for the frames; None: of their own.
-
-        Raises:
-            VideoError: the video cannot be used.
         """
 
         def work(index: FrameIndex) -> tuple[ClipPlan, list[Clip]]:
@@ -79,11 +70,7 @@ class ClipReader:
         return self._with_index(row, work)
 
     def motion(self, row: int, planner: Planner) -> list[ClipMotion]:
-        """The motion of ``read``'s clips, without pictures.
-
-        Raises:
-            VideoError: the video cannot be used.
-        """
+        """The motion of ``read``'s clips, without pictures."""
 
         def work(index: FrameIndex) -> list[ClipMotion]:
             video = self.videos[row]

@@ -50,10 +50,6 @@ class ClipRequest:
     """The frames of one video that a clip spans, before they are decoded.
 
     Attributes:
-        row: of the catalog.
-        video: the same row.
-        index: of its file.
-        plan: the clip's frames and crops.
         planner: made the plan, and can make that of another video.
         on_frame: is to be shown each decoded frame and its number by a source that decodes all
             frames of the span, so that they need not be decoded again for the pictures.

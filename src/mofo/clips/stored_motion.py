@@ -30,11 +30,7 @@ _SLACK = 0.05  # seconds; notes are rounded, and a frame is held for a while
 
 @MOTION_SOURCES.register("store")
 class StoredMotion(MotionSource):
-    """As detected before, over whole videos.
-
-    Raises:
-        StoreError: videos are missing, and the detection did not say that they are unreadable.
-    """
+    """As detected before, over whole videos."""
 
     about = "a store of motion areas"
     needs_store = True
@@ -106,9 +102,6 @@ class AreaTable:
     Args:
         store: holds the videos under their keys, or else under the end of their paths.
         videos: rows of a catalog; several may be segments of one file.
-
-    Raises:
-        StoreError: videos are missing, and the detection did not say that they are unreadable.
     """
 
     def __init__(self, store: AreaStore, videos: Sequence[Video]) -> None:
@@ -162,11 +155,7 @@ class AreaTable:
             self._fields.fill((place, field) for place, field in pairs if place is not None)
 
     def __getitem__(self, row: int) -> StoredArea:
-        """Boxes and field of the video in a row of the catalog.
-
-        Raises:
-            VideoError: the detection could not read this video.
-        """
+        """Boxes and field of the video in a row of the catalog."""
         if row in self._failed:
             raise VideoError(*self._failed[row])
         place = self._place[row]
@@ -187,9 +176,6 @@ class PackedFields:
 
     A field is mostly 0: packed it takes a fifth of its cells. The file goes with the process that
     made it.
-
-    Args:
-        videos: how many there are.
     """
 
     def __init__(self, videos: int) -> None:

@@ -60,7 +60,6 @@ def pooled_motion(motion_Btyx: Tensor, grid: TokenGrid) -> Tensor:
 
     Args:
         motion_Btyx: float in [0, 1]; a multiple of the grid's rows and columns.
-        grid: the clip's tokens.
     """
     rows, columns = motion_Btyx.shape[2] // grid.h, motion_Btyx.shape[3] // grid.w
     return F.avg_pool2d(motion_Btyx, (rows, columns))
@@ -71,7 +70,6 @@ def inside_tokens(motion_Bthw: Tensor, threshold: float = 0.5, span: str = "tube
 
     Args:
         motion_Bthw: of ``MotionSettings.tokens``; bool stays as it is.
-        threshold: motion from which on a token is inside.
         span: "clip": a position that is inside in any slot is so in all.
     """
     if motion_Bthw.dtype == torch.bool:

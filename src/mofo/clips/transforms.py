@@ -11,8 +11,7 @@ from mofo.types import SettingsError
 from mofo.video.picture import on_frame, resized
 
 FITS = ("crop", "pad", "squeeze")
-"""How a frame becomes a clip's shape: a part of it; all of it with black bars; all of it, squeezed.
-"""
+"""How a frame becomes a clip's shape: a part of it; all of it, with black bars or squeezed."""
 _OUTLIERS = 0.05  # share of the frames' boxes at each side of a clip's
 CROP_DRAWS = 4
 """Numbers that ``draw_geometry`` takes from its generator."""
@@ -55,7 +54,6 @@ class Geometry:
         crop: ``(x1, y1, x2, y2)``, whole pixels of the upright frame, half-open; what lies outside
             of the frame is black.
         size: ``(width, height)`` of the clip's frames.
-        flip: mirrored left to right, after the crop.
     """
 
     crop: tuple[int, int, int, int]
@@ -116,7 +114,6 @@ def draw_geometry(
     4:2:0 video are cut at the same place as its luma.
 
     Args:
-        settings: what to draw.
         frame_size: ``(width, height)`` of the upright frames.
         size: ``(width, height)`` of the clip's frames.
         rng: the sample's own generator; ``CROP_DRAWS`` values are drawn from it.
@@ -205,7 +202,6 @@ class MotionCrop:
     Attributes:
         size: ``(width, height)`` of the clip's frames.
         margin: at each side, a share of the box's side.
-        flip: mirrored left to right.
     """
 
     size: tuple[int, int]

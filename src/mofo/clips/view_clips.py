@@ -35,16 +35,12 @@ class ViewSettings:
         grid: frames of a clip, their size, and how they are cut into tokens.
         sampling: "dense": every ``stride``-th frame, from places spread evenly over the video;
             "segments": a frame of each of equal parts, at places spread evenly within them.
-        stride: of "dense".
         seconds: length of a clip in time, in place of sampling and stride; 0: these count.
         fit: how a frame becomes a clip's shape, see ``FITS``.
         temporal, spatial: how many segments of time, and how many crops of each.
         motion_crop: one more crop of each: around what moves, see ``MotionCrop``; with
             ``spatial`` 0 the only one.
         motion: where motion comes from, see ``ClipSettings``.
-
-    Raises:
-        SettingsError, StoreError: an unknown name, or a number under 1.
     """
 
     grid: TokenGrid = field(default_factory=lambda: TokenGrid(16, 224, 224))
@@ -78,11 +74,7 @@ class ViewSettings:
 
 
 def parse_views(text: str) -> tuple[int, int]:
-    """``2x3``: segments of time and crops.
-
-    Raises:
-        SettingsError: anything else.
-    """
+    """``2x3``: segments of time and crops."""
     match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
     if match is None:
         raise SettingsError(f"views {text!r}: expected TIMESxCROPS such as 2x3 or 1x1")
@@ -128,10 +120,6 @@ class ViewDataset(Dataset[View]):
     """Views by ``(row, view)``: each is a function of these and the settings, whoever asks.
 
     Nothing stands in for a video that cannot be used: the view says why.
-
-    Raises:
-        SettingsError: no videos; one video, and motion shuffled.
-        StoreError: the store lacks some of the videos.
     """
 
     def __init__(self, videos: Sequence[Video], settings: ViewSettings) -> None:
@@ -146,11 +134,7 @@ class ViewDataset(Dataset[View]):
         return self.__getitems__([key])[0]
 
     def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[View]:
-        """Several views, in order; neighbours of one segment of time are decoded together.
-
-        Raises:
-            IndexError: no such row or view.
-        """
+        """Several views, in order; neighbours of one segment of time are decoded together."""
         for row, view in keys:
             if not (0 <= row < len(self.videos) and 0 <= view < self.settings.views):
                 raise IndexError(f"view {view} of row {row}: {len(self.videos)} videos")

@@ -166,11 +166,7 @@ def read_catalog(
 
 
 def check_sources(sources: Sequence[str | Path]) -> None:
-    """Whether all sources are there; nothing is listed yet.
-
-    Raises:
-        MofoError: one does not exist.
-    """
+    """Whether all sources are there; nothing is listed yet."""
     for name in split_sources(sources)[0]:
         kind, path = split_name(name)
         if is_url(path):

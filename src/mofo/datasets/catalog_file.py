@@ -32,9 +32,6 @@ def write_catalog(
         path: of the file; its folder is made.
         catalog: rows are made into objects a few at a time.
         metadata: by path of a video, what is known about its file.
-
-    Raises:
-        MofoError: a head has the name of another column; labels that a CSV table cannot hold.
     """
     target = Path(path).absolute()
     heads: dict[str, bool] = {}

@@ -33,13 +33,9 @@ class CheckReport:
     """What was found; all paths are those of the catalog.
 
     Attributes:
-        catalog: what was inspected.
-        out: the folder that has it in writing.
         faults: ``(path, fault)`` of files and segments.
-        labels: what is wrong with labels.
         duplicates: files with the same content, two and more each.
         sizes, lengths, codecs: number of files by "320x240", by "2-5 s" and by codec.
-        frames, seconds: in all files together.
         inspected, skipped: files that were opened now, and those known from an earlier run.
         pictures: ``(path, JPEG in base64)`` of some files, evenly from all.
     """

@@ -21,11 +21,8 @@ class FileTask:
     """One file to inspect.
 
     Attributes:
-        key, path: the file.
         segments: ``(start, end)`` in seconds, those that rows of the catalog are about.
-        full: decode all frames.
         digest: read the whole file for a hash of its content.
-        picture: send its middle frame along.
     """
 
     key: str
@@ -51,13 +48,8 @@ class FileReport:
     """What an inspection of a file has found.
 
     Attributes:
-        key: the file.
-        frames: decoded for it.
         width, height: pixels of the upright frame; 0 if it cannot be read.
-        count: frames in it.
         seconds: from the first to the end of the last frame.
-        codec: FFmpeg's name.
-        faults: what is wrong with it.
         digest: of its content; empty if not asked for.
         picture: JPEG in base64; empty if not asked for, or if there is none.
     """

@@ -47,7 +47,6 @@ class FileMetadata:
     Attributes:
         width, height: pixels of the upright frame.
         fps: frames a second, on average.
-        frames: how many there are.
     """
 
     width: int

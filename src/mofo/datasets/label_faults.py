@@ -15,13 +15,7 @@ Segment = tuple[str, float | None, float | None]
 
 
 class LabelFault(NamedTuple):
-    """One thing that is wrong.
-
-    Attributes:
-        kind: in two or three words.
-        what: the file or the class.
-        reason: in one line.
-    """
+    """One thing that is wrong."""
 
     kind: str
     what: str

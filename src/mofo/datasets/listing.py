@@ -42,7 +42,6 @@ class Listing:
     """What one source holds.
 
     Attributes:
-        root: the absolute folder that keys are relative to.
         videos: in the source's order.
         classes: by head, the names of its classes in the order of their numbers, if it says so.
         flip: False if labels know left from right, so that mirroring would make them wrong.
@@ -68,9 +67,6 @@ class Listing:
         """Adds a file below ``root``, or says why not.
 
         Args:
-            path: absolute.
-            problems: gets the reason.
-            label: its only class.
             details: other attributes of the ``Video``, but for path and key.
         """
         reason = why_unusable(path)
@@ -87,10 +83,6 @@ def keyed_rows(base: str, rows: Rows) -> tuple[Listing, Rows]:
 
     They are relative to the deepest folder that all usable files share if any of those lies outside
     of ``base``.
-
-    Args:
-        base: absolute folder.
-        rows: are gone through once for this.
 
     Returns:
         A listing without videos, and the rows with keys.
@@ -164,8 +156,6 @@ def video_files(
     followed, names that begin with "." skipped.
 
     Args:
-        folder: where to look.
-        problems: gets each folder that cannot be read.
         wanted: tells by a file's name whether it is one.
     """
     seen: set[tuple[int, int]] = set()

@@ -40,9 +40,7 @@ class PackReport:
     """What a run did.
 
     Attributes:
-        out: the folder.
         shards: names of all shards; of them ``kept`` were whole already.
-        videos, bytes: in them.
         failures: ``(path, reason)`` of videos that are not in them.
     """
 

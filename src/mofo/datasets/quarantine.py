@@ -28,9 +28,6 @@ class Quarantine:
     Args:
         lists: CSV files with a header: ``path``, relative to the list; ``start`` and ``end`` in
             seconds, if only that segment is meant; ``reason``.
-
-    Raises:
-        MofoError: a list cannot be read.
     """
 
     def __init__(self, lists: Iterable[Path] = ()) -> None:

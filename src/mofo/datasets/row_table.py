@@ -28,8 +28,6 @@ class RowTable(Sequence[Video]):
 
     Args:
         table: columns as ``pack`` makes them.
-        heads: names of the columns of classes.
-        base: folder that its paths are relative to.
     """
 
     def __init__(self, table: Any, heads: Iterable[str], base: str) -> None:
@@ -98,11 +96,7 @@ def batches(videos: Iterable[Video]) -> Iterator[list[Video]]:
 
 
 def note_heads(heads: dict[str, bool], video: Video) -> None:
-    """Notes the kinds of labels of a video, and whether it has several classes of one.
-
-    Raises:
-        MofoError: a kind has the name of another column.
-    """
+    """Notes the kinds of labels of a video, and whether it has several classes of one."""
     names = [head for head, _ in video.labels]
     for head in names:
         if head in {*TEXTS, *TIMES, *NUMBERS}:

@@ -31,10 +31,6 @@ def hold_out(videos: Sequence[Video], share: float, seed: int = 0) -> tuple[Vide
     Args:
         videos: rows of a catalog; the first label of each is its class.
         share: above 0, below 1.
-        seed: of the drawing.
-
-    Raises:
-        SettingsError: another share; videos that say their splits already; nothing to hold out.
     """
     if not 0 < share < 1:
         raise SettingsError(f"hold-out {share:g}: expected a share above 0, below 1, such as 0.25")

@@ -27,7 +27,6 @@ class Video:
     """One video, or a segment of one.
 
     Attributes:
-        path: absolute path of the file.
         key: its name in stores: relative, with "/" between folders, never with "..".
         labels: ``(head, name of the class)``: one pair where there is one kind of label (head
             "label"), one for each kind otherwise ("verb", "noun"); several of a head where a video

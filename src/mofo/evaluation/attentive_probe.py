@@ -129,12 +129,7 @@ class AttentiveProbe(Probe):
         )
 
     def fit_tokens(self, train: LabelledTokens, test: LabelledTokens) -> ProbeResult:
-        """Learns on the training part and scores the test part.
-
-        Raises:
-            SettingsError: heads that do not divide the width.
-            EvaluationError: one class only; nothing can be held out; tokens that are not finite.
-        """
+        """Learns on the training part and scores the test part."""
         settings = self.settings
         if not len(train) or not len(test):
             raise EvaluationError("a probe got no features")

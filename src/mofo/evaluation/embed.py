@@ -194,9 +194,6 @@ def windowed(
     Args:
         window: length of a window, seconds; see ``window_spans``.
         hop: from one beginning to the next; None: half a window.
-
-    Raises:
-        SettingsError: an impossible window or hop.
     """
     rows, failures = [], []
     step = hop or window / 2
@@ -268,11 +265,7 @@ def _listed(
 
 
 def feature_settings(options: dict[str, Any]) -> FeatureSettings:
-    """Settings from options by name.
-
-    Raises:
-        SettingsError: an unknown option, or an impossible value.
-    """
+    """Settings from options by name."""
     try:
         return FeatureSettings(**options)
     except TypeError as error:

@@ -43,9 +43,6 @@ def evaluate_apart(
     if one of the two is. Parts without videos are left out.
 
     Args:
-        truth: of all segments.
-        scores, sample: of those that were read.
-        videos: all segments, with labels.
         catalog: knows what is rare or unseen, if its sources do.
     """
     results: dict[str, Recognition] = {}
@@ -88,11 +85,7 @@ def check_submission(
     classes: Mapping[str, Sequence[str]],
     given: Mapping[str, Sequence[str]],
 ) -> None:
-    """Raises unless a submission will be possible, before anything is computed.
-
-    Raises:
-        EvaluationError: a model or a source that the challenge does not know; one line.
-    """
+    """Raises unless a submission will be possible, before anything is computed."""
     if Path(path).suffix.lower() not in (".zip", ".json"):
         raise EvaluationError(f"{path}: the name of a submission must end in .zip or .json")
     official = {head: tuple(given.get(head, ())) for head in (VERB, NOUN)}
@@ -130,10 +123,7 @@ def submit(
 
     Args:
         path: ``.zip`` or ``.json``.
-        scores: of the segments that were read.
         videos: all segments; those that were not read get equal scores for all classes.
-        classes: of the model by head.
-        given: official classes of the source.
 
     Returns:
         How many segments have equal scores, since they could not be read.

@@ -52,11 +52,6 @@ class FeatureCache:
     Args:
         folder: of the cache; may hold the features of other runs, too.
         about: everything that the features depend on, as JSON.
-        rows: how many videos.
-        row_bytes: of one row.
-
-    Raises:
-        SettingsError: the folder cannot be written to.
     """
 
     def __init__(

@@ -125,13 +125,8 @@ class Work:
     """How the work is done; none of it changes features, but for the rounding of ``precision``.
 
     Attributes:
-        batch: clips at once.
         workers: processes that read videos; at most one a processor.
         precision: "fp32", "bf16", or "auto": bf16 on a GPU.
-        progress: show a bar.
-
-    Raises:
-        SettingsError: an impossible value.
     """
 
     batch: int = 16

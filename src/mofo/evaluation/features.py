@@ -37,10 +37,7 @@ class Features:
 
     Attributes:
         videos: V of them, in the order of the catalog.
-        row_V: their rows in the cache.
         failures: ``(path, reason)`` of the others.
-        cache: where the features are.
-        about: everything that they depend on.
         shape: of one video's feature: (D,), or (N, D) of tokens.
     """
 
@@ -90,17 +87,8 @@ def extract(
 
     Args:
         encoder: the model; None with pool "boxes".
-        videos: rows of a catalog.
-        settings: what to compute.
         cache: folder; nothing in it is ever taken for something else.
-        work: how.
         grid: frames and size of a clip; None: the encoder's.
-        title: first word of the progress bar.
-
-    Raises:
-        SettingsError: settings that are impossible, or no videos.
-        StoreError: the store lacks videos.
-        EvaluationError: not one of the videos can be read.
     """
     if (encoder is not None) != POOLS[settings.pool].needs_encoder:
         raise SettingsError(f"pool {settings.pool} with{'out' if encoder is None else ''} encoder")

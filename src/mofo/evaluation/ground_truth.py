@@ -28,13 +28,9 @@ class GroundTruth:
     asked for verbs and nouns, too; one with heads "verb" and "noun" for actions.
 
     Args:
-        videos: all with labels.
         classes: of the model: names by head.
         several: whether a video may have several classes of a head.
         given: official order of classes by head, where the source of the videos tells one.
-
-    Raises:
-        LabelError: a label is missing, or none of the model's classes; one line.
     """
 
     def __init__(
@@ -138,11 +134,7 @@ class _JointActions:
 def action_parts(
     action_VA: np.ndarray, actions: Sequence[str], given: Mapping[str, Sequence[str]]
 ) -> dict[str, np.ndarray]:
-    """Scores of verbs and of nouns from those of actions, in the source's order of classes.
-
-    Raises:
-        LabelError: an action that is no pair of them.
-    """
+    """Scores of verbs and of nouns from those of actions, in the source's order of classes."""
     number = {head: {name: c for c, name in enumerate(given[head])} for head in (VERB, NOUN)}
     pairs = [_halves(action) or (action, "") for action in actions]
     scores = {}

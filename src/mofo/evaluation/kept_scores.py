@@ -38,15 +38,6 @@ class KeptScores:
 
     Args:
         folder: None: nothing is kept.
-        saved: the model.
-        dataset: the views it is tested on.
-        precision: in which it computes.
-
-    Attributes:
-        scores: of the videos that are done.
-
-    Raises:
-        SettingsError: the folder cannot be written to.
     """
 
     def __init__(

@@ -87,7 +87,6 @@ def average_precisions(score_VC: np.ndarray, target_VC: np.ndarray) -> np.ndarra
     scores are one threshold.
 
     Args:
-        score_VC: any real numbers, higher is more likely.
         target_VC: bool, the classes of each video.
     """
     weight_1V = np.ones((1, len(score_VC)))
@@ -137,14 +136,10 @@ class Sample:
     """What videos a test is made on, and how its intervals are drawn.
 
     Attributes:
-        names: of the videos, all different.
         groups: what each video belongs to (the recording that stretches are cut from, a person):
             intervals are drawn over whole groups. Empty: each video is its own.
-        seed: decides the draws.
-        draws: resamplings for an interval.
 
     Raises:
-        EvaluationError: no videos, or two of one name.
         ValueError: not one group a video.
     """
 
@@ -185,18 +180,11 @@ def bootstrap(
     """Each measure on all videos with its 95 % percentile interval, from the same resamplings.
 
     Args:
-        measures: by name.
-        videos: V.
-        rng: where the draws come from.
-        draws: resamplings with replacement.
         group_V: which videos belong together (stretches of one recording, or of one person), any
             kind of value: whole groups are drawn then, since their videos are not independent.
 
     Returns:
         Value, low and high end; a single video (or group) has no spread: its interval is the value.
-
-    Raises:
-        SettingsError: no draws.
     """
     if draws < 1:
         raise SettingsError(f"{draws} draws for an interval: 1 or more are needed")
@@ -219,8 +207,6 @@ def mean_interval(values: np.ndarray, *, seed: int = 0, draws: int = DRAWS) -> I
 
     Args:
         values: one a clip, any unit; NaN are left out.
-        seed: of the draws.
-        draws: resamplings.
     """
     value_V = np.asarray(values, np.float64).ravel()
     value_V = value_V[~np.isnan(value_V)]

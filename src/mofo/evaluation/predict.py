@@ -296,13 +296,6 @@ def choose_motion(
             in ``MOTION_SOURCES``; the folder of a store. None in any case where neither fusion,
             nor kept tokens, nor crops use motion.
         store: folder with motion areas, for "detected", "truth" and "shuffled".
-        saved: the model.
-        seed: of "shuffled".
-        motion_crop: whether a crop is cut around what moves.
-
-    Raises:
-        SettingsError: names that are unknown or contradict each other.
-        StoreError: the store is not there.
     """
     if isinstance(areas, MotionChoice):
         return areas
@@ -347,9 +340,6 @@ def window_spans(duration: float, window: float, hop: float) -> list[tuple[float
     Windows begin every ``hop`` seconds; the last one ends with the video, so that nothing is left
     out: it begins earlier, or is a little longer where less than a tenth of a hop is left. A video
     that is not longer than a window is one window.
-
-    Raises:
-        SettingsError: a length that is not above 0, or a hop that leaves gaps between windows.
     """
     if not (0 < window < float("inf") and 0 < hop < float("inf")):
         raise SettingsError(f"window {window} s, hop {hop} s: expected more than 0")

@@ -40,13 +40,9 @@ class LabelledFeatures:
     """Features of videos with their labels.
 
     Attributes:
-        feature_VD: any real numbers.
         label_V: classes, from 0.
         group_V: what must not be torn apart when something is held out, any kind of value; None:
             each video by itself.
-
-    Raises:
-        EvaluationError: no videos, or features that are not finite.
     """
 
     feature_VD: np.ndarray
@@ -71,8 +67,6 @@ class ProbeResult:
     Attributes:
         score_VC: float64, votes or probabilities; more from it by ``recognise``.
         label_V: int64, true classes.
-        chosen: what was chosen on held-out training videos.
-        converged: False if the solver stopped before its end.
     """
 
     score_VC: np.ndarray
@@ -156,9 +150,6 @@ class NearestProbe(Probe):
     Args:
         k: neighbours; all, if the training part has fewer.
         temperature: above 0; the smaller, the more the nearest ones count.
-
-    Raises:
-        SettingsError: k or temperature not above 0.
     """
 
     about = "nearest neighbours by cosine"
@@ -195,9 +186,6 @@ class LinearProbe(Probe):
     Args:
         grid: values of C, above 0.
         steps: of the solver, at most.
-
-    Raises:
-        SettingsError: an impossible grid.
     """
 
     about = "logistic regression on pooled features"
@@ -303,11 +291,7 @@ def check_classes(label_V: np.ndarray) -> None:
 def held_out(
     label_V: np.ndarray, group_V: np.ndarray | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to fit on and indices held out: of some splits by group the one with most classes.
-
-    Raises:
-        EvaluationError: one group only, or one class only is left to fit on.
-    """
+    """Indices to fit on and indices held out: of some splits by group the one with most classes."""
     if group_V is None:
         group_V = np.arange(len(label_V))
     groups, own_V = np.unique(group_V, return_inverse=True)

@@ -48,11 +48,6 @@ def recognise_several(
     Args:
         score_VC: probabilities; in the table of classes 0.5 and more counts as predicted.
         target_VC: bool, the classes of each video.
-        classes: their names.
-        sample: the videos.
-
-    Raises:
-        EvaluationError: no video has any class.
     """
     target_VC = np.asarray(target_VC).astype(bool)
     if not target_VC.any():
@@ -84,12 +79,8 @@ def recognise_actions(
     A verb (noun) scores the sum of the actions that have it.
 
     Args:
-        action_VA: probabilities of actions.
-        pairs_A2: verb and noun of each action.
         pair_V2: true verb and noun of each video. An action that the head does not know is never
             found, and counts.
-        verbs, nouns: their names.
-        sample: the videos.
     """
     verb_VC = part_scores(action_VA, pairs_A2[:, 0], len(verbs))
     noun_VC = part_scores(action_VA, pairs_A2[:, 1], len(nouns))
@@ -113,12 +104,6 @@ def recognise_heads(
 
     An action, every verb with every noun as in the benchmark's own evaluation, scores the product
     of both.
-
-    Args:
-        verb_VC, noun_VC: probabilities.
-        pair_V2: true verb and noun of each video.
-        verbs, nouns: their names.
-        sample: the videos.
     """
     choices = len(verbs) * len(nouns)
     pairs_A2 = np.stack(np.divmod(np.arange(choices), len(nouns)), axis=1)
@@ -139,7 +124,6 @@ def part_scores(action_VA: np.ndarray, part_A: np.ndarray, parts: int) -> np.nda
     """Scores of verbs (or nouns): the sum over the actions that have it.
 
     Args:
-        action_VA: probabilities of actions.
         part_A: verb (or noun) of each action, 0 to ``parts`` - 1.
         parts: how many verbs (or nouns) there are.
 
@@ -160,9 +144,6 @@ def compare(
 
     The same videos (or groups) are drawn for both, so that what makes a video hard for both runs
     does not widen the interval.
-
-    Raises:
-        EvaluationError: not the same videos with the same labels, or no rows of single videos.
     """
     if not (first.videos and second.videos):
         raise EvaluationError("these results have no rows of single videos to compare")
@@ -249,7 +230,6 @@ def _pairs(
 
     Args:
         blocks: videos and their scores (V, A) of actions, some at a time.
-        pairs_A2: verb and noun of each action.
         pair_V2: true ones; a pair that is no action comes behind all that are.
     """
     number = {pair: action for action, pair in enumerate(map(tuple, pairs_A2.tolist()))}

@@ -73,19 +73,10 @@ def score_videos(
 
     Args:
         model: on the device of ``engine``, in evaluation mode.
-        dataset: the views.
         rows: the videos, ascending.
-        engine: where to run.
         batch: views at once; it does not change the scores.
-        workers: processes that read.
         max_failures: it ends early with more videos than this that cannot be used.
-        progress: show a bar.
         keep: called with the scores of the finished videos when a signal ends the work.
-
-    Raises:
-        SettingsError: an impossible batch or number of workers.
-        EvaluationError: a model's logits are not finite.
-        MofoError: as the dataset raises it.
     """
     views = dataset.settings.views
     is_single = model.settings.labels == "single"
@@ -143,9 +134,6 @@ def write_predictions(
     Columns: path, start and end (seconds, of a segment), and for each head HEAD (several labels
     joined by ";"), prediction, and a probability for each class. With several heads the last ones
     are named ``HEAD prediction`` and ``HEAD CLASS``.
-
-    Raises:
-        SettingsError: it cannot be written.
     """
     path = Path(path)
     header = ["path", "start", "end"]

@@ -16,11 +16,7 @@ ALL = "all"
 
 
 def held_out(catalog: Catalog) -> str:
-    """The split to test on, where none is named: validation, else test; ``ALL`` without splits.
-
-    Raises:
-        EvaluationError: all videos are for training.
-    """
+    """The split to test on, where none is named: validation, else test; ``ALL`` without splits."""
     splits = held_out_splits(catalog)
     if splits:
         return splits[0]
@@ -31,11 +27,7 @@ def held_out(catalog: Catalog) -> str:
 
 
 def read_split(catalog: Catalog, split: str | None) -> Sequence[Video]:
-    """The videos of a split; every video with "all" or None.
-
-    Raises:
-        EvaluationError: there are none: which splits there are.
-    """
+    """The videos of a split; every video with "all" or None."""
     if split in (None, ALL):
         if not len(catalog):
             name, reason = catalog.problems[0]

@@ -24,9 +24,7 @@ def running_cell(grid: TokenGrid, hidden_BN: Tensor, noise_BN: Tensor, count: in
     noise.
 
     Args:
-        grid: the clip's tokens.
         hidden_BN: bool, True = hidden.
-        noise_BN: the noise that the mask was made of.
         count: tokens to decode in each sample, from 1 to those that are hidden.
 
     Returns:

@@ -170,11 +170,7 @@ class MaskSettings:
 
 
 def hidden_positions(settings: MaskSettings, grid: TokenGrid) -> int:
-    """K, the hidden tokens of each time slot: ``floor(ratio * P)``, the same in every sample.
-
-    Raises:
-        SettingsError: nothing would be hidden, or nothing visible.
-    """
+    """K, the hidden tokens of each time slot: ``floor(ratio * P)``, the same in every sample."""
     hidden = millionths(settings.ratio) * grid.positions // MILLION
     if not 0 < hidden < grid.positions:
         what = "leaves none visible" if hidden else "hides none"
@@ -186,11 +182,7 @@ def hidden_positions(settings: MaskSettings, grid: TokenGrid) -> int:
 
 
 def decoded_count(num_hidden: int, share: float) -> int:
-    """How many hidden tokens of a sample the decoder predicts: ``share`` of them, half up.
-
-    Raises:
-        SettingsError: ``share`` is not above 0 and at most 1, or selects nothing.
-    """
+    """How many hidden tokens of a sample the decoder predicts: ``share`` of them, half up."""
     if not _is_number(share) or not 0 < share <= 1:
         raise SettingsError(f"decoder: share {share} of the hidden tokens is not in (0, 1]")
     count = (2 * millionths(share) * num_hidden + MILLION) // (2 * MILLION)

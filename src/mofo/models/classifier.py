@@ -250,7 +250,6 @@ class LoadReport(NamedTuple):
     Attributes:
         loaded, dropped: names of the tensors that were taken over, and that were not needed.
         made_for: grid (t, h, w) the weights were made for; positions are interpolated from it.
-        grid: the model's.
     """
 
     loaded: tuple[str, ...]

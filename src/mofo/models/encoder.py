@@ -103,11 +103,7 @@ def make_encoder(
     final_norm: bool = True,
     generator: torch.Generator | None = None,
 ) -> Encoder:
-    """Returns a new encoder of the kind ``settings.encoder``; see ``Encoder``.
-
-    Raises:
-        SettingsError: no encoder of that name.
-    """
+    """Returns a new encoder of the kind ``settings.encoder``; see ``Encoder``."""
     kind = ENCODERS[settings.encoder]
     return kind(settings, final_norm=final_norm, generator=generator)
 

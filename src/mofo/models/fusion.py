@@ -157,8 +157,6 @@ class CrossAttention(nn.Module):
         """Queries (..., D) to (..., D).
 
         Args:
-            query: what attends.
-            context: what is attended to.
             attend: queries, keys and values, projected, to mixed values. None: ``self.attend``.
         """
         q, (k, v) = self._queries(query), self._keys_values(context)
@@ -319,23 +317,13 @@ def make_fusion(
 
     Args:
         name: one of ``FUSIONS``.
-        width: channels of a token.
         heads: of the attention. None: MOFO's 3, or 4 where the width is no multiple of 3.
-        norm_eps: epsilon of the LayerNorms.
-        options: further ones of that fusion.
-
-    Raises:
-        SettingsError: an unknown name, or heads that do not divide the width.
     """
     return FUSIONS[name](width, fusion_heads(width, heads), norm_eps, **options)
 
 
 def fusion_heads(width: int, heads: int | None = None) -> int:
-    """Returns the number of heads; None: 3, or 4 where the width is no multiple of 3.
-
-    Raises:
-        SettingsError: the width is no multiple of it.
-    """
+    """Returns the number of heads; None: 3, or 4 where the width is no multiple of 3."""
     if heads is None:
         heads = 4 if width % 3 else 3
     if heads < 1 or width % heads:

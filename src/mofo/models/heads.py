@@ -20,8 +20,6 @@ class Heads(nn.Module):
     """A LayerNorm and, for each name, a linear layer to that many classes.
 
     Args:
-        width: channels of the features.
-        classes: by name, how many.
         norm_eps: epsilon of the LayerNorm; None: there is none.
     """
 
@@ -86,9 +84,6 @@ def label_loss(
             classes), each in [0, 1]; below 0 where nothing is known.
         labels: "single": one class a sample; "multi": any number.
         smoothing: share of each label that is spread over all classes.
-
-    Raises:
-        SettingsError: the names of targets and logits differ.
     """
     if set(targets) != set(logits):
         raise SettingsError(

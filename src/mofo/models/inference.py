@@ -154,17 +154,11 @@ def run_model(
 
     Args:
         forward: the model, in evaluation mode; called without gradients.
-        dataset: the views.
         order: batches of ``(row, view)``; see ``in_batches``.
-        engine: where to run.
         workers: processes that read; at most one a processor is started.
         every_batch: run the model on a black clip where nothing of a batch can be read, as one must
             that is divided over processes.
         title, progress: name of a progress bar, and whether there is one.
-
-    Raises:
-        SettingsError: workers below 0.
-        MofoError: as the dataset raises it.
     """
     if workers < 0:
         raise SettingsError(f"workers {workers}: expected 0 or more")
@@ -192,11 +186,7 @@ def run_model(
 
 
 def in_batches(rows: Sequence[int], views: int, batch: int) -> list[list[tuple[int, int]]]:
-    """All views of some rows in order, ``batch`` at a time.
-
-    Raises:
-        SettingsError: a batch below 1.
-    """
+    """All views of some rows in order, ``batch`` at a time."""
     if batch < 1:
         raise SettingsError(f"batch {batch}: expected 1 or more")
     keys = [(row, view) for row in rows for view in range(views)]

@@ -76,7 +76,6 @@ class Attention(nn.Module):
         """Tokens (B, V, D) to the branch added to them, (B, V - num_context, D).
 
         Args:
-            x_BVD: tokens.
             num_context: the first tokens, which are attended to but do not attend.
         """
         qkv_BVE = recompute(self._qkv, x_BVD)

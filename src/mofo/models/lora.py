@@ -23,12 +23,7 @@ def add_lora(encoder: Encoder, rank: int, frozen: int = 0, seed: int = 0) -> Non
 
     Args:
         encoder: is changed.
-        rank: of the new matrices.
-        frozen: so many of its first layers get none.
         seed: of the new weights; they change nothing at first.
-
-    Raises:
-        SettingsError: peft is not installed, or there is no layer to adapt.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model

@@ -245,9 +245,6 @@ def area_weight(inside_BN: Tensor, outside: float | Tensor) -> Tensor:
     Args:
         inside_BN: bool.
         outside: at least 0; a tensor, where it changes under ``torch.compile``.
-
-    Raises:
-        SettingsError: a negative weight.
     """
     if not isinstance(outside, Tensor) and outside < 0:
         raise SettingsError(f"weight {outside} outside the motion area: 0 is the least")

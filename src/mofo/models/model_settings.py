@@ -129,15 +129,7 @@ class ModelSettings:
 
 
 def settings_from(kind: type[S], content: Any) -> S:
-    """Returns settings from plain data, as ``dataclasses.asdict`` gives it.
-
-    Args:
-        kind: a dataclass, whose fields may be dataclasses.
-        content: by name, the values of its fields.
-
-    Raises:
-        SettingsError: it holds something else.
-    """
+    """Returns settings from plain data, as ``dataclasses.asdict`` gives it."""
     if not isinstance(content, Mapping):
         raise SettingsError(f"{kind.__name__}: {content!r} instead of keys with values")
     kinds = get_type_hints(kind)

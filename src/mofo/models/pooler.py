@@ -71,7 +71,6 @@ class VJEPAPooler(Fusion):
 
     Args:
         width, heads, norm_eps: see ``Fusion``.
-        depth: blocks of self-attention.
     """
 
     has_attention = True

@@ -47,10 +47,6 @@ class PositionTable(nn.Module):
     another grid, the table is therefore interpolated from that one. The state holds the three
     numbers t, h, w (``made_for``) instead of the table itself, so that weights can go from any
     grid to any other, and back, without loss.
-
-    Args:
-        grid: the tokens of this model.
-        width: channels.
     """
 
     table_ND: Tensor

@@ -27,8 +27,6 @@ class Block(nn.Module):
     """``x = x + attention(norm(x)); x = x + mlp(norm(x))``; each branch holds its norm.
 
     Args:
-        width, heads: channels of a token, attention heads.
-        norm_eps: epsilon of both LayerNorms.
         drop_path: chance that a branch is left out for a sample in training; the others are scaled
             up, so that the mean stays. Drawn from torch's generator of the device, like dropout.
     """
@@ -80,7 +78,6 @@ class Blocks(nn.ModuleList):
         """Tokens (B, V, D) to tokens (B, V - num_context, D).
 
         Args:
-            x_BVD: tokens.
             num_context: the first tokens, which are not needed behind the blocks: the last block
                 attends to them but computes nothing for them.
         """
@@ -115,11 +112,7 @@ class PatchEmbedding(nn.Module):
         self.register_buffer("shift_C", -mean_C / std_C, persistent=False)
 
     def forward(self, frames_BTHWC: Tensor, index_BV: Tensor | None = None) -> Tensor:
-        """Frames, uint8 or float in [0, 1], to (B, V, D).
-
-        Raises:
-            SettingsError: frames of another size.
-        """
+        """Frames, uint8 or float in [0, 1], to (B, V, D)."""
         check_frames(frames_BTHWC, self._grid)
         patches_BVp = take_patches(frames_BTHWC, self._grid, index_BV)
         pixels = patches_BVp.to(self.scale_C.dtype).unflatten(2, (-1, CHANNELS))

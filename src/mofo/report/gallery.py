@@ -44,11 +44,7 @@ class Shown(NamedTuple):
 
 
 class Views:
-    """All views, drawn in one folder.
-
-    Args:
-        folder: each view overwrites its last file there.
-    """
+    """All views, drawn in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -131,9 +127,6 @@ def find_runs(folders: Sequence[str | Path], examples: Sequence[str | Path] = ()
         folders: runs, or folders that have runs in them; may be empty.
         examples: videos to begin with, before those that stores in the folders know; none: real
             clips, where they are installed.
-
-    Raises:
-        MofoError: a folder is not there, or nothing known is in any.
     """
     examples = [*examples] or list(real_clips().values())
     if not folders:
@@ -154,11 +147,7 @@ def find_runs(folders: Sequence[str | Path], examples: Sequence[str | Path] = ()
 
 
 def make_page(views: Views, runs: Runs) -> Any:
-    """Returns the page as ``gradio.Blocks``.
-
-    Raises:
-        MofoError: gradio is not installed.
-    """
+    """Returns the page as ``gradio.Blocks``."""
     if importlib.util.find_spec("gradio") is None:
         raise MofoError("the gallery needs gradio: pip install 'mofo[app]'")
     import gradio
@@ -251,13 +240,6 @@ def serve(
     Args:
         folder: for everything; the caller removes it.
         runs: see ``find_runs``.
-        port: on this machine.
-        open_browser: open one.
-        most: size of an uploaded file.
-
-    Raises:
-        MofoError: gradio is not installed, or the port is taken.
-        SettingsError: no port.
     """
     if not 0 < port < 65536:
         raise SettingsError(f"port {port}: expected 1 to 65535")

@@ -36,11 +36,7 @@ _MOMENTS = 6  # fields that are shown where there is no video
 
 
 class Shown:
-    """HTML that a notebook displays.
-
-    Attributes:
-        html: a fragment that needs nothing else.
-    """
+    """HTML that a notebook displays."""
 
     def __init__(self, html: str) -> None:
         self.html = html

@@ -17,7 +17,6 @@ def results_table(results: Results, *, rows: int = _ROWS) -> str:
     """Returns the measures with intervals, then the classes: the worst, if they are many.
 
     Args:
-        results: of a test.
         rows: classes of each head at most; 0: none.
     """
     lines = [f"{name:12}{printable(text)}" for name, text in results.about.items()]

@@ -19,7 +19,6 @@ class CameraPath:
     Lengths are in units of the frame's short side, so that a path means the same at every size.
 
     Attributes:
-        centre_T2: world position of the middle of the frame.
         zoom_T: magnification; above 1 the world looks larger.
         angle_T: roll in radians, positive turns the world clockwise on screen.
     """
@@ -91,9 +90,7 @@ def follow_path(
     the middle.
 
     Args:
-        followed_T2: world positions of what is followed.
         half_2: half the width and height of the frame, in short sides.
-        rng: source of all choices.
     """
     frames, lag = len(followed_T2), int(rng.integers(0, 4))
     seen_T2 = np.concatenate([np.repeat(followed_T2[:1], lag, 0), followed_T2])[:frames]

@@ -55,11 +55,7 @@ class ClipRecipe:
 
 @dataclass(frozen=True, eq=False)
 class SyntheticClip(Shown):
-    """A generated clip and its truth; things are its movers.
-
-    Attributes:
-        recipe: what it was made from.
-    """
+    """A generated clip and its truth; things are its movers."""
 
     recipe: ClipRecipe
 

@@ -118,10 +118,6 @@ def trajectory(
     """A random way through the world: straight, curved or to and fro, perhaps turning or growing.
 
     Args:
-        start_2: position at the middle frame, in short sides.
-        size: square root of the area, in short sides.
-        frames: length T.
-        rng: source of all choices.
         pauses: whether the cut-out may stand still for a part of the clip. It always moves in the
             rest.
 

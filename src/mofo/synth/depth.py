@@ -54,10 +54,7 @@ class DepthScene:
     Args:
         photos: textures, in the order in which they are used.
         size: width and height of the frames in pixels.
-        frames: length T.
-        movers: number of moving things.
         area: range of one mover's area as a share of the frame.
-        rng: source of all choices.
     """
 
     def __init__(

@@ -47,9 +47,6 @@ def photographs(split: str = "all") -> tuple[np.ndarray, ...]:
 
     Args:
         split: "tune", "test" (no photograph in both) or "all".
-
-    Raises:
-        MofoError: none of them is installed.
     """
     entries = [
         entry

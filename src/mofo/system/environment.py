@@ -29,9 +29,6 @@ def pick_device(
     Args:
         device: None: a GPU if there is one.
         precision: "fp32", "bf16", or "auto": bf16 on a GPU.
-
-    Raises:
-        SettingsError: an unknown precision.
     """
     import torch
 
@@ -53,12 +50,7 @@ def make_accelerator(
 
     Args:
         precision: "fp32", "bf16", or "auto": bf16 on a GPU.
-        trackers: of accelerate.
-        folder: where trackers write.
         patience: seconds in which a process has to go on; 0: any time.
-
-    Raises:
-        SettingsError: an unknown precision or tracker.
     """
     import torch
     from accelerate import Accelerator

@@ -38,7 +38,6 @@ def replaced(file: Path, *, flush: bool = False, suffix: str = "") -> Iterator[P
     """A temporary path beside ``file``, renamed onto it when the block ends well.
 
     Args:
-        file: its folder must exist.
         flush: wait until the content is on the disk before the rename, so that it also survives
             a power failure. A killed process loses nothing without it.
         suffix: ending of the temporary, for a writer that chooses the format by it.
@@ -156,7 +155,6 @@ def remove_temporaries(folder: Path, *, alone: bool = False) -> int:
     """Removes what killed processes left in ``folder``, without what is below it; counts it.
 
     Args:
-        folder: may be missing.
         alone: nobody else writes there now, so that every temporary is left over; else only those
             of dead processes of this machine are.
     """
@@ -212,11 +210,7 @@ def folder_lock(folder: Path, part: str = "") -> Iterator[None]:
     mounts) give none; runs must then be kept apart by whoever starts them.
 
     Args:
-        folder: must exist.
         part: name of the part; empty for the whole folder.
-
-    Raises:
-        MofoError: another process holds it.
     """
     with contextlib.ExitStack() as stack:
         if fcntl is not None:

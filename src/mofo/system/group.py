@@ -28,7 +28,6 @@ class _Now:
 
     Attributes:
         text: "reads the clips of step 7"; empty: something that may take as long as it likes.
-        waits: whether it may wait for others meanwhile.
         number: of such notes so far: in a training, who has made fewer is behind.
         ticks: since when. Not seconds: all processes of a job may be put to sleep together.
     """

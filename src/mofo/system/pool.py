@@ -165,11 +165,7 @@ class LocalEngine:
 
 
 def check_engine(name: str, workers: int | None, stall: float | None) -> None:
-    """Checks what ``make_engine`` is going to get.
-
-    Raises:
-        SettingsError: an unknown name, or a number out of range.
-    """
+    """Checks what ``make_engine`` is going to get."""
     ENGINES.check(name)
     if workers is not None and workers < 0:
         raise SettingsError(f"workers is {workers}: 0 (this process) is the least")
@@ -184,10 +180,8 @@ def make_engine(
 
     Args:
         name: in ``ENGINES``.
-        work: what is done with a task.
         workers: processes at most; None for all processors; 0 works in the calling process (local
             engine).
-        tasks: how many there are.
         stall: give up a task that makes no progress for so many seconds.
     """
     if name == "local":

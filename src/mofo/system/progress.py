@@ -19,7 +19,6 @@ class Bar(tqdm):  # type: ignore[type-arg]
     """A bar of tqdm on stderr; where that is no terminal, a line now and then.
 
     Args:
-        show: False for silence.
         every: seconds between the lines.
         options: of tqdm: total, unit, desc, initial, leave.
     """
@@ -62,9 +61,6 @@ class Progress:
     """Counts videos and frames, and tells rate and time left on ``stream``.
 
     Args:
-        total: videos.
-        show: False for silence.
-        name: what is done, in a word.
         stream: stderr, if None.
         frames: of all videos, about; with it the time is told soon after the beginning.
     """

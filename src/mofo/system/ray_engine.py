@@ -21,9 +21,6 @@ class RayEngine:
     Args:
         work, workers: as in ``LocalEngine``.
         stall: not known here; Ray's own settings rule.
-
-    Raises:
-        MofoError: Ray is not installed.
     """
 
     def __init__(self, work: Work, workers: int, stall: float | None = None) -> None:

@@ -38,8 +38,6 @@ class Step:
     """One command.
 
     Attributes:
-        command: for a shell.
-        reason: why, in a line.
         seconds: how long it takes, about; None: moments, or not known.
     """
 

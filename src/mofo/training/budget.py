@@ -65,10 +65,6 @@ class Plan:
 
     Attributes:
         device: "this machine's CPU", or such as "8 x H100".
-        devices: processes that train together.
-        worked_out: whether time is computed from operations, not measured.
-        parameters: of the model, all.
-        steps, batch: steps of the run, clips of a step.
         micro_batch: largest part of the batch that fits a device; 0: not even one clip.
         fixed_memory, clip_memory: of weights, gradients, moments; of each clip beside them.
         memory: with ``micro_batch``, what else the process holds included on a CPU.
@@ -133,9 +129,6 @@ def plan(settings: TrainingSettings, gpus: str | None = None) -> Plan:
     Args:
         settings: the recipe, with a source of videos that can be read.
         gpus: such as "1xH200" or "8xA100"; None: this machine's CPU.
-
-    Raises:
-        SettingsError: settings that are impossible, an unknown GPU, no video that can be read.
     """
     devices, gpu = _devices(gpus)
     task = TASKS[settings.task](settings)

@@ -45,12 +45,7 @@ class CheckpointError(MofoError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk.
-
-    Attributes:
-        path: its folder.
-        metadata: everything but the tensors.
-    """
+    """A checkpoint on disk."""
 
     path: Path
     metadata: Metadata
@@ -136,14 +131,8 @@ class CheckpointFolder:
         """Writes a checkpoint, then drops those no longer wanted.
 
         Args:
-            step: steps done.
-            model, optimiser: tensors by name.
             metadata: see ``Metadata``. Of all checkpoints that with the lowest "error" is the
                 best; where there is no error, it is no candidate.
-            average: running average of the weights.
-
-        Raises:
-            CheckpointError: it cannot be written; earlier ones are as they were.
         """
         place = self.place(step)
         parts = {_MODEL: model, _OPTIMISER: optimiser}
@@ -174,14 +163,7 @@ class CheckpointFolder:
         return []
 
     def last_whole(self, *, weights: bool = False) -> tuple[Checkpoint | None, list[str]]:
-        """Returns the newest checkpoint that is not damaged, and a line about each newer one.
-
-        Args:
-            weights: only these are needed, not the optimiser's moments.
-
-        Raises:
-            CheckpointError: there are checkpoints, and all of them are damaged.
-        """
+        """Returns the newest checkpoint that is not damaged, and a line about each newer one."""
         problems: list[str] = []
         for step in reversed(self.steps()):
             try:
@@ -276,11 +258,7 @@ def open_checkpoint(path: str | Path, *, best: bool = False) -> Checkpoint:
 def write_checkpoint(
     path: str | Path, model: Mapping[str, Tensor], metadata: Mapping[str, Any]
 ) -> Path:
-    """Writes one checkpoint of weights alone, whole or not at all.
-
-    Raises:
-        CheckpointError: something is there already, or it cannot be written.
-    """
+    """Writes one checkpoint of weights alone, whole or not at all."""
     place = Path(path)
     try:
         if place.exists() and (not place.is_dir() or any(place.iterdir())):

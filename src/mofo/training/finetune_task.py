@@ -315,11 +315,7 @@ class FinetuneTask(Task):
 
 
 def adapt(model: Classifier, choice: ClassifierChoice, seed: int = 0) -> int:
-    """Says what of an encoder trains; returns the number of parameters that do not.
-
-    Raises:
-        SettingsError: more blocks than there are, or none left for LoRA.
-    """
+    """Says what of an encoder trains; returns the number of parameters that do not."""
     freeze(model, choice.freeze)
     if choice.lora:
         add_lora(model.encoder, choice.lora, model.frozen_blocks, seed)

@@ -35,20 +35,11 @@ class FrozenEncoder(nn.Module):
     probes, which standardise each channel, gains and shifts make no difference.
 
     Args:
-        settings: sizes.
         weights: of the encoder, by name ("encoder.blocks. ..."); None: drawn at random.
-        name: where it comes from.
-        sampling: of the clips that it was trained on.
         area_span, motion: motion area of a token, see ``MotionSettings``.
-        tokens: which of them it computed in training.
-        seed: of random weights.
 
     Attributes:
-        settings, name, sampling, area_span, motion, tokens: as given.
         digest: of the weights, in hexadecimal; the same for the same numbers.
-
-    Raises:
-        CheckpointError: the weights do not fit.
     """
 
     def __init__(
@@ -87,9 +78,6 @@ class FrozenEncoder(nn.Module):
 
         Args:
             number: None: the last one; below 0: counted from the end, -1 is the last one.
-
-        Raises:
-            SettingsError: there is no such layer.
         """
         depth = self.encoder.depth
         chosen = depth if number is None else number if number >= 0 else depth + 1 + number
@@ -107,7 +95,6 @@ class FrozenEncoder(nn.Module):
         """Frames, uint8 or float in [0, 1], to normalised tokens of a layer, (B, N, D).
 
         Args:
-            frames_BTHWC: of clips.
             layer: see ``layer``.
             keep_BV: the tokens to compute, see ``Encoder``; None: all.
         """
@@ -120,20 +107,12 @@ class FrozenEncoder(nn.Module):
 
 
 def open_encoder(path: str | Path) -> FrozenEncoder:
-    """The encoder of a checkpoint or run, pre-trained or fine-tuned, or of ``hf:PATH``.
-
-    Raises:
-        CheckpointError, SettingsError: see ``encoder_weights``.
-    """
+    """The encoder of a checkpoint or run, pre-trained or fine-tuned, or of ``hf:PATH``."""
     return frozen(encoder_weights(path))
 
 
 def frozen(saved: SavedEncoder, grid: TokenGrid | None = None) -> FrozenEncoder:
-    """A saved encoder, frozen; for clips of another grid where one is given.
-
-    Raises:
-        CheckpointError, SettingsError: its weights do not fit, or it takes no such clips.
-    """
+    """A saved encoder, frozen; for clips of another grid where one is given."""
     return FrozenEncoder(
         replace(saved.settings, grid=grid or saved.settings.grid),
         saved.weights,
@@ -150,10 +129,6 @@ def random_encoder(config: str | Path, seed: int = 0) -> FrozenEncoder:
 
     Args:
         config: recipe (YAML) of a pre-training or a fine-tuning, or a checkpoint or run.
-        seed: of the weights.
-
-    Raises:
-        SettingsError, CheckpointError: it is neither.
     """
     name = f"random weights (seed {seed}), sizes of {config}"
     if Path(config).is_dir():

@@ -22,7 +22,6 @@ class Journal:
 
     Args:
         path: the file; lines of steps from ``start`` on are dropped, they will be done again.
-        start: number of the step that comes next.
     """
 
     def __init__(self, path: Path, start: int) -> None:
@@ -81,7 +80,6 @@ class Unreadable:
 
     Args:
         path: the file; what is in it counts.
-        videos: how many there are.
         limit: largest share of them that may be unreadable.
     """
 
@@ -96,11 +94,7 @@ class Unreadable:
         self.path.unlink(missing_ok=True)
 
     def add(self, failures: Iterable[tuple[str, str]]) -> None:
-        """Notes failures.
-
-        Raises:
-            TooManyUnreadableError: now there are too many.
-        """
+        """Notes failures."""
         new = {path: reason for path, reason in failures if path not in self.reasons}
         if not new:
             return

@@ -50,9 +50,6 @@ class LatentStep(PretrainStep):
 
     That encoder gets the frames in the size in which its tokens lie where the model's do. With
     ``loss.normalise``, mean and deviation are taken out of each token's features.
-
-    Attributes:
-        teacher: the frozen encoder.
     """
 
     def __init__(self, settings: LatentSettings) -> None:

@@ -51,10 +51,6 @@ def layer_groups(
         model: a ``Classifier``, whatever engine wraps it.
         layers: names of the parameters of each of its encoder's layers (``layer_names``).
         decay: factor from each layer to the one below it.
-        weight_decay: of matrices.
-
-    Raises:
-        SettingsError: a decay that is not in (0, 1], a weight decay below 0.
     """
     if not 0 < decay <= 1:
         raise SettingsError(f"layer decay {decay} is not above 0 and at most 1")
@@ -98,9 +94,6 @@ def freeze(model: Classifier, what: str | int) -> int:
 
     Returns:
         The number of parameters that do not train.
-
-    Raises:
-        SettingsError: another word, or more blocks than there are.
     """
     depth = model.encoder.depth
     text = str(what)
@@ -116,14 +109,7 @@ def freeze(model: Classifier, what: str | int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long a run is, and its learning rates: linear warm-up, then half a cosine, step by step.
-
-    Attributes:
-        steps: of the whole run.
-        warmup: steps until the peak is reached.
-        steps_an_epoch: not a whole number in general.
-        peak, last: learning rates, scaled to the batch.
-    """
+    """Length of a run and its learning rates: linear warm-up, then half a cosine, step by step."""
 
     steps: int
     warmup: int

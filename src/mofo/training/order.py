@@ -24,10 +24,6 @@ class Division:
     """How the clips of a step are divided.
 
     Attributes:
-        batch: clips a step.
-        micro: clips that a process takes at once.
-        repeats: clips cut from one decoded stretch.
-        processes: that train together.
         passes: forward and backward passes that a process accumulates in a step.
     """
 
@@ -45,9 +41,6 @@ class Division:
 
         Args:
             clips: of an epoch: a step takes no more of them. None: they are enough.
-
-        Raises:
-            SettingsError: the batch cannot be divided; a step is the same for any processes.
         """
         batch = min(batch, clips or batch)
         share, rest = divmod(batch, processes)
@@ -83,10 +76,6 @@ class SampleOrder(Sampler[list[tuple[int, int]]]):
     number ``a * processes + r`` of the step's keys.
 
     Args:
-        videos: how many there are.
-        seed: of the run.
-        division: of the steps.
-        rank: number of this process.
         start, stop: steps from (included) and to (excluded).
         share_V: how often each video is to be seen, float with sum 1; None: all as often, and each
             once an epoch.

@@ -32,7 +32,6 @@ class OneOf:
     """Marks a text that must be one of some names, mostly those of a registry.
 
     Args:
-        noun: what is chosen, as errors name it.
         names: read when a value is checked, so that a registry may grow.
         also: a further value that is allowed, such as the empty text for "not chosen".
     """
@@ -85,11 +84,6 @@ class Settings(Section):
         Args:
             recipe: a YAML file, or the name of one of the package's recipes; None: the defaults.
             options: keys such as ``optim.lr`` with values as YAML writes them.
-            sections: by section, keys with values.
-
-        Raises:
-            SettingsError: the recipe cannot be read, or anything is wrong: unknown keys (with the
-                nearest valid one), wrong types, impossible values, all in one line.
         """
         read = read_recipe(recipe)
         own = cls.model_fields[TASK].default
@@ -127,15 +121,7 @@ class Settings(Section):
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], name: str = "settings") -> Self:
-        """Returns what ``to_dict`` gave.
-
-        Args:
-            content: sections with keys and values.
-            name: where it comes from, for errors.
-
-        Raises:
-            SettingsError: it holds something else.
-        """
+        """Returns what ``to_dict`` gave."""
         return cls.from_recipe(Recipe(name, dict(content), {}))
 
     def change(self, **sections: Mapping[str, Any]) -> Self:
@@ -186,9 +172,7 @@ class Recipe(NamedTuple):
     """The content of a YAML file, what it extends included.
 
     Attributes:
-        name: of the file, for errors.
         content: sections with keys and values, and perhaps ``task``.
-        origins: by key, the file that it comes from.
     """
 
     name: str
@@ -207,9 +191,6 @@ def read_recipe(recipe: str | Path | None) -> Recipe:
 
     Args:
         recipe: a file, or the name of one of the package's recipes; None: nothing is set.
-
-    Raises:
-        SettingsError: there is none, it is no YAML, a key is given twice, it extends itself.
     """
     return Recipe("settings", {}, {}) if recipe is None else _read(str(recipe), None, ())
 

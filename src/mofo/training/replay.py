@@ -69,9 +69,6 @@ def replay(path: str | Path) -> list[str]:
     Returns:
         Lines of a report: the loss, the first module whose output is no number, and which clips
         are to blame, for each precision.
-
-    Raises:
-        CheckpointError: the file is none of ours.
     """
     path = Path(path)
     try:

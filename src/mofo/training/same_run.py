@@ -26,9 +26,6 @@ def check_same_run(checkpoint: Checkpoint, task: Task, out: str) -> None:
 
     Paths may differ between machines, and what is in the section ``run`` changes nothing but for
     the seed.
-
-    Raises:
-        SettingsError: other settings, videos, classes or labels: which, in one line.
     """
     before = checkpoint.metadata
     if before.task != task.name:

@@ -38,8 +38,6 @@ class SavedClassifier:
     Attributes:
         model: on the CPU, in evaluation mode.
         classes: by head, the names of its classes in the order of the logits.
-        sampling: of the clips it was trained on.
-        checkpoint: where it comes from.
     """
 
     model: Classifier
@@ -72,10 +70,6 @@ def open_classifier(path: str | Path, **tokens: Any) -> SavedClassifier:
     Args:
         path: of the checkpoint or run.
         tokens: fields of ``TokenSettings`` to change; None: as in training.
-
-    Raises:
-        CheckpointError: no checkpoint, or one of a pre-training, which has no classes yet.
-        SettingsError: tokens that cannot be kept so.
     """
     if str(path).startswith(PREFIX):
         raise CheckpointError(
@@ -103,11 +97,7 @@ def open_classifier(path: str | Path, **tokens: Any) -> SavedClassifier:
 
 
 def open_autoencoder(path: str | Path) -> tuple[MaskedAutoencoder, Checkpoint]:
-    """Returns the model of a pre-training's checkpoint, on the CPU, or of a run's newest one.
-
-    Raises:
-        CheckpointError: no checkpoint of a pre-training, or a damaged one.
-    """
+    """Returns the model of a pre-training's checkpoint, on the CPU, or of a run's newest one."""
     opened = open_checkpoint(path)
     model = MaskedAutoencoder(pretrained_settings(opened))
     fit_weights(model, opened.model(), str(opened.path))
@@ -115,11 +105,7 @@ def open_autoencoder(path: str | Path) -> tuple[MaskedAutoencoder, Checkpoint]:
 
 
 def pretrained_settings(opened: Checkpoint) -> ModelSettings:
-    """Returns the sizes of a pre-training's model.
-
-    Raises:
-        CheckpointError: the checkpoint holds another kind of model.
-    """
+    """Returns the sizes of a pre-training's model."""
     if opened.metadata.model is None:
         raise CheckpointError(
             f"{opened.path}: is no checkpoint of a pre-training, but of {opened.metadata.task!r}"
@@ -132,12 +118,8 @@ class SavedEncoder(NamedTuple):
     """An encoder to begin with, or to use as it is.
 
     Attributes:
-        name: where it comes from.
-        settings: sizes.
         weights: by name ("encoder. ..."); of a pre-training with those of its decoder.
-        sampling: of the clips it was trained on.
         area_span, motion: motion area of a token, see ``MotionSettings``.
-        tokens: which of them it computed in training.
         note: a line about it; empty: there is nothing to say.
     """
 
@@ -181,12 +163,7 @@ def encoder_weights(path: str | Path) -> SavedEncoder:
 def fit_weights(
     model: nn.Module, weights: Mapping[str, Tensor], name: str, *, finite: bool = True
 ) -> None:
-    """Loads weights by name; all must be there, fit, and (if ``finite``) be numbers.
-
-    Raises:
-        CheckpointError: missing or unknown names, other shapes or types, NaN or infinity: which,
-            and what to do.
-    """
+    """Loads weights by name; all must be there, fit, and (if ``finite``) be numbers."""
     own = model.state_dict()
     problems = []
     wrong = [

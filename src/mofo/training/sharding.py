@@ -46,7 +46,6 @@ def model_tensors(model: nn.Module, *, everywhere: bool = False) -> dict[str, Te
     Every process must call it together, as ``optimiser_tensors`` and ``restore``.
 
     Args:
-        model: wrapped or not.
         everywhere: give them to every process; else only process 0 gets them, on the CPU.
     """
     state: dict[str, Any] = get_model_state_dict(

@@ -27,13 +27,10 @@ class StepMetrics:
 
     Attributes:
         step: counted from 0.
-        epoch: passes over the videos at the step's end.
         loss, lr, norm: mean loss, learning rate, norm of the gradient before clipping.
         metrics: of the task, by name; see ``StepOutput``.
-        clips: in the step, over all processes.
         data_s, compute_s: seconds spent waiting for clips, and on all else; of the process that
             waited longest for clips.
-        stopping: whether any process is to stop.
         failures: videos of the step that could not be used, in any process; see ``ClipBatch``.
     """
 
@@ -70,14 +67,7 @@ class StepRunner:
 
     Attributes:
         accelerator: devices, precision, processes.
-        model, optimiser: as prepared by it.
-        forward_step: batch to loss.
-        passes: forward and backward passes that make a step.
-        clips: in a step, over all processes.
-        schedule: learning rates.
-        seed: of the run.
         clip_grad_norm: largest norm of the gradient; 0: not clipped.
-        stop: whether this process is to stop.
     """
 
     accelerator: Accelerator
@@ -101,7 +91,6 @@ class StepRunner:
 
         Args:
             step: its number, from 0.
-            batches: one is taken for each pass.
             on_batch: called with the first of them, before it goes to the device.
 
         Raises:

@@ -390,11 +390,6 @@ def train(
 
     With the same settings, any interruption leaves the sequence of losses as it would have been:
     everything random is a function of the seed and the step.
-
-    Raises:
-        SettingsError: settings that are impossible, or not those of the run in ``run.out``.
-        LabelError: labels that are missing or unknown.
-        MofoError: as ``Trainer.fit``.
     """
     task = TASKS[settings.task](settings)
     return Trainer(task, callbacks=callbacks, progress=progress).fit()

@@ -45,9 +45,6 @@ class Validation:
         heads, and "top1_NAME" of each where there are several; "error", of which the best
         checkpoint has least: 1 - top1, or the loss where a video may have several classes. A video
         that cannot be read does not count; "videos" do.
-
-        Raises:
-            MofoError: not one of the videos can be read.
         """
         engine = Engine.of(accelerator)
         order = self.order(engine)

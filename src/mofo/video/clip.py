@@ -45,17 +45,12 @@ def read_frames(
     keeping frames keeps the decoder's memory.
 
     Args:
-        path: the file.
         index: its index, see ``index_frames``.
         wanted: numbers of frames, each in ``range(len(index))``, in any order; doubles count once.
         vectors: let frames carry the codec's motion vectors and the marks of ``CodingOrder``.
 
     Yields:
         Number and frame, in rising order (in damaged files, some may come late).
-
-    Raises:
-        VideoError: the file cannot be read.
-        IndexMismatchError: the index is wrong.
     """
     path = os.fspath(path)
     missing = sorted({int(frame) for frame in wanted})
@@ -100,14 +95,11 @@ class Segment:
     """Frames ``start`` to ``stop`` of a file, in display order; can stand in for a ``VideoReader``.
 
     Args:
-        path: the file.
-        index: its index.
         start, stop: numbers of the first frame and the one after the last.
         on_frame: called with the number of each decoded frame and the frame, in any order, before
             the frame is yielded.
         colour: "gray", or None for no images.
         size: ``(width, height)`` of the upright images.
-        motion_vectors: deliver the codec's motion vectors.
         chroma: deliver the colour of frames at this ``(width, height)``, too.
         every: deliver images and colours for every so many frames and for key frames only.
 

@@ -30,18 +30,12 @@ class Container:
     """An open container, its video stream, and the count of what was wrong with it.
 
     Args:
-        path: the file.
-        options: FFmpeg options of the decoder.
         coding_order: mark frames as ``CodingOrder`` does.
 
     Attributes:
-        codec: FFmpeg's name of the codec.
         fps: average frames per second or None; frames: their number or None; duration: seconds or
             None.
         first: the first decoded frame, until ``decode`` hands it out.
-
-    Raises:
-        VideoError: when not a single frame can be had from the file.
     """
 
     def __init__(self, path: str, options: dict[str, str], *, coding_order: bool = False) -> None:
@@ -108,9 +102,7 @@ class Container:
         """What was wrong, one line each.
 
         Args:
-            last: number of the last frame.
             end: time in seconds at which it ends.
-            back: frames whose time stamp does not rise.
         """
         lines = []
         # Program streams (mpg, vob) give some pictures a time; FFmpeg guesses those of the others.
@@ -127,7 +119,6 @@ class Container:
         """Why the file is known to lack pictures at its end; None if it is not.
 
         Args:
-            packets: pictures that are in it.
             end: time in seconds at which the last one ends.
         """
         return truncation(self._path, self._container, self._stream, packets, end, self._end)
@@ -141,9 +132,6 @@ class CodingOrder:
 
     ``order`` rises from packet to packet. ``referred`` says whether others may be predicted from
     the frame, None where the codec does not say so in a place that is quick to find.
-
-    Args:
-        context: decoder of the packets, not yet open.
     """
 
     def __init__(self, context: Any) -> None:
@@ -195,13 +183,8 @@ def open_video(path: str, options: dict[str, str], *, probe: bool = True) -> tup
     """Container and video stream of a file, its decoder set to one thread.
 
     Args:
-        path: the file.
-        options: FFmpeg options of the decoder.
         probe: let FFmpeg decode a frame to learn what the container does not say. Without, in a
             container that says all, a file is open three times as fast.
-
-    Raises:
-        VideoError: the file cannot be read, or is no video.
     """
     arguments = check_readable(path).for_ffmpeg()
     if not probe:
@@ -240,11 +223,7 @@ def _video_stream(path: str, container: Any) -> Any:
 
 
 def check_readable(path: str) -> Location:
-    """Where a video lies; say in one line what is against reading it. Never blocks on a pipe.
-
-    Raises:
-        VideoError: its first byte cannot be read.
-    """
+    """Where a video lies; say in one line what is against reading it. Never blocks on a pipe."""
     location = locate(path)
     if location.file == path and not is_url(path):  # shards and URLs have been read by now
         with reasons(path), open_bytes(path) as file:

@@ -49,7 +49,6 @@ class FrameIndex:
         source: what was believed; with ``FRAMES``, frames can only be counted from the beginning.
         width, height: pixels of the upright frame, at full resolution.
         rotation, mirrored: as in ``VideoInfo``.
-        codec: FFmpeg's name.
         stamps: time stamp of each frame in units of ``time_base`` seconds, rising (a ``range`` if
             all are the same apart); with ``FRAMES`` float64 seconds.
         time_base: seconds.
@@ -154,15 +153,7 @@ class FrameIndex:
 
 
 def index_frames(path: str | os.PathLike[str], least: Source = Source.TABLE) -> FrameIndex:
-    """Number the frames of a file.
-
-    Args:
-        path: the file.
-        least: believe nothing less reliable.
-
-    Raises:
-        VideoError: not a single frame can be had from the file.
-    """
+    """Number the frames of a file."""
     path = os.fspath(path)
     if least < Source.FRAMES:
         container, stream = open_video(path, {})
@@ -333,15 +324,7 @@ class IndexCache:
         return {"_limit": self._limit, "_used": 0, "_known": OrderedDict()}
 
     def get(self, path: str, least: Source = Source.TABLE) -> FrameIndex:
-        """The index of a file, made anew if the file has changed since.
-
-        Args:
-            path: the file.
-            least: believe nothing less reliable.
-
-        Raises:
-            VideoError: not a single frame can be had from the file.
-        """
+        """The index of a file, made anew if the file has changed since."""
         state = file_state(path)
         if state[1] < 0:
             return index_frames(path)  # says why

@@ -90,11 +90,7 @@ class Frames:
 
 
 def to_rgb(picture: Any) -> np.ndarray:
-    """A picture of NumPy, torch or PIL as uint8 RGB ``(H, W, 3)``, contiguous.
-
-    Raises:
-        SettingsError: another type or shape.
-    """
+    """A picture of NumPy, torch or PIL as uint8 RGB ``(H, W, 3)``, contiguous."""
     if hasattr(picture, "convert"):  # PIL
         picture = picture.convert("RGB")
     elif hasattr(picture, "detach"):  # torch
@@ -117,9 +113,7 @@ class OpenFrames:
 
     Args:
         pictures: all frames, RGB, and their times in seconds.
-        first: the first of them.
         fps: frames a second.
-        frames: how many, if that is known.
     """
 
     codec = "rawvideo"
@@ -185,10 +179,6 @@ def video_input(source: VideoInput, fps: float | None = None) -> Iterator[VideoP
     Args:
         source: path; bytes or open binary file of a video file; frames, see ``Frames``.
         fps: frames a second of frames in memory; None: a decoder's own, or 25.
-
-    Raises:
-        SettingsError: it is something else.
-        VideoError: there are no frames.
     """
     if isinstance(source, str | os.PathLike | Frames):
         yield source
@@ -211,11 +201,7 @@ def video_input(source: VideoInput, fps: float | None = None) -> Iterator[VideoP
 
 @contextlib.contextmanager
 def file_input(source: VideoInput, fps: float | None = None) -> Iterator[str]:
-    """The same as a file: frames in memory become a lossless one while the block runs.
-
-    Raises:
-        SettingsError, VideoError: as ``video_input``.
-    """
+    """The same as a file: frames in memory become a lossless one while the block runs."""
     with video_input(source, fps) as video:
         if not isinstance(video, Frames):
             yield os.fspath(video)

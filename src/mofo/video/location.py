@@ -47,10 +47,8 @@ class Location:
     """The bytes of one video. ``locate`` makes it.
 
     Attributes:
-        path: of the video.
         file: path or URL of the file that they are in.
         offset: where in it they begin.
-        size: how many there are.
         stamp: changes with the file: its time of change, or a digest of what an object store says.
     """
 
@@ -61,11 +59,7 @@ class Location:
     stamp: int
 
     def open(self) -> BinaryIO:
-        """The bytes as a file of their own, to be closed.
-
-        Raises:
-            VideoError: it cannot be opened. Reading raises it, too.
-        """
+        """The bytes as a file of their own, to be closed."""
         with reasons(self.path):
             return io.BufferedReader(Window(open_bytes(self.file), self))
 
@@ -137,11 +131,7 @@ class Window(io.RawIOBase):
 
 
 def locate(path: str | os.PathLike[str]) -> Location:
-    """Where the bytes of a video are.
-
-    Raises:
-        VideoError: they are not there, or cannot be read; in one line.
-    """
+    """Where the bytes of a video are."""
     path = os.fspath(path)
     member = split_member(path)
     if member is not None:

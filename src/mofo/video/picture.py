@@ -46,14 +46,12 @@ def crop_picture(
     column 0, that of the right edge the picture's width.
 
     Args:
-        frame: decoded frame.
         crop: ``(x1, y1, x2, y2)``, whole pixels of the upright frame; even ones cut the colour
             planes of 4:2:0 in the same place. What lies outside of the frame is black.
         size: ``(width, height)`` of the picture.
         upright: ``(width, height)`` that ``crop`` refers to; a frame of another size, in files that
             change it on the way, is cropped in proportion.
         rotation, mirrored: what makes the frame upright, as in ``VideoInfo``.
-        flip: mirror the picture left to right.
         out: uint8 ``(height, width, 3)``, contiguous, for the picture.
 
     Returns:
@@ -110,7 +108,6 @@ def grey_picture(
     """The whole frame in grey (its luma, as in ``reader.Frame``), uint8 ``(height, width)``.
 
     Args:
-        frame: decoded frame.
         size: ``(width, height)`` of the upright picture.
         rotation, mirrored: what makes the frame upright, as in ``VideoInfo``.
 
@@ -177,7 +174,6 @@ def chroma_picture(
     Meant for small sizes: few of the samples are looked at.
 
     Args:
-        frame: decoded frame.
         size: ``(width, height)`` of the upright picture.
         rotation, mirrored: what makes the frame upright, as in ``VideoInfo``.
 

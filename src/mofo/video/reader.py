@@ -54,7 +54,6 @@ class VideoInfo:
     """What the container and the first frame say about a video.
 
     Attributes:
-        path: the file, as it was given.
         width, height: pixels of the upright frame at full resolution (pixel aspect ignored).
         fps: average frames per second, None if unknown.
         frames: number of frames the container gives, None if it does not (webm, mkv, ts).
@@ -85,7 +84,6 @@ class Frame:
         image: uint8, upright: ``(H, W)`` grey, ``(H, W, 3)`` RGB, or None. Grey is the video's luma
             as coded, that is 16-235 for most files and 0-255 for full-range ones. Transparent
             pixels are black.
-        key: whether decoding can start here.
         kind: "I", "P", "B" or "?".
         vectors: array of ``MOTION_VECTOR``, in the coordinates of the coded frame (full size, not
             turned upright); None if not asked for or if the frame has none (all I-frames do not,

@@ -17,9 +17,6 @@ def dense(
     """``count`` frames, each ``stride`` after the one before, from a random (or the middle) place.
 
     A stretch that is too short is taken from its beginning, and its last frame is repeated.
-
-    Raises:
-        SettingsError: count or stride under 1, or an empty stretch.
     """
     _check(count, start, stop, stride)
     room = stop - start - _span(count, stride)
@@ -44,12 +41,7 @@ def timed(
     beginning, and its last frame is repeated.
 
     Args:
-        seconds_T: time of each frame of the stretch, s.
-        start: number of its first frame.
         place: without ``rng``: 0 the first possible clip, 1 the last one.
-
-    Raises:
-        SettingsError: count or seconds not above 0, or an empty stretch.
     """
     _check(count, start, start + len(seconds_T))
     if not seconds > 0:
@@ -71,7 +63,6 @@ def moving_first(
         moving_F: bool, frames of the stretch in which anything moves.
         stop_S: int64, end of the clip that begins at each possible first frame (from 0 on).
         share: of the drawing that goes by the share of moving frames in a clip; the rest is even.
-        rng: one number is drawn from it.
     """
     sum_F = np.concatenate([[0], np.cumsum(moving_F, dtype=np.float64)])
     first_S = np.arange(len(stop_S))
@@ -91,9 +82,6 @@ def segments(
     Temporal segment networks (arXiv 1608.00859), section 3.1. The segments are equal in real
     numbers, so that every frame of the stretch is as likely as any other; in a stretch shorter than
     ``count`` frames are repeated evenly, not the last one only.
-
-    Raises:
-        SettingsError: count under 1, or an empty stretch.
     """
     _check(count, start, stop)
     place_T = np.full(count, 0.5) if rng is None else rng.random(count)
@@ -106,9 +94,6 @@ def views(count: int, stride: int, start: int, stop: int, several: int) -> tuple
 
     One view is the middle one. Too short a stretch gives the same clip several times, as ``dense``
     makes it.
-
-    Raises:
-        SettingsError: count, stride or several under 1, or an empty stretch.
     """
     _check(count, start, stop, stride, several)
     room = max(0, stop - start - _span(count, stride))
@@ -123,9 +108,6 @@ def segment_views(count: int, start: int, stop: int, several: int) -> tuple[np.n
     As VideoMAE tests networks that were trained on segments: from one clip to the next, all frames
     move on by the same part of a segment. Here the first clip begins half such a part into the
     segments, so that the clips lie symmetrically in time; one view is ``segments``' middle.
-
-    Raises:
-        SettingsError: count or several under 1, or an empty stretch.
     """
     _check(count, start, stop, several=several)
     length = (stop - start) / count

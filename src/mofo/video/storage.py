@@ -83,11 +83,7 @@ def open_bytes(file: str) -> BinaryIO:
 
 
 def file_system(url: str) -> tuple[Any, str]:
-    """The file system of fsspec that a URL is of, and the path in it.
-
-    Raises:
-        MofoError: fsspec does not know it, or a package is missing.
-    """
+    """The file system of fsspec that a URL is of, and the path in it."""
     from fsspec.core import url_to_fs
 
     try:

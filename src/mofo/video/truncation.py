@@ -26,9 +26,6 @@ def truncation(
     """Why a file is known to lack pictures at its end, in a few words; None if it is not.
 
     Args:
-        path: the file.
-        container, stream: the open file and its video stream.
-        packets: pictures that are in it.
         end: time in seconds at which the last picture ends, as in the file.
         error: what reading the file ended with, if it was an error.
     """

@@ -22,9 +22,6 @@ def read_class_names(path: str | Path) -> list[str]:
     ``.json``: a list, or an object name -> number or number -> name (Something-Something's and
     Kinetics' files are such); ``.csv``: columns ``id`` and ``name`` (``key``), or one column;
     anything else: a name a line.
-
-    Raises:
-        MofoError: the file cannot be read, numbers are missing, or a name stands there twice.
     """
     path = Path(path)
     if path.suffix.lower() == ".json":

@@ -42,9 +42,6 @@ class Exportable:
     Attributes:
         model: on the CPU, in evaluation mode.
         classes: by head, the names of the classes; empty for a pre-training.
-        checkpoint: where it comes from.
-        licence: of the weights, for the model card.
-        metrics: name -> number, for the model card.
     """
 
     model: Classifier | MaskedAutoencoder

@@ -127,11 +127,7 @@ class HuggingFaceLayout(Layout):
 
 
 def settings_from_hf(config: Mapping[str, Any], **options: Any) -> ModelSettings:
-    """Sizes from the content of their ``config.json``, with further options on top.
-
-    Raises:
-        SettingsError: one line with everything that our model has no counterpart for.
-    """
+    """Sizes from the content of their ``config.json``, with further options on top."""
 
     def value(name: str, default: Any) -> Any:
         return config.get(name, default)
@@ -173,11 +169,7 @@ def classifier_settings_from_hf(
 
     Args:
         config: must have the classes (``id2label``).
-        head: our name for their one head.
         options: further ones of ``ModelSettings``.
-
-    Raises:
-        SettingsError: one line with everything that our model has no counterpart for.
     """
     labels = len(config.get("id2label") or ()) or config.get("num_labels", 2)
     pooled = config.get("use_mean_pooling", True)
@@ -196,9 +188,6 @@ def config_to_hf(settings: Settings) -> dict[str, Any]:
     """The options of their ``VideoMAEConfig`` for a model of these settings.
 
     Other epsilons before the head than theirs are lost: outputs change by some 1e-5.
-
-    Raises:
-        SettingsError: a fusion that they do not have, or several heads.
     """
     check_vit(settings)
     classifier: dict[str, Any] = {}
@@ -239,9 +228,6 @@ def from_hf(state: Mapping[str, Tensor], settings: Settings) -> dict[str, Tensor
         state: names and tensors, of this or of older versions of transformers (``q_bias``).
         settings: of the model that the weights belong to: its grid is the one that they know;
             another model may load the result.
-
-    Raises:
-        WeightsError: tensors are missing, or some have no counterpart.
     """
     tensors, report = load_strictly(state, make_rules(_renaming(settings), settings))
     if problems := report.problems():
@@ -250,12 +236,7 @@ def from_hf(state: Mapping[str, Tensor], settings: Settings) -> dict[str, Tensor
 
 
 def to_hf(state: Mapping[str, Tensor], settings: Settings) -> dict[str, Tensor]:
-    """State of our model as one of theirs.
-
-    Raises:
-        SettingsError: the weights were made for another grid than the settings': they compute
-            their position table anew and could not know.
-    """
+    """State of our model as one of theirs."""
     for name, tensor in made_for(settings).items():
         if name in state and state[name].tolist() != tensor.tolist():
             given, needed = ("x".join(map(str, t.tolist())) for t in (state[name], tensor))

@@ -61,7 +61,6 @@ class WeightsContent:
     """What is in a file or folder of weights.
 
     Attributes:
-        kind: "pretrain" or "finetune".
         layout: whose names it has; "mofo" for a checkpoint of ours.
         model: sizes; the grid as far as the file says it.
         fusion: of a classifier; None for a pre-training.

@@ -29,7 +29,6 @@ class Choices:
     """What the user says about a file, where it cannot say it itself.
 
     Attributes:
-        head: our name for a classifier's one head.
         fusion: of a classifier; None: what the file is made for.
         made_for: frames and pixels a side; None: what the file says, or 16 and 224.
         heads, decoder_heads: of the attention; None: one for each 64 channels.
@@ -47,12 +46,8 @@ class Plan:
     """How to take a file over.
 
     Attributes:
-        layout: whose names it has.
         settings: of our model; the grid is the one that the weights were made for.
-        renaming: rules between their names and ours.
         state: the file's tensors, by names without prefixes.
-        originals: of these names, those in the file.
-        not_needed: names that are left out, and why.
         allow_missing: patterns of our tensors that the file cannot have.
         class_names: None where the file does not say.
         options: that the program which wrote the file kept in it.
@@ -123,11 +118,7 @@ LAYOUTS: Registry[type[Layout]] = Registry("layout of weights", _load)
 
 
 def make_plan(opened: Opened, choices: Choices) -> Plan:
-    """The plan of the layout whose names these are; of several, of the most special class.
-
-    Raises:
-        WeightsError, SettingsError: unknown names, or a model that ours has no counterpart for.
-    """
+    """The plan of the layout whose names these are; of several, of the most special class."""
     names = list(opened.tensors)
     kinds = [kind for kind in LAYOUTS.values() if kind().matches(names)]
     if not kinds:

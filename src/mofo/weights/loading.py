@@ -27,7 +27,6 @@ class Row(NamedTuple):
         status: one of the words above.
         theirs: names in the file; of a missing one, the name that it should have.
         ours: our name; empty where there is none.
-        note: shapes, or why.
     """
 
     status: str
@@ -38,11 +37,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class KeyReport:
-    """All tensors of a file and all tensors of the model.
-
-    Attributes:
-        rows: problems first.
-    """
+    """All tensors of a file and all tensors of the model."""
 
     rows: tuple[Row, ...]
 
@@ -97,11 +92,7 @@ class KeyReport:
 
 
 class WeightsError(MofoError):
-    """Weights that cannot be read, understood, taken over or written.
-
-    Attributes:
-        report: of the tensors, where it came that far.
-    """
+    """Weights that cannot be read, understood, taken over or written."""
 
     def __init__(self, message: str, report: KeyReport | None = None) -> None:
         self.report = report
@@ -121,8 +112,6 @@ def load_strictly(
 
     Args:
         state: their tensors, by names without prefixes.
-        rules: one for each of our tensors.
-        originals: of these names, those in the file.
         not_needed: names that are known and left out, and why.
         allow_missing: patterns (``decoder.*``) of our or their names.
         allow_unexpected: patterns of names, with or without prefixes.

@@ -83,12 +83,7 @@ class MofoLayout(VideoMAELayout):
 
 
 def _fusion_of(state: Mapping[str, Tensor], options: Mapping[str, Any], chosen: str | None) -> str:
-    """Which fusion the weights were trained with; the user's word counts before all.
-
-    Raises:
-        WeightsError: the block was never trained and nobody says what was used instead, or the file
-            names a way that ours does not have.
-    """
+    """Which fusion the weights were trained with; the user's word counts before all."""
     if chosen:
         return chosen
     named = next((options[name] for name in _OPTIONS if options.get(name) is not None), None)

@@ -42,9 +42,7 @@ class Rule:
     """Where one of our tensors comes from.
 
     Attributes:
-        ours, shape: its name and shape.
         theirs: of each part the names that it may have, the present one first.
-        their_shape: of all parts together.
     """
 
     ours: str

@@ -65,10 +65,6 @@ def open_weights(path: str | Path) -> Opened:
     """Opens a ``.pth``, ``.bin``, ``.pt`` or ``.safetensors`` file, or a folder of weights.
 
     Folders are Hugging Face's, or a checkpoint of DeepSpeed.
-
-    Raises:
-        WeightsError: one line: no such file, damaged, no weights in it, or a pickle with more in it
-            than data.
     """
     path = Path(path)
     if (path / _DEEPSPEED).is_file():

@@ -114,9 +114,6 @@ def without_prefixes(names: Mapping[str, Any]) -> dict[str, str]:
     """Names without what wrappers put before them -> names in the file.
 
     The encoder's are given as a pre-training has them (``encoder.blocks.0 ...``).
-
-    Raises:
-        WeightsError: two names become one.
     """
     originals: dict[str, str] = {}
     for original in names:
@@ -141,10 +138,6 @@ def sizes_of(
     Args:
         state: names without prefixes.
         options: that the program kept: frames, pixels and heads, which no shape says.
-        choices: the user's word, which counts before that.
-
-    Raises:
-        WeightsError: one line with what is missing or what our model has no counterpart for.
     """
     kernel = state.get("encoder.patch_embed.proj.weight")
     if kernel is None or kernel.ndim != 5:
@@ -190,9 +183,6 @@ def tables(state: Mapping[str, Tensor], model: ModelSettings) -> dict[str, str]:
 
     A file of the programs themselves has none; a copy may. Others, learned ones, are not named and
     so count as unexpected.
-
-    Raises:
-        WeightsError: a table for another number of tokens.
     """
     known = {}
     for name in _TABLES:

@@ -38,11 +38,7 @@ class ActivityNet(Format):
         return source.path.suffix.lower() == ".json" and '"database"' in _beginning(source)
 
     def read(self, source: Source) -> Listing:
-        """The segments of all videos.
-
-        Raises:
-            MofoError: the file is missing or damaged.
-        """
+        """The segments of all videos."""
         paths = [source.path]
         if source.is_folder:
             paths = [source.one(*_NAMES, what="segments")]

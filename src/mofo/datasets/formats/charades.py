@@ -35,11 +35,7 @@ class Charades(Format):
         return set(_COLUMNS) <= {name.strip() for name in source.first_line.split(",")}
 
     def read(self, source: Source) -> Listing:
-        """The actions of all lists that are there, or of the one that is given.
-
-        Raises:
-            MofoError: a list is missing or damaged.
-        """
+        """The actions of all lists that are there, or of the one that is given."""
         lists = [source.path]
         if source.is_folder:
             names = ("charades_*_train.csv", "charades_*_test.csv")

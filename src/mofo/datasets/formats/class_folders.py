@@ -55,7 +55,6 @@ def label_by_folders(listing: Listing, *, is_named: bool = False) -> None:
 
     Args:
         listing: its videos are changed.
-        is_named: the user says that folders are classes.
     """
     names = [_folders(video.key) for video in listing.videos]
     meaning = FolderNames(Counter(names), is_named=is_named)
@@ -70,7 +69,6 @@ class FolderNames:
 
     Args:
         folders: the folders that each video lies in, from the top, and how many do.
-        is_named: the user says that they are classes.
     """
 
     def __init__(self, folders: Counter[tuple[str, ...]], *, is_named: bool = False) -> None:

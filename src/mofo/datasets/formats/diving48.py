@@ -36,11 +36,7 @@ class Diving48(Format):
         return bool(source.named("diving48_*train.json") or source.named("diving48_*test.json"))
 
     def read(self, source: Source) -> Listing:
-        """The videos of both lists, or of the one that is given: "train" and "test".
-
-        Raises:
-            MofoError: a file is missing or damaged.
-        """
+        """The videos of both lists, or of the one that is given: "train" and "test"."""
         path = source.one(_VOCABULARY, what="names of the classes")
         words = read_json(path, list)
         classes = numbered(

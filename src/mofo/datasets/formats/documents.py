@@ -27,11 +27,7 @@ TOO_MUCH = "\n"
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark.
-
-    Raises:
-        MofoError: no such file, or another encoding.
-    """
+    """The text of a file in UTF-8, with or without a byte order mark."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -50,11 +46,7 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def each_line(path: Path) -> Iterator[tuple[int, str]]:
-    """As ``read_lines``, without holding the whole file.
-
-    Raises:
-        MofoError: no such file, or another encoding.
-    """
+    """As ``read_lines``, without holding the whole file."""
     number = 0
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -70,11 +62,7 @@ def each_line(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_json(path: Path, kind: type) -> Any:
-    """A JSON document whose outermost part is a ``kind``, such as list or dict.
-
-    Raises:
-        MofoError: not readable, no JSON, or of another kind.
-    """
+    """A JSON document whose outermost part is a ``kind``, such as list or dict."""
     try:
         document = json.loads(read_text(path))
     except json.JSONDecodeError as error:
@@ -112,11 +100,6 @@ def read_rows(
     Args:
         path: the file, which may be long: it is read row by row.
         columns: what the header has to have at least.
-        lower: names of columns are made lower case.
-        once: columns that the header may not have twice.
-
-    Raises:
-        MofoError: not readable, or a column is missing.
     """
     line = 1
     try:
@@ -190,10 +173,6 @@ def numbered(pairs: Sequence[tuple[object, object]], path: Path) -> tuple[str, .
 
     Args:
         pairs: ``(number, name)``, numbers (as text, if need be) from 0 without a gap.
-        path: the file they are from.
-
-    Raises:
-        MofoError: a number is missing, double or none; a name is double.
     """
     try:
         by_number = {int(str(number)): str(name) for number, name in pairs}

@@ -59,9 +59,6 @@ class EpicKitchens(Format):
 
         Classes of actions are the pairs of verb and noun that the training and validation lists in
         the folder have, in the order of their numbers: the same ones whichever list is read.
-
-        Raises:
-            MofoError: a list of classes is missing; a list cannot be read.
         """
         verbs, nouns = _classes(source, "verb"), _classes(source, "noun")
         named = {path: split for name, split in _LISTS.items() for path in source.named(name)[:1]}

@@ -42,11 +42,7 @@ class FineGym(Format):
         return bool(_LINE.fullmatch(source.first_line))
 
     def read(self, source: Source) -> Listing:
-        """The elements of the lists that are there (of Gym99, if of both), or of the one given.
-
-        Raises:
-            MofoError: a list is damaged.
-        """
+        """The elements of the lists that are there (of Gym99, if of both), or of the one given."""
         lists = _lists(source) if source.is_folder else [source.path]
         group = lists[0].name.lower().partition("_")[0]
         classes: dict[int, str] = {}

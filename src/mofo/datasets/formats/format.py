@@ -70,9 +70,6 @@ class RowFormat(Format):
         """What the source says about all of its rows (no videos yet), and what reads its rows.
 
         Whether the files are there is not looked at.
-
-        Raises:
-            MofoError: the source cannot be read.
         """
 
     def usable_rows(self, source: Source) -> tuple[Listing, Rows]:
@@ -139,13 +136,9 @@ def find_format(
         name: path of a file or folder, perhaps with a format before it, as in ``ssv2:PATH``.
         problems: gets ``(name, reason)`` of what cannot be used.
         videos: folder that the videos are below, if the source does not tell.
-        split_number: which of several official splits.
 
     Returns:
         No format if it is just a video, whatever it is called.
-
-    Raises:
-        MofoError: it does not exist, may have two formats, or is a text of none.
     """
     kind, path = split_name(name)
     if not os.path.lexists(path) and split_member(path) is None:
@@ -174,11 +167,7 @@ def find_format(
 
 
 def read_source(source: Source, layout: Format) -> Listing:
-    """The videos of a source that has a format.
-
-    Raises:
-        MofoError: it cannot be read, or none of its videos can be used.
-    """
+    """The videos of a source that has a format."""
     before = len(source.problems)
     listing = layout.read(source)
     failed = source.problems[before:]

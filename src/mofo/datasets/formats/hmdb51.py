@@ -34,11 +34,7 @@ class Hmdb51(Format):
         return source.is_folder and bool(source.named("*_test_split[123].txt"))
 
     def read(self, source: Source) -> Listing:
-        """The videos of one split: "train" and "test".
-
-        Raises:
-            MofoError: there are no lists of this split.
-        """
+        """The videos of one split: "train" and "test"."""
         ending = f"_test_split{source.split_number}.txt"
         lists = source.named(f"*{ending}")
         if not lists:

@@ -46,11 +46,7 @@ class Jester(Format):
         return any(source.named(path.name.replace("labels", "train")) for path in _labels(source))
 
     def read(self, source: Source) -> Listing:
-        """The videos of all lists that are there, or of the one that is given.
-
-        Raises:
-            MofoError: no list of labels, or it is damaged.
-        """
+        """The videos of all lists that are there, or of the one that is given."""
         labels = _labels(source)
         if not labels:
             raise MofoError(

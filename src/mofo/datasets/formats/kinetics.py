@@ -39,11 +39,7 @@ class Kinetics(Format):
         return _is_list(source.first_line) if not source.is_folder else bool(_lists(source))
 
     def read(self, source: Source) -> Listing:
-        """The videos of all lists that are there, or of the one that is given.
-
-        Raises:
-            MofoError: a list cannot be read.
-        """
+        """The videos of all lists that are there, or of the one that is given."""
         listing = source.lookup.listing()
         rows = [
             row

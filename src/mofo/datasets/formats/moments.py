@@ -36,11 +36,7 @@ class Moments(Format):
         return source.path.name.lower() in _LISTS
 
     def read(self, source: Source) -> Listing:
-        """The clips of all lists that are there, or of the one that is given.
-
-        Raises:
-            MofoError: a list is missing or damaged.
-        """
+        """The clips of all lists that are there, or of the one that is given."""
         path = source.one("moments_categories.txt", what="numbers of the classes")
         pairs = [line.rpartition(",")[::2] for _, line in read_lines(path)]
         classes = numbered([(number.strip(), name.strip()) for name, number in pairs], path)

@@ -27,15 +27,10 @@ class Source:
     """A file or folder that is read as a data set.
 
     Args:
-        path: of the file or folder.
         videos: folder that the videos are below; None: the source's own, or the one above it.
-        split_number: which of several official splits.
         problems: gets ``(name, reason)`` of whatever cannot be used.
-        is_named: the user has said which format it has.
 
     Attributes:
-        path: absolute.
-        is_folder: whether it is a folder.
         videos, split_number, problems, is_named: as given; ``videos`` absolute.
     """
 
@@ -89,11 +84,7 @@ class Source:
         return [f for f in self.files if fnmatch.fnmatch(f.name.lower(), pattern.lower())]
 
     def one(self, *patterns: str, what: str) -> Path:
-        """The file that has the first of these names that is there.
-
-        Raises:
-            MofoError: none is there.
-        """
+        """The file that has the first of these names that is there."""
         for pattern in patterns:
             for path in self.named(pattern):
                 return path
@@ -159,10 +150,8 @@ class Lookup:
         """Adds the video that has one of these stems, or says that there is none.
 
         Args:
-            listing: gets the video.
             stems: of the file's name, the likeliest first; a "/" before the name is for the folder
                 that it is in, where several files have that name.
-            where: file and line that ask for it.
             details: attributes of the ``Video``, other than path and key.
         """
         stems = list(stems)

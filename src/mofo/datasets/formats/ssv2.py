@@ -41,11 +41,7 @@ class SomethingSomething(Format):
         )
 
     def read(self, source: Source) -> Listing:
-        """The videos of all lists that are there, or of the one that is given.
-
-        Raises:
-            MofoError: the list of labels is missing or damaged, or there is no list of videos.
-        """
+        """The videos of all lists that are there, or of the one that is given."""
         labels = source.one(f"{_PREFIX}labels.json", "labels.json", what="numbers of the classes")
         pairs = read_json(labels, dict).items()
         classes = numbered([(number, name) for name, number in pairs], labels)

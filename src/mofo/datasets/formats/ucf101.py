@@ -34,11 +34,7 @@ class Ucf101(Format):
         return source.is_folder and bool(source.named("classind.txt")) and bool(lists)
 
     def read(self, source: Source) -> Listing:
-        """The videos of one split: "train" and "test".
-
-        Raises:
-            MofoError: a file is missing or damaged.
-        """
+        """The videos of one split: "train" and "test"."""
         path = source.one("classInd.txt", what="numbers of the classes")
         pairs = [line.split(None, 1) for _, line in read_lines(path)]
         try:

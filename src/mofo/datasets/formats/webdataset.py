@@ -74,9 +74,7 @@ class Samples:
     """The videos of several shards, and what their other members say about them.
 
     Args:
-        shards: paths or URLs of tar files.
         listing: for the keys; gets the order of classes from ``videos``.
-        is_named: folders inside the shards are classes, however few.
     """
 
     def __init__(self, shards: Sequence[str], listing: Listing, *, is_named: bool = False) -> None:

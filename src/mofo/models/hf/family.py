@@ -200,11 +200,7 @@ class HuggingFaceEncoder(Encoder):
         return pixels.flatten(0, 1) if self.family.by_frames else pixels
 
     def forward(self, frames_BTHWC: Tensor, keep_BV: Tensor | None = None) -> Tensor:
-        """See ``Encoder``.
-
-        Raises:
-            SettingsError: also for ``keep_BV`` where the family cannot leave tokens out.
-        """
+        """See ``Encoder``."""
         if keep_BV is not None and not self.family.keeps:
             raise SettingsError(
                 f"encoders of the family {self.family.config['model_type']!r} cannot leave tokens "
@@ -236,11 +232,7 @@ class HuggingFaceEncoder(Encoder):
     def layers(
         self, frames_BTHWC: Tensor, numbers: Sequence[int], keep_BV: Tensor | None = None
     ) -> list[Tensor]:
-        """See ``Encoder``.
-
-        Raises:
-            SettingsError: a layer of a pyramid that has other tokens than the last one.
-        """
+        """See ``Encoder``."""
         outputs: dict[int, Tensor] = {}
 
         def note(number: int, output: Any) -> None:
@@ -288,11 +280,7 @@ class HuggingFaceEncoder(Encoder):
 
 
 def config_of(content: Mapping[str, Any]) -> Any:
-    """transformers' configuration from its content as plain data.
-
-    Raises:
-        SettingsError: transformers are not installed, or do not take it.
-    """
+    """transformers' configuration from its content as plain data."""
     try:
         from transformers import AutoConfig
     except ImportError:

@@ -30,9 +30,7 @@ class OpenedEncoder(NamedTuple):
     """An encoder of Hugging Face.
 
     Attributes:
-        settings: with its whole configuration.
         weights: by our names ("encoder. ...").
-        note: where it comes from, and its licence.
     """
 
     settings: ModelSettings
@@ -41,12 +39,7 @@ class OpenedEncoder(NamedTuple):
 
 
 def open_hf_encoder(name: str) -> OpenedEncoder:
-    """The encoder ``hf:FOLDER`` or ``hf:NAME`` on the hub, for clips of its own size.
-
-    Raises:
-        SettingsError: one line: not there, an unknown family, no preprocessing, weights that are
-            missing or of other shapes.
-    """
+    """The encoder ``hf:FOLDER`` or ``hf:NAME`` on the hub, for clips of its own size."""
     place = name.removeprefix(PREFIX)
     with _quiet():
         config = _read_config(place)
@@ -109,9 +102,6 @@ def preprocessing_of(content: Mapping[str, Any] | None) -> dict[str, Any]:
 
     Args:
         content: of one of ``PROCESSORS``; None: there was none.
-
-    Raises:
-        SettingsError: there was none.
     """
     if content is None:
         raise SettingsError(

@@ -35,14 +35,10 @@ def write_annotated(
     middle is nearest.
 
     Args:
-        path: the video.
         predictions: of it: one for the whole, or one for each window.
         mp4: target; its folder is made.
         area: of all frames; None: none is drawn.
         height: frames are scaled down to this height, pixels.
-
-    Raises:
-        VideoError: the video cannot be read or the target not written.
     """
     if not predictions:
         raise VideoError(path, "nothing was recognised in it that could be drawn")

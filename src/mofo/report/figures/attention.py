@@ -32,12 +32,10 @@ class Attention:
     """What a classifier attended to in one clip, and which tokens speak for its answer.
 
     Attributes:
-        frames: of the clip, with its motion.
         inside_thw: bool, tokens inside the motion area.
         attention_thw: float32, shares of the fusion's attention; they sum to 1, or are all 0 where
             nothing is inside, so that nothing asks.
         relevance_thw: float32, 0 or more: how much each token of the encoder speaks for the class.
-        head, name, probability: the class.
     """
 
     frames: ClipFrames
@@ -57,12 +55,8 @@ def attention_of(saved: SavedClassifier, batch: ClipBatch, wanted: str | None = 
     with weights for each place as in HiResCAM, arXiv 2011.08891).
 
     Args:
-        saved: the model.
         batch: on the CPU.
         wanted: name of a class; None: the likeliest of the first head.
-
-    Raises:
-        SettingsError: there is no such class.
     """
     model, grid = saved.model, saved.settings.model.grid
     device = next(model.parameters()).device
@@ -126,11 +120,7 @@ def _mean_of_queries(weight_hQN: Tensor) -> Tensor:
 
 
 def clip_for(saved: SavedClassifier, video: Video, motion: MotionChoice) -> ClipBatch:
-    """Returns the one view of a video that a model takes of its middle.
-
-    Raises:
-        VideoError: the video cannot be used.
-    """
+    """Returns the one view of a video that a model takes of its middle."""
     view = ViewDataset([video], saved.views(1, 1, motion))[0, 0]
     if view.clip is None:
         raise VideoError(video.path, view.reason)

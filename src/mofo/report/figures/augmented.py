@@ -26,14 +26,9 @@ def write_augmented(
 
     Args:
         batch: clips, on any device.
-        one_pass: augments them.
         path: ``.png``: some moments; ``.mp4``: all frames.
         title: of the sheet; empty: the file's name.
         clips: how many at most, spread evenly over the batch.
-
-    Raises:
-        SettingsError: another kind of file.
-        MofoError: the file cannot be written.
     """
     given = one_pass.augmented(batch)
     grid = one_pass.augmentation.grid

@@ -26,7 +26,6 @@ class ChosenClips(NamedTuple):
 
     Attributes:
         batch: the clips, in the order of the videos.
-        areas: where their motion areas come from.
         notes: what a viewer has to know, a line each.
     """
 
@@ -51,7 +50,6 @@ def choose_clips(
 
     Args:
         sources: videos, folders, patterns or CSV lists, see ``read_catalog``.
-        grid: frames of a clip, and their size.
         stride: every how many frames of the video one is taken.
         areas: where motion areas come from, see ``ClipSettings``.
         seconds: length of a clip in time, in place of ``stride``; 0: not used.
@@ -60,11 +58,6 @@ def choose_clips(
         clips: how many at most; they are spread evenly over the videos.
         need_areas: whether a store must have the videos. Otherwise the areas of those that it
             does not have, or all, if it is gone, are found now by optical flow, with a note.
-
-    Raises:
-        VideoError: a video cannot be read.
-        StoreError: the store cannot be read, or lacks a video.
-        MofoError: a source does not exist, or a number is impossible.
     """
     catalog = read_catalog(sources)
     if not catalog.videos:

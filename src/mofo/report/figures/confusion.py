@@ -37,13 +37,9 @@ def write_confusion(
     hold the numbers of videos. A class without videos is struck through.
 
     Args:
-        recognition: of one class a video.
         path: of the PNG; its folder is made.
         title: above it.
         max_classes: if there are more, those with the most videos are drawn; the title says so.
-
-    Raises:
-        MofoError: it cannot be written, or there is no confusion to draw.
     """
     if not recognition.confusion:
         raise MofoError(f"{path}: these results hold no confusion to draw")

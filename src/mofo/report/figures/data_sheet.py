@@ -20,11 +20,7 @@ _SHOWN = 5  # of a count
 
 
 def save_check_sheet(report: CheckReport, path: str | Path) -> None:
-    """Write the page as PNG.
-
-    Raises:
-        MofoError: it cannot be written.
-    """
+    """Write the page as PNG."""
     save_png(check_sheet(report), path)
 
 

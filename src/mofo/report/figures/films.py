@@ -44,7 +44,6 @@ class ClipFrames:
     """Frames of one clip with their motion, to be drawn.
 
     Attributes:
-        grid: the clip's tokens.
         frames_THWC, box_T4, valid_T, motion_tyx: see ``ClipSample``.
         shape: "box" or "field": what is drawn, see ``MotionSettings``.
     """
@@ -100,7 +99,6 @@ class Film:
     """One clip as pictures.
 
     Attributes:
-        grid: the clip's tokens.
         rows: one for every picture of a frame; the same for all films of a sheet.
         tiles: ``tiles(t, token)`` returns the pictures of frame ``t``, uint8 RGB, with ``token``
             pixels along the side of a token.
@@ -140,10 +138,6 @@ def write_films(
         films: at least one, all of one grid.
         path: ``.png``: some moments from left to right; ``.mp4``: all frames.
         title, lines, warnings, notes: texts of the sheet, see ``page``.
-
-    Raises:
-        SettingsError: another kind of file.
-        MofoError: the file cannot be written.
     """
     kind, grid = picture_kind(path), films[0].grid
     make_folder(path)

@@ -47,7 +47,6 @@ def text_block(
         width: of the block, pixels. Lines are broken between words, and inside words that are
             wider than the block.
         size: of the letters, pixels.
-        bold: thick letters.
         colour, paper: of letters and background, RGB.
         height: minimum height of the block, pixels; the lines are in its middle.
     """
@@ -175,11 +174,7 @@ def _padded(
 
 
 def picture_kind(path: str | Path) -> str:
-    """Returns "png" or "mp4", by the name of a picture that is to be written.
-
-    Raises:
-        SettingsError: any other name.
-    """
+    """Returns "png" or "mp4", by the name of a picture that is to be written."""
     kind = Path(path).suffix.lower()[1:]
     if kind not in ("png", "mp4"):
         raise SettingsError(f"{path}: the name must end in .png (picture) or .mp4 (video)")
@@ -190,7 +185,6 @@ def make_folder(path: str | Path) -> None:
     """Makes the folder of a file that is to be written.
 
     Raises:
-        MofoError: it cannot be made.
         OSError: the disk is full.
     """
     folder = Path(path).parent
@@ -202,7 +196,6 @@ def save_png(picture_HW3: np.ndarray, path: str | Path) -> None:
     """Writes a picture, whole or not at all; its folder is made.
 
     Raises:
-        MofoError: it cannot be written.
         OSError: the disk is full.
     """
     make_folder(path)

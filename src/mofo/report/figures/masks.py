@@ -36,10 +36,8 @@ class DrawnMask:
     """A mask of one clip.
 
     Attributes:
-        settings: what it was made with.
         hidden_thw, inside_thw: bool, hidden tokens, and those that count as moving.
         motion_thw: of the tokens: bool of boxes, 0 to 1 of fields.
-        text: what it achieves, a line for each number.
     """
 
     settings: MaskSettings
@@ -63,16 +61,11 @@ def write_masks(
 
     Args:
         batch: on the CPU.
-        grid: the clip's tokens.
         strategies: with their shares.
         path: ``.png``: some moments; ``.mp4``: all frames of the clip.
         shape: of the motion, see ``MotionSettings``.
         title: of the sheet; empty: the name of the video.
         lines: more text below it.
-
-    Raises:
-        SettingsError: another kind of file; a mask that is impossible on this grid.
-        MofoError: the file cannot be written.
     """
     masks = [_mask(batch, grid, settings, shape) for settings in strategies]
     spilled = any("spilled" in text for mask in masks for text in mask.text)

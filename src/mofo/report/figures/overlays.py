@@ -34,13 +34,8 @@ def write_overlay(
     """Writes the video with its motion area drawn in (thick: the area, thin: single movers).
 
     Args:
-        path: the video.
-        area: its motion area.
         mp4: target; its folder is made.
         height: frames are scaled down to this height, pixels.
-
-    Raises:
-        VideoError: the video cannot be read or the target not written.
     """
     size = fit_size(area, height)
     make_folder(mp4)
@@ -51,23 +46,14 @@ def write_overlay(
 
 
 def write_contact_sheet(path: str | Path, area: MotionArea, png: str | Path) -> None:
-    """Writes ``contact_sheet`` as PNG.
-
-    Raises:
-        VideoError: the video cannot be read.
-        MofoError: the picture cannot be written.
-    """
+    """Writes ``contact_sheet`` as PNG."""
     save_png(contact_sheet(path, area), png)
 
 
 def contact_sheet(
     path: str | Path, area: MotionArea, *, columns: int = 4, rows: int = 3
 ) -> np.ndarray:
-    """Returns moments of the video with their motion areas, evenly over its length, as a sheet.
-
-    Raises:
-        VideoError: the video cannot be read.
-    """
+    """Returns moments of the video with their motion areas, evenly over its length, as a sheet."""
     frames = np.unique(np.linspace(0, max(len(area) - 1, 0), columns * rows).round().astype(int))
     room = (INNER - (columns - 1) * GAP) // columns
     size = fit_size(area, min(180, int(room * area.height / area.width)))
@@ -89,11 +75,7 @@ OVERLAYS = {".mp4": write_overlay, ".png": write_contact_sheet}
 def video_frames(
     path: VideoPath, size: tuple[int, int], wanted: Collection[int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the numbers and pictures (uint8 RGB, of ``size``) of wanted frames, in order.
-
-    Raises:
-        VideoError: the video cannot be read.
-    """
+    """Yields the numbers and pictures (uint8 RGB, of ``size``) of wanted frames, in order."""
     last = max(wanted, default=-1)
     with VideoReader(path, colour="rgb", size=size) as reader:
         for t, frame in enumerate(reader):

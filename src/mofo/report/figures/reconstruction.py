@@ -37,8 +37,6 @@ class Reconstruction:
     """Clips and what a model makes of them; all frames are uint8 RGB of the clip's size.
 
     Attributes:
-        grid: the clips' tokens.
-        clips: with their motion.
         inside_Bthw, hidden_Bthw: bool, tokens inside the motion area, and hidden ones.
         honest_BTHWC: hidden tokens as predicted, with nothing taken from them; visible ones as
             they are.
@@ -48,7 +46,6 @@ class Reconstruction:
         error_B: mean squared error of the hidden tokens, in the units of the loss.
         flat_error_B: what it would be without any pattern predicted: 1 for normalised targets, but
             for flat tokens; otherwise that of the mean guessed from the visible tokens.
-        names: of the clips.
     """
 
     grid: TokenGrid
@@ -86,12 +83,7 @@ def reconstruct(
     Args:
         model: on any device.
         batch: clips, on any device.
-        one_pass: makes the masks.
-        leak: make the leaking frames, too.
         clips: how many at most, spread evenly over the batch.
-
-    Raises:
-        SettingsError: ``leak`` for a model that predicts pixels themselves.
     """
     normalised = model.settings.normalise_target
     if leak:
@@ -204,10 +196,6 @@ def write_reconstruction(
         path: ``.png``: some moments of each clip; ``.mp4``: all frames.
         title: of the sheet; empty: the file's name.
         lines: more text below it.
-
-    Raises:
-        SettingsError: another kind of file; ``leak`` for a model that predicts pixels themselves.
-        MofoError: the file cannot be written.
     """
     picture_kind(path)
     made = reconstruct(model, batch, one_pass, leak=leak, clips=clips)
@@ -234,10 +222,8 @@ class ShownReconstruction:
     """What a checkpoint makes of clips.
 
     Attributes:
-        made: the reconstruction.
         notes: what a viewer has to know, a line each.
         name: of the run, with its step; of imported weights that of their folder.
-        areas: where the motion comes from.
     """
 
     made: Reconstruction

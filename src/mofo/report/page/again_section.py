@@ -24,8 +24,6 @@ class Step:
     """One thing that was run.
 
     Attributes:
-        kind, name: what it is, and its folder.
-        command: what makes it again.
         facts: ``(name, value)``.
         settings: ``(key, value, meaning)`` of everything that was chosen; may be empty.
         recipe, recipe_name: the file that the command reads; may be empty.

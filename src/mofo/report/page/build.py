@@ -38,10 +38,8 @@ class ReportPage(NamedTuple):
     """What ``report`` has written.
 
     Attributes:
-        path: the page.
         size: its bytes.
         sections: their names, in order.
-        conclusion: its sentences.
         problems: one line each: what could not be used.
     """
 
@@ -127,7 +125,6 @@ def page_text(paths: Paths, **content: Any) -> str:
     """A page as HTML.
 
     Args:
-        paths: shortens the paths in it.
         content: what ``page.html`` and the templates of its sections take.
     """
 
@@ -158,11 +155,7 @@ def page_text(paths: Paths, **content: Any) -> str:
 
 
 def write_page(path: Path, text: str) -> int:
-    """Writes a page; its folder is made. Returns its bytes.
-
-    Raises:
-        MofoError: it cannot be written.
-    """
+    """Writes a page; its folder is made. Returns its bytes."""
     # Names of files may hold bytes that are no letters.
     data = text.encode("utf-8", "backslashreplace")
     make_folder(path)

@@ -51,7 +51,6 @@ class Chart:
     """A drawn chart.
 
     Attributes:
-        svg: the drawing.
         text: the same in words, for those who do not see it.
     """
 
@@ -95,8 +94,6 @@ def line_chart(
     Args:
         curves: drawn in this order; long ones are averaged over equal segments, with the range of
             each segment as a band behind the line.
-        title: of the drawing, for screen readers.
-        y_name, x_name: of the axes.
         log: logarithmic y axis, if all values are above 0.
         zero: let the y axis begin at 0.
         percent: values are shares, written in percent.
@@ -198,7 +195,6 @@ def timeline(
         share_T: 0..1, for each frame.
         cuts: frames that begin a new shot.
         shown: first frame of the clip on the page, and the one after its last.
-        seconds: of the whole video.
     """
     figure, axes = _figure(_WIDTH, 54, (0, 18, 0, 2))
     frames = max(len(share_T), 1)

@@ -100,12 +100,7 @@ def _first(test: Test) -> tuple[Recognition, str, Interval]:
 
 
 def conclusion(contents: Contents, guesses: Sequence[Sentence]) -> list[Sentence]:
-    """Returns what a reader takes home.
-
-    Args:
-        contents: of the folders.
-        guesses: what is to be said about reconstructions.
-    """
+    """Returns what a reader takes home."""
     sentences = [*_accuracy(contents.tests), *_comparisons(contents.tests)]
     sentences += guesses
     sentences += [*_few_videos(contents), *_motion(contents)]

@@ -35,7 +35,6 @@ class Answer:
 
     Attributes:
         name, label, predicted: video, its class, the model's answer.
-        right: whether these are the same.
         clip: None if the file is not there any more.
         probability: of the answer in the clip shown; None without the model.
     """
@@ -53,9 +52,6 @@ class Answers:
     """Some of one test.
 
     Attributes:
-        name: of the test.
-        answers: right and wrong ones.
-        parts: what each clip shows, from left to right.
         note: what a reader has to know; may be empty.
     """
 

@@ -37,15 +37,10 @@ class TrainingRun:
     """What a run of ``mofo pretrain`` or ``mofo finetune`` has left behind.
 
     Attributes:
-        folder: of the run.
-        kind: "pretrain" or "finetune".
-        settings: by section, as in its recipe.
         metrics, validation: a line each, in the order of steps; broken lines are left out.
-        versions: of packages, by name.
         unreadable: ``(path, reason)``.
         pictures: PNG files, in the order of steps.
         checkpoint: content of the newest checkpoint's JSON; empty: there is none.
-        name: for a reader.
     """
 
     folder: Path
@@ -137,7 +132,6 @@ class Contents:
     """All that the folders hold.
 
     Attributes:
-        folders: as they were given.
         problems: one line each: what could not be used, and why.
     """
 
@@ -170,11 +164,7 @@ class Contents:
 
 
 def read_folders(folders: Sequence[str | Path]) -> Contents:
-    """Looks through folders, two levels deep; a file stands for its folder.
-
-    Raises:
-        MofoError: a folder is not there, or nothing known is in any of them.
-    """
+    """Looks through folders, two levels deep; a file stands for its folder."""
     contents = Contents(tuple(Path(folder) for folder in folders))
     known: set[Path] = set()
     for given in contents.folders:

@@ -24,7 +24,6 @@ class Clip:
         poster: a frame as data URI.
         video: mp4 as data URI; empty: only the poster.
         width, height: pixels.
-        seconds: of the clip.
     """
 
     poster: str

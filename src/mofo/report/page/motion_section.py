@@ -34,11 +34,8 @@ class ShownArea:
     """One video.
 
     Attributes:
-        name: of the video.
         clip: frame with motion area, and the motion field beside it; None: see ``note``.
         parts: what the clip shows from left to right, where that is several pictures.
-        chart: its timeline.
-        text: what was found, in a line.
         note: what is missing, and why; may be empty.
     """
 
@@ -151,17 +148,8 @@ def area_clip(
 ) -> tuple[Clip | None, tuple[str, ...]]:
     """Makes a clip of a segment of a video with its motion area and, beside it, its motion field.
 
-    Args:
-        path: the video, or frames in memory.
-        area: of all of its frames.
-        segment: of frames.
-        maker: has the room.
-
     Returns:
         The clip, and what it shows from left to right where it is several pictures.
-
-    Raises:
-        VideoError: the video cannot be read.
     """
     rate = frame_rate(area)
     every = max(1, round(rate / _MAX_FPS))

@@ -139,11 +139,7 @@ def _shown(row: Row, maker: ClipMaker) -> ShownArea | None:
 
 
 def _frames(row: Row) -> Frames:
-    """The first seconds of what a row is about, small.
-
-    Raises:
-        VideoError: the file cannot be read.
-    """
+    """The first seconds of what a row is about, small."""
     index = index_frames(row["path"])
     upright = index.width, index.height
     first, stop = index.segment(row["start"], row["end"])

@@ -40,10 +40,7 @@ class Seen:
     """What one pre-trained model sees of clips, and what it guesses.
 
     Attributes:
-        run: its name.
-        name: the same with the step.
         clips: ``(name, clip, text)``, made now from its checkpoint.
-        parts: what each clip shows, from left to right.
         picture: made while it ran; only where there are no clips.
         note: what a reader has to know; may be empty.
         gain: how much smaller its error is than that of a flat guess, as a share; None: unknown.

@@ -19,8 +19,6 @@ class ActionClass:
         name: of the class, as it is written to the catalog.
         path: which function of ``paths`` draws it.
         backwards: the path is run from its end to its start.
-        family: "one" or "two" things.
-        template: the sentence that a person would say.
     """
 
     name: str

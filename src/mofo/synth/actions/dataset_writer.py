@@ -101,14 +101,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class SetReport:
-    """What a run did.
-
-    Attributes:
-        folder: the set.
-        table: its catalog.
-        done, skipped: clips made now, clips that were there.
-        counts: split -> number of clips.
-    """
+    """What a run did."""
 
     folder: Path
     table: Path

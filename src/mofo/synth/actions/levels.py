@@ -22,20 +22,15 @@ class Level:
         classes: names, in the order of their numbers.
         size_one, size_two: square root of an object's area, alone and of two; drawn evenly in log.
         stage_one, stage_two: side of the stage (see ``paths``) of one thing and of two.
-        travel: way over the whole clip.
         swing: spread of headings around left, right, up and down, degrees.
         turn: turn over the whole clip, degrees.
         cycle_one, cycle_two: length of a cycle (growing; meeting) in clips; below 1: more than one
             in a clip.
         cameras: kinds of ``camera_path``, equally likely.
-        camera_pace: factor on the camera's speed.
         contrast: of the background, 1 is the photograph's own.
         distance: least difference of mean grey value between object and background.
         blur: standard deviation of the lens blur, in thousandths of a side.
-        noise: standard deviation of the sensor noise, grey levels.
         crf: constant quality of the H.264 file.
-        still_things: most still distractors.
-        restless: probability of a small distractor that jitters.
         foreground: probability of a near layer when the camera is hand-held (parallax).
     """
 
@@ -136,9 +131,5 @@ LEVELS: dict[str, Level] = {
 
 
 def level_named(name: str) -> Level:
-    """The level of that name.
-
-    Raises:
-        SettingsError: there is none.
-    """
+    """The level of that name."""
     return LEVELS[choice("level", name, LEVELS)]

@@ -59,10 +59,8 @@ class Texture:
     """A cut-out ready to be drawn at any size.
 
     Attributes:
-        name: which one, unique over all splits.
         rgba_levels: uint8 RGBA, each half the size of the one before.
         sizes: square root of the shape's area at each level, pixels.
-        grey: mean grey value inside the shape.
     """
 
     name: str
@@ -80,11 +78,7 @@ class Texture:
 
 @lru_cache(maxsize=4)
 def pictures(split: str) -> dict[str, np.ndarray]:
-    """The installed pictures of a split: name -> uint8 RGB ``(H, W, 3)``.
-
-    Raises:
-        MofoError: none is installed.
-    """
+    """The installed pictures of a split: name -> uint8 RGB ``(H, W, 3)``."""
     found = {}
     for source, place in _SOURCES[split]:
         if isinstance(place, str):
@@ -122,9 +116,7 @@ class Ground:
     """A background: a piece of a picture that fills a region of the world.
 
     Attributes:
-        name: of the picture.
         rgb_HW3: uint8.
-        grey: its mean grey value.
     """
 
     name: str
@@ -138,10 +130,8 @@ def background(
     """A random piece of a random picture, ``height`` x ``width`` pixels, mirrored or not.
 
     Args:
-        split: whose pictures.
         width, height: in pixels.
         contrast: factor on the deviation from the piece's own mean.
-        rng: source of all choices.
     """
     names = tuple(pictures(split))
     name = names[rng.integers(len(names))]

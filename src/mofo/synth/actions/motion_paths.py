@@ -52,9 +52,7 @@ class Poses:
     """Poses of K things at T frames.
 
     Attributes:
-        place_KT2: in sides of the frame.
         anchor_T2: the point that the stage holds; places are relative to it.
-        scale_KT: square root of the area, in sides.
         angle_KT: radians, positive turns clockwise on screen (y points down).
     """
 
@@ -177,7 +175,6 @@ class _Two:
 
     Attributes:
         phase_T: of the cycle, 0 to 1, not wrapped.
-        sizes_2: of the two.
         contact, reach: least and greatest distance of their centres.
         axis: direction from the second to the first at the cycle's beginning, radians.
     """

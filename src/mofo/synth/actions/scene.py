@@ -35,9 +35,7 @@ class ActionRecipe:
 
     Attributes:
         label: name of a class of ``CLASSES``.
-        level: name of a level.
         split: "train", "validation" or "test": decides over textures and backgrounds.
-        seed: numbers that everything random follows from.
         size: height and width, pixels, even.
         frames: number of frames; the clip lasts as long, whatever it is.
     """
@@ -57,13 +55,7 @@ class ActionRecipe:
 
 @dataclass(frozen=True, eq=False)
 class ActionClip(Shown):
-    """A generated clip and its truth; things are one or two, then the restless one if there is one.
-
-    Attributes:
-        recipe: what it was made from.
-        group: names of the background and the first texture.
-        crf: quality to encode with.
-    """
+    """A generated clip and its truth; things: one or two, then the restless one if there is one."""
 
     recipe: ActionRecipe
     group: str
@@ -98,12 +90,7 @@ class _Sprite:
 
 
 def make_action_clip(recipe: ActionRecipe) -> ActionClip:
-    """Renders the clip of a recipe.
-
-    Raises:
-        SettingsError: there is no such level.
-        MofoError: no pictures are installed.
-    """
+    """Renders the clip of a recipe."""
     level, action = level_named(recipe.level), CLASSES[recipe.label]
     rng = np.random.default_rng(recipe.seed)
     camera = _camera(level, recipe.frames, rng)

@@ -108,7 +108,6 @@ def change_colours(name: str, clips_GTHWC: Tensor, argument_G: Tensor) -> Tensor
     """One of the operations that leave everything in its place, uint8 to uint8.
 
     Args:
-        name: of the operation.
         clips_GTHWC: uint8 RGB.
         argument_G: float, see ``ARGUMENTS``.
     """

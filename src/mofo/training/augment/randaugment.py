@@ -59,7 +59,6 @@ def randaugment(
         frames_BTHWC: uint8 RGB; not changed.
         cover_BsHW: float in [0, 1], how much of each pixel moves, one map for the clip (s = 1) or
             more; not changed.
-        operations: of each of the B clips.
 
     Returns:
         Frames and maps after it.
