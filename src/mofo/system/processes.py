@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -163,6 +164,7 @@ def begin_worker(plugins: Iterable[str] = ()) -> None:
     end_with_parent()
     one_thread()
     load_plugins(plugins)
+    gc.freeze()  # what is imported stays: looking through it would copy pages shared with parents
 
 
 def one_thread() -> None:
