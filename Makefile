@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 MINUTES ?= 60
+LANE ?= fast
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -11,11 +12,14 @@ STAMP := $(VENV)/.installed
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
+# Tests start mofo a hundred times: compiled once, also where the environment asks for no bytecode.
+test: export PYTHONDONTWRITEBYTECODE =
+
 demo: $(STAMP)  ## all that mofo does, on real video, in some minutes, with a report page
 	$(BIN)/mofo demo
 
-test: $(STAMP)  ## run all tests (PYTEST="-k store" for some)
-	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
+test: $(STAMP)  ## tests that every change passes (LANE=all: all there are; PYTEST="-k store": some)
+	$(BIN)/pytest -n 2 --dist worksteal $(if $(filter all,$(LANE)),,-m "not slow") $(PYTEST)
 
 chaos: $(STAMP)  ## disturb every verb in 450 ways: kills, signals, full disks ... (CHAOS="--faults 2000 --seed 1")
 	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)

@@ -38,8 +38,16 @@ def videos(folder, *names):
     return folder
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-@pytest.mark.parametrize("shell", ["<&- >&- 2>&-", ">&-", "2>&-", ">/dev/full", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("shell", "workers"),
+    [
+        ("<&- >&- 2>&-", "2"),
+        (">/dev/full", "0"),
+        *(pytest.param(shell, workers, marks=pytest.mark.slow) for shell, workers in
+          (("<&- >&- 2>&-", "0"), (">/dev/full", "2"), (">&-", "2"), ("2>&-", "0"),
+           ("2>/dev/full", "2"))),
+    ],
+)  # fmt: skip
 def test_closed_and_full_streams_cost_no_work(tmp_path, shell, workers):
     if "full" in shell and not FULL.exists():
         pytest.skip("no /dev/full")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux lists them")
 @pytest.mark.parametrize("verb", ["data convert", "areas"])
 def test_no_fault_loses_or_leaves_anything(tmp_path, verb):

@@ -84,7 +84,13 @@ def test_commands_are_right(block, template, monkeypatch):
         typed.check(words, ROOT, block.fenced)
 
 
-@pytest.mark.parametrize("page", dict.fromkeys(block.page for block in FENCED))
+def in_lanes(page):
+    """What a newcomer reads first is run with every change, the other pages by ``LANE=all``."""
+    first = page in ("README.md", "docs/quickstart.md")
+    return page if first else pytest.param(page, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("page", map(in_lanes, dict.fromkeys(block.page for block in FENCED)))
 def test_blocks_run(page, home, capsys):
     names = names_of(page)
     for block in of(page):

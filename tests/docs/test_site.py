@@ -12,6 +12,7 @@ import pytest
 
 from helpers.pages import ROOT
 
+pytestmark = pytest.mark.slow  # .ci/run builds the site, too
 pytest.importorskip("mkdocs", reason="pip install 'mofo[docs]'")
 
 

@@ -217,16 +217,17 @@ def test_damaged_and_foreign_files_are_named(tmp_path):
         AreaStore.open(tmp_path)
 
 
+@pytest.mark.parametrize("every", [30, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["areas", "videos"])
-def test_a_flipped_bit_is_an_error_or_changes_nothing(tmp_path, name):
-    """All bytes of a small store, one after the other, with another bit in each."""
+def test_a_flipped_bit_is_an_error_or_changes_nothing(tmp_path, name, every):
+    """Bytes of a small store, one after the other, with another bit in each."""
     key, one = "a.mp4", area(12, cuts=(4,), field_Tyx=field(12))
     part = write_part(tmp_path, key, "/a.mp4", 9, one, DIS)
     good = rows(tmp_path)
     file = getattr(part, name)
     data = file.read_bytes()
     wrong = noticed = 0
-    for at in range(0, len(data), 3):
+    for at in range(0, len(data), every):
         changed = bytearray(data)
         changed[at] ^= 1 << at % 8
         file.write_bytes(changed)
@@ -239,7 +240,7 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(tmp_path, name):
         except AssertionError:
             wrong += 1
     assert wrong == 0
-    assert noticed > len(data) // 3 * 0.5
+    assert noticed > len(data) // every * 0.5
 
 
 @pytest.mark.parametrize(
@@ -308,6 +309,7 @@ def test_large_parts_are_left_alone_and_a_second_merge_writes_nothing(tmp_path, 
     assert len(parts(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_a_million_rows_are_merged_in_little_memory(tmp_path):
     big = area(20_000, movers=(np.ones((1, 4), np.float32),) * 20_000)
     tmp_path.mkdir(exist_ok=True)
@@ -356,7 +358,13 @@ def killed_after(monkeypatch, steps: int, work) -> bool:
     return False
 
 
-@pytest.mark.parametrize("kind", ["parts", "more parts", "shards", "new settings"])
+def slow(kind):
+    return pytest.param(kind, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    "kind", ["parts", slow("more parts"), slow("shards"), slow("new settings")]
+)
 def test_a_merge_killed_anywhere_loses_nothing(tmp_path, monkeypatch, kind):
     def prepare(folder):
         if kind == "more parts":
