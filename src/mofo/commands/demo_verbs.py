@@ -103,8 +103,8 @@ def demo(
             "Fine-tuning with labels",
             "Both models learn the classes. MOFO's computes half of the tokens, those that move",
             "most and a thin grid of the others, and tokens inside the motion area attend to those",
-            "around it (cross-attention). The baseline computes all and takes their mean: twice the",
-            "work. All else is the same: clips, steps, learning rate, seed.",
+            "around it (cross-attention). The baseline computes all and takes their mean: twice",
+            "the work. All else is the same: clips, steps, learning rate, seed.",
         )
         mofo = ("--model.fusion", "cross_attention", "--tokens.keep", 0.5)
         models = {"mofo": ("motion", mofo), "baseline": ("tube", ("--model.fusion", "mean"))}
