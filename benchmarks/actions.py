@@ -23,9 +23,9 @@ import torch
 from tqdm import tqdm
 
 from areas import provenance, write_json
+from generated.pairs import families, opposites
 from mofo.datasets.catalog import Video, read_catalog
 from mofo.motion.store import AreaStore
-from mofo.synth.actions.classes import families, opposites
 from mofo.synth.actions.levels import LEVELS
 from mofo.synth.actions.scene import ActionRecipe, make_action_clip
 from mofo.system.files import replaced

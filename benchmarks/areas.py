@@ -28,11 +28,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mofo.evaluation.area_scores import ClipScores, score_clip
-from mofo.evaluation.measures import Interval, mean_interval
+from area_scores import ClipScores, mean_interval, score_clip
+from generated.clips import ClipRecipe, make_clip, write_clip
+from generated.ways import SCENES
+from mofo.evaluation.measures import Interval
 from mofo.motion.presets import FLOWS, PRESETS, DetectSettings
-from mofo.synth.camera_path import CAMERAS, SCENES
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
+from mofo.synth.camera_path import CAMERAS
 from mofo.types import hull
 
 SIZES = ((320, 240), (426, 240), (352, 288), (240, 320), (640, 360))

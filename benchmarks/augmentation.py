@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 
 from areas import provenance, write_json
+from generated.clips import ClipRecipe, make_clip
 from mofo.clips.batch import ClipBatch, ClipSample, collate
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.model_settings import ModelSettings
-from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.training.augment import Augmentation, AugmentSettings
 from mofo.types import TokenGrid, hull
 

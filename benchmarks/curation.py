@@ -41,13 +41,14 @@ import av
 import cv2
 import numpy as np
 
+from generated.clips import ClipRecipe, make_clip, write_clip
+from generated.ways import SCENES
 from mofo.curation.looks import LookRecorder
 from mofo.curation.scores import ScoreSettings
 from mofo.curation.single import score
 from mofo.motion.analyse import analyse
 from mofo.registry import choice
-from mofo.synth.camera_path import CAMERAS, SCENES
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
+from mofo.synth.camera_path import CAMERAS
 from mofo.system.processes import one_thread
 from mofo.types import MofoError
 from mofo.video.reader import VideoReader

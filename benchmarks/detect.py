@@ -36,11 +36,11 @@ import torch
 from tqdm import tqdm
 
 from areas import markdown, provenance, write_json
+from generated.clips import ClipRecipe, make_clip, write_clip
 from mofo.motion import default_preset, paper
 from mofo.motion.analyse import analyse
 from mofo.motion.flow.codec import VectorField
 from mofo.motion.presets import FLOWS, PRESETS, DetectSettings
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.video.reader import VideoReader
 from reference_pipeline import CONVOLVE, boxes_from_flows, flow_name, flows
 

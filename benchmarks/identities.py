@@ -16,10 +16,10 @@ from pathlib import Path
 import motmetrics
 import numpy as np
 
-from mofo.evaluation.area_scores import box_iou
+from area_scores import box_iou
+from generated.clips import ClipRecipe, SyntheticClip, make_clip, write_clip
 from mofo.motion.detect import detect
 from mofo.motion.identities import identities
-from mofo.synth.clips import ClipRecipe, SyntheticClip, make_clip, write_clip
 from mofo.types import MotionArea, hull
 
 CAMERAS = ("static", "pan", "handheld")

@@ -40,6 +40,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from areas import markdown, provenance, write_json
+from generated.clips import ClipRecipe, make_clip
 from mofo.clips.batch import ClipBatch, collate
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.datasets.catalog import Video
@@ -47,7 +48,6 @@ from mofo.datasets.sample_videos import real_clips
 from mofo.motion.merge import merge, scan
 from mofo.motion.parts import write_part
 from mofo.motion.presets import DetectSettings
-from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.types import MotionArea, TokenGrid
 from mofo.video.index import IndexCache, index_frames
 from mofo.video.writer import VideoWriter

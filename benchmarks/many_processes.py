@@ -22,7 +22,7 @@ import torch
 from torch.multiprocessing import start_processes
 
 from areas import markdown
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
+from generated.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.callbacks import Callback
 from mofo.training.checkpoint import open_checkpoint
 from mofo.training.journal import read_journal

@@ -22,12 +22,12 @@ import numpy as np
 import torch
 
 from areas import provenance, write_json
+from generated.clips import ClipRecipe, make_clip
 from mofo.clips.token_area import token_area
 from mofo.datasets.sample_videos import real_clips
 from mofo.masking import MASKS, MaskSettings, make_mask, mask_shares
 from mofo.motion.detect import detect
 from mofo.report.figures.marks import draw_mask
-from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.types import MotionArea, TokenGrid, hull
 
 GRID = TokenGrid(16, 224, 224)

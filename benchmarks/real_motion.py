@@ -36,7 +36,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mofo.evaluation.area_scores import box_iou
+from area_scores import box_iou
 from mofo.motion.analyse import analyse
 from mofo.motion.presets import DetectSettings
 from mofo.types import MofoError, MotionArea, TokenGrid, hull

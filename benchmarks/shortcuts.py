@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mofo.evaluation.measures import Interval, mean_interval
+from area_scores import mean_interval
+from mofo.evaluation.measures import Interval
 
 if TYPE_CHECKING:
     import torch

@@ -18,6 +18,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path[:0] = [str(Path(__file__).parents[1] / "benchmarks")]  # the generated clips
+
 import matplotlib
 
 matplotlib.use("agg")
@@ -25,13 +27,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from generated.clips import ClipRecipe, make_clip, write_clip
 from mofo.clips.dataset import ClipDataset, ClipSettings
 from mofo.clips.loader import clip_batches
 from mofo.datasets.catalog import read_catalog
 from mofo.datasets.sample_videos import real_clips
 from mofo.models.patches import take_patches
 from mofo.motion.detect import detect_many
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.journal import read_journal
 from mofo.training.order import Division, SampleOrder
 from mofo.training.pretrain_settings import PretrainSettings

@@ -14,8 +14,8 @@ import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from generated.clips import ClipRecipe, make_clip, write_clip
 from mofo.synth.actions.dataset_writer import ActionSetSettings, write_action_set
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import TokenGrid
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from generated.clips import ClipRecipe, make_clip, write_clip
 from helpers.clipsets import area_of, settings, store_of, write_painted
 from helpers.numbered import write_numbered
 from helpers.painted import bright_box, walk
@@ -22,7 +23,6 @@ from mofo.clips.stored_motion import PackedFields
 from mofo.clips.transforms import CropSettings
 from mofo.datasets.catalog import read_catalog
 from mofo.motion.detect import detect_many
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import TokenGrid, hull
 from mofo.video.reader import VideoReader
 

@@ -1,7 +1,7 @@
 import pytest
 
+from generated.clips import ClipRecipe, make_clip, write_clip
 from mofo import cli
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 
 
 @pytest.fixture

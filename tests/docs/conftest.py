@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 import mofo
+from generated.clips import ClipRecipe, make_clip, write_clip
 from helpers import typed
 from mofo.curation.score_files import score_many
 from mofo.motion.detect import detect_many
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
 

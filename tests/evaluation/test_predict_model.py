@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from generated.clips import ClipRecipe, make_clip
 from helpers.classifiers import CLASSES, write_classifier, write_videos
 from mofo.evaluation import evaluate as evaluation
 from mofo.evaluation.predict import load
 from mofo.motion.detect import detect_many
-from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.training.checkpoint import CheckpointError, CheckpointFolder
 from mofo.types import SettingsError, VideoError
 from mofo.video.reader import VideoReader

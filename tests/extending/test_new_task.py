@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from generated.clips import ClipRecipe, make_clip, write_clip
 from mofo.cli import main
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.checkpoint import open_checkpoint
 from mofo.training.pretrain_task import PretrainTask
 from mofo.training.saved_models import encoder_weights

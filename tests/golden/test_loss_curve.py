@@ -2,7 +2,7 @@
 
 The stored curve changes only when what is computed changes: then explain why in the commit, and
 
-    python tests/golden/test_loss_curve.py
+    PYTHONPATH=benchmarks python tests/golden/test_loss_curve.py
 
 writes it anew. Tolerance: five parts in ten thousand. On one machine the curve repeats to the last
 bit; between processors, optical flow and matrix products differ in the last bits, which moves a box
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
+from generated.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.journal import read_journal
 from mofo.training.pretrain_settings import PretrainSettings
 from mofo.training.trainer import train

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from generated.clips import ClipRecipe, make_clip, write_clip
 from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.model_settings import ModelSettings
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.checkpoint import CheckpointFolder
 from mofo.types import TokenGrid
 

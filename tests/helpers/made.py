@@ -9,12 +9,12 @@ from html.parser import HTMLParser
 
 import yaml
 
+from generated.clips import ClipRecipe, make_clip, write_clip
 from helpers.classifiers import write_classifier
 from helpers.shown import checkpoint, settings
 from mofo.evaluation.evaluate import evaluate
 from mofo.evaluation.results import write_results
 from mofo.motion.detect import detect_many
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 
 NASTY = "<img src=x onerror=alert(1)>&\"'"
 CLASSES = {"label": ("push", "<script>alert(2)</script>", 'a "b" & c')}

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from generated.clips import ClipRecipe, make_clip, write_clip
 from helpers.scenes import Waves, disk, iou, shift
 from mofo.motion.analyse import analyse
 from mofo.motion.flow.backend import analysis_size
 from mofo.motion.presets import DetectSettings
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import MotionArea, VideoError, hull
 from mofo.video.writer import VideoWriter
 

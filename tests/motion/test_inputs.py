@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import mofo
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
+from generated.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import MofoError, SettingsError, VideoError
 from mofo.video.inputs import file_input
 from mofo.video.reader import VideoReader

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mofo
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
+from generated.clips import ClipRecipe, make_clip, write_clip
 from mofo.types import SettingsError, VideoError
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
+from generated.clips import ClipRecipe, make_clip, write_clip
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from generated.clips import ClipRecipe, make_clip
 from mofo.motion.detect import detect_many
 from mofo.report.figures.chosen_clips import choose_clips
-from mofo.synth.clips import ClipRecipe, make_clip
 from mofo.types import MofoError, SettingsError, StoreError, TokenGrid, VideoError
 from mofo.video.writer import VideoWriter
 

@@ -7,9 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mofo.motion.flow.backend import FLOWS
-from mofo.synth.camera_path import CAMERAS, CameraPath, camera_path
-from mofo.synth.clips import (
+from generated.clips import (
     MOVING_SPEED,
     ClipRecipe,
     _Background,
@@ -17,8 +15,11 @@ from mofo.synth.clips import (
     make_clip,
     write_clip,
 )
-from mofo.synth.cutouts import Trajectory, cut_out, trajectory
-from mofo.synth.textures import photographs
+from generated.photographs import photographs
+from generated.ways import Trajectory, trajectory
+from mofo.motion.flow.backend import FLOWS
+from mofo.synth.camera_path import CAMERAS, CameraPath, camera_path
+from mofo.synth.cutouts import cut_out
 from mofo.types import hull
 from mofo.video.reader import VideoReader
 
@@ -71,7 +72,7 @@ def test_files_are_deterministic_and_readable(tmp_path, suffix):
 _WRITE_CLIPS = """
 import hashlib, sys
 from pathlib import Path
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
+from generated.clips import ClipRecipe, make_clip, write_clip
 
 clip = make_clip(ClipRecipe(seed=7, camera="pan", width=160, height=96, frames=16))
 for name in ("a.mp4", "b.mp4", "a.webm"):
@@ -85,6 +86,7 @@ def test_files_are_the_same_in_every_process(tmp_path):
     # glibc fills memory that is handed out with this byte, where it would hold anything.
     for i, junk in enumerate(("0", "85", "254")):
         environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(sys.path),
             "PYTHONHASHSEED": str(i),
             "MALLOC_PERTURB_": junk,
             "PADDING": "x" * 5000 * i,

@@ -1,8 +1,8 @@
 import pytest
 
+from generated.clips import ClipRecipe, make_clip, write_clip
 from helpers.changes import changed
 from helpers.coloured import write_set
-from mofo.synth.clips import ClipRecipe, make_clip, write_clip
 from mofo.training.finetune_settings import FinetuneSettings
 from mofo.training.pretrain_settings import PretrainSettings
 

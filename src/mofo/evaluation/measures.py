@@ -202,20 +202,6 @@ def bootstrap(
     return intervals
 
 
-def mean_interval(values: np.ndarray, *, seed: int = 0, draws: int = DRAWS) -> Interval:
-    """Mean and its 95 % interval; all NaN if there is no value.
-
-    Args:
-        values: one a clip, any unit; NaN are left out.
-    """
-    value_V = np.asarray(values, np.float64).ravel()
-    value_V = value_V[~np.isnan(value_V)]
-    if len(value_V) == 0:
-        return Interval(*[float("nan")] * 3)
-    rng = np.random.default_rng(seed)
-    return bootstrap({"mean": mean_of(value_V)}, len(value_V), rng, draws=draws)["mean"]
-
-
 def difference(first: Measure, second: Measure) -> Measure:
     """``second`` minus ``first`` on the same videos: both are drawn together."""
     return lambda weight_SV: second(weight_SV) - first(weight_SV)

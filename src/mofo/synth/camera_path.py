@@ -7,9 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 CAMERAS = ("static", "pan", "zoom", "rotate", "handheld")
-# Beside them: a camera that keeps the first mover near the middle, see ``follow_path``, and one in
-# a scene with depth, see depth.py.
-SCENES = ("follow", "depth")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,26 +76,6 @@ def camera_path(kind: str, frames: int, rng: np.random.Generator) -> CameraPath:
         raise ValueError(f"camera {kind!r}: one of {CAMERAS}")
     zoom_T = zoom_T / zoom_T.min()  # never look at less than one world unit a short side
     return CameraPath(centre_T2 - centre_T2.mean(0), zoom_T, angle_T - angle_T.mean())
-
-
-def follow_path(
-    followed_T2: np.ndarray, half_2: np.ndarray, rng: np.random.Generator
-) -> CameraPath:
-    """The path of a camera that keeps something near the middle of the frame.
-
-    It lags by up to three frames, is smooth over seven, wanders, and never has its subject quite in
-    the middle.
-
-    Args:
-        half_2: half the width and height of the frame, in short sides.
-    """
-    frames, lag = len(followed_T2), int(rng.integers(0, 4))
-    seen_T2 = np.concatenate([np.repeat(followed_T2[:1], lag, 0), followed_T2])[:frames]
-    padded_T2 = np.pad(seen_T2, ((3, 3), (0, 0)), mode="reflect", reflect_type="odd")
-    smooth_T2 = np.lib.stride_tricks.sliding_window_view(padded_T2, 7, axis=0).mean(-1)
-    off_2 = rng.uniform(-0.25, 0.25, 2) * half_2
-    angle_T = np.deg2rad(wander(frames, 0.5, 8, rng)[:, 0])
-    return CameraPath(smooth_T2 + off_2 + wander(frames, 0.02, 10, rng), np.ones(frames), angle_T)
 
 
 def _unit(rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Cut-outs of real texture, the ways they move, and where they are seen, for generated clips."""
+"""Cut-outs of real texture, and where they are seen in generated clips."""
 
 from __future__ import annotations
 
@@ -21,21 +21,6 @@ class Cutout:
     rgb_HW3: np.ndarray
     alpha_HW: np.ndarray
     size: float
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectory:
-    """Pose of a cut-out in the world at each frame: position (short sides), angle, scale."""
-
-    position_T2: np.ndarray
-    angle_T: np.ndarray
-    scale_T: np.ndarray
-
-    def to_world(self) -> np.ndarray:
-        """Similarities ``(T, 2, 3)`` from the cut-out (unit area, centred) to the world."""
-        cos_T, sin_T = self.scale_T * np.cos(self.angle_T), self.scale_T * np.sin(self.angle_T)
-        linear_T22 = np.stack([np.stack([cos_T, -sin_T], 1), np.stack([sin_T, cos_T], 1)], 1)
-        return np.concatenate([linear_T22, self.position_T2[:, :, None]], 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,37 +95,3 @@ def _random_crop(
     x = rng.integers(0, photo_HW3.shape[1] - width + 1)
     y = rng.integers(0, photo_HW3.shape[0] - height + 1)
     return photo_HW3[y : y + height, x : x + width]
-
-
-def trajectory(
-    start_2: np.ndarray, size: float, frames: int, rng: np.random.Generator, *, pauses: bool
-) -> Trajectory:
-    """A random way through the world: straight, curved or to and fro, perhaps turning or growing.
-
-    Args:
-        pauses: whether the cut-out may stand still for a part of the clip. It always moves in the
-            rest.
-
-    Speeds are .003 to .025 short sides a frame (0.7 to 6 pixels at 240), spread evenly in log.
-    """
-    speed = np.exp(rng.uniform(np.log(0.003), np.log(0.025)))
-    heading = rng.uniform(0, 2 * np.pi)
-    turn_rate = rng.choice([0.0, rng.uniform(-0.06, 0.06)])
-    pace_T = np.ones(frames)
-    if pauses:
-        length = int(frames * rng.uniform(0.25, 0.5))
-        begin = int(rng.integers(-length // 2, frames - length // 2))
-        pace_T[max(begin, 0) : max(begin + length, 0)] = 0
-    s_T = np.cumsum(pace_T)
-    s_T -= s_T[frames // 2]
-    heading_T = heading + turn_rate * s_T
-    velocity_T2 = speed * pace_T[:, None] * np.stack([np.cos(heading_T), np.sin(heading_T)], 1)
-    if rng.random() < 0.25:  # to and fro
-        velocity_T2 *= np.sign(np.sin(2 * np.pi * s_T / rng.uniform(20, 40) + 1e-3))[:, None]
-    position_T2 = np.cumsum(velocity_T2, 0)
-    position_T2 += start_2 - position_T2[frames // 2]
-    spin = rng.choice([0.0, rng.uniform(-0.05, 0.05)]) * min(1.0, 0.1 / size)
-    growth = rng.choice([0.0, rng.uniform(-0.008, 0.008)])
-    return Trajectory(
-        position_T2, rng.uniform(0, 2 * np.pi) + spin * s_T, size * np.exp(growth * s_T)
-    )

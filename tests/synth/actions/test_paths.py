@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from mofo.synth.actions.classes import CLASSES, families, opposites
+from generated.pairs import families, opposites
+from mofo.synth.actions.classes import CLASSES
 from mofo.synth.actions.levels import LEVELS, level_named
 from mofo.synth.actions.motion_paths import draw_poses
 from mofo.types import SettingsError

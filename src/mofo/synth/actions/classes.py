@@ -55,26 +55,3 @@ CLASSES: dict[str, ActionClass] = {
     name: ActionClass(name, path.removeprefix("-"), path[0] == "-", family, template)
     for name, path, family, template in (row.split(None, 3) for row in _TABLE.strip().splitlines())
 }
-
-
-def family_of(name: str) -> str:
-    """The family, "one" or "two", of a class."""
-    return CLASSES[name].family
-
-
-def families(names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """Family -> its classes among ``names``, in their order."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(family_of(name), []).append(name)
-    return {family: tuple(members) for family, members in found.items()}
-
-
-def opposites(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Pairs of classes among ``names`` of which one is the other run backwards."""
-    forwards = {CLASSES[name].path: name for name in names if not CLASSES[name].backwards}
-    return tuple(
-        (forwards[CLASSES[name].path], name)
-        for name in names
-        if CLASSES[name].backwards and CLASSES[name].path in forwards
-    )

@@ -7,15 +7,16 @@ packages there are fewer pictures, so ``pictures`` belongs to the description of
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from mofo.datasets.sample_videos import real_clips
 from mofo.synth.cutouts import cut_out
-from mofo.synth.textures import installed_picture
 from mofo.types import MofoError
 
 SPLITS = ("train", "validation", "test")
@@ -163,4 +164,19 @@ def _frame(clip: str, time: float) -> np.ndarray | None:
         for frame in reader:
             if frame.time >= time - 1e-6:
                 return np.array(frame.image)
+    return None
+
+
+def installed_picture(package: str, inside: str) -> np.ndarray | None:
+    """The picture at path ``inside`` of a package, uint8 RGB ``(H, W, 3)``; None without it."""
+    # find_spec does not import a top-level package, so this costs nothing.
+    spec = importlib.util.find_spec(package)
+    for root in (spec.submodule_search_locations or ()) if spec else ():
+        if (path := Path(root) / inside).is_file():
+            bgr_HW3 = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if bgr_HW3 is None:
+                raise MofoError(f"{path}: the photograph cannot be read; reinstall its package")
+            picture_HW3 = cv2.cvtColor(bgr_HW3, cv2.COLOR_BGR2RGB)
+            picture_HW3.flags.writeable = False  # shared by caches
+            return picture_HW3
     return None

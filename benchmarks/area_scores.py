@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mofo.evaluation.measures import DRAWS, Interval, bootstrap, mean_of
 from mofo.types import hull
 
 WINDOW, STRIDE = 32, 16  # frames that a training clip spans (16 at stride 2), and their spacing
@@ -153,6 +154,20 @@ def score_clip(
         paused=_mean(share_T[~moves_T]) if positive else float("nan"),
         false=float("nan") if positive else _mean(share_T),
     )
+
+
+def mean_interval(values: np.ndarray, *, seed: int = 0, draws: int = DRAWS) -> Interval:
+    """Mean and its 95 % interval; all NaN if there is no value.
+
+    Args:
+        values: one a clip, any unit; NaN are left out.
+    """
+    value_V = np.asarray(values, np.float64).ravel()
+    value_V = value_V[~np.isnan(value_V)]
+    if len(value_V) == 0:
+        return Interval(*[float("nan")] * 3)
+    rng = np.random.default_rng(seed)
+    return bootstrap({"mean": mean_of(value_V)}, len(value_V), rng, draws=draws)["mean"]
 
 
 def _hull_iou(found_K4: np.ndarray, true_K4: np.ndarray) -> float:

@@ -12,10 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mofo.synth.camera_path import CameraPath, camera_path, follow_path, wander
-from mofo.synth.cutouts import Cutout, Shown, Trajectory, cut_out, trajectory
-from mofo.synth.depth import DepthScene
-from mofo.synth.textures import photographs
+from generated.depth import DepthScene
+from generated.photographs import photographs
+from generated.ways import Trajectory, follow_path, trajectory
+from mofo.synth.camera_path import CameraPath, camera_path, wander
+from mofo.synth.cutouts import Cutout, Shown, cut_out
 from mofo.video.writer import VideoWriter
 
 # A mover counts as moving in a frame when it is this fast against the background just before or
@@ -29,14 +30,14 @@ class ClipRecipe:
 
     Attributes:
         seed: everything random follows from it.
-        camera: one of ``camera_path.CAMERAS`` or ``SCENES``; "handheld" has a second, nearer
+        camera: one of ``camera_path.CAMERAS`` or ``ways.SCENES``; "handheld" has a second, nearer
             background layer, "follow" keeps the first mover near the middle (and has at least one),
             "depth" moves through a scene with a wall, a ground and things that stand on it.
         movers: number of moving cut-outs, 0 to 3.
         area: range of one mover's area as a share of the frame, drawn evenly in log.
         pauses: movers may stand still for part of the clip.
         width, height, frames, fps: of the video.
-        split: photographs to use, see ``textures.photographs``.
+        split: photographs to use, see ``photographs``.
         noise: standard deviation of the sensor noise in grey levels.
     """
 

@@ -3,17 +3,17 @@ import math
 import numpy as np
 import pytest
 
-from mofo.evaluation.area_scores import (
+from area_scores import (
     area_shares,
     box_area,
     box_iou,
     frame_ious,
     frame_recalls,
+    mean_interval,
     region_iou,
     score_clip,
     union_ious,
 )
-from mofo.evaluation.measures import mean_interval
 
 NONE = np.zeros((0, 4), np.float32)
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from generated.ways import Trajectory, trajectory
 from mofo.synth.camera_path import wander
-from mofo.synth.cutouts import Cutout, Trajectory, cut_out, trajectory
+from mofo.synth.cutouts import Cutout, cut_out
 
 _WAYS = ("forward", "sideways", "around")
 
