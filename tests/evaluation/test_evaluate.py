@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -149,20 +147,15 @@ def test_the_batch_and_the_workers_do_not_matter(run, table, monkeypatch):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_results_of_one(run, table, tmp_path):
     single = judged(run, table, draws=1000)
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "mofo", "evaluate", "--encoder", str(run), str(table), "--workers", "0",
-        "--batch", "4", "--out", str(tmp_path / "out"), "--quiet",
+    words = [
+        "evaluate", "--encoder", str(run), str(table), "--workers", "0", "--batch", "4",
+        "--out", str(tmp_path / "out"), "--quiet",
     ]  # fmt: skip
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=240,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("top-1") == 1  # one of them speaks
+    codes, ended = ranks(2, lambda rank: cli.main(words))
+    assert codes == [0, 0], ended.err
+    assert ended.out.count("top-1") == 1  # one of them speaks
     both = read_results(tmp_path / "out" / "results.json")
     assert both.heads == single.heads
     assert json.loads((tmp_path / "out" / "results.json").read_text())["views"] == 6

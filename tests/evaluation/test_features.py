@@ -1,9 +1,6 @@
 import itertools
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +12,7 @@ import yaml
 
 from helpers.classifiers import write_classifier
 from helpers.probed import FRAMES, PATCH, SIZE, recipe, write_labelled, write_pretrained
+from helpers.ranks import ranks
 from mofo.clips.token_area import token_area
 from mofo.clips.view_clips import ViewDataset, ViewSettings, collate_views
 from mofo.datasets.catalog import read_catalog
@@ -224,7 +222,7 @@ def test_whatever_changes_features_changes_the_key(encoder, table, tmp_path, ask
     shutil.copytree(table.parent, folder)
     videos = read_catalog([folder / "list.csv"]).videos
     store = tmp_path / "areas"
-    detect_many([str(folder)], str(store), progress=False)
+    detect_many([str(folder)], str(store), workers=0, progress=False)
     other = open_encoder(write_pretrained(tmp_path / "other", seed=1))
     base = {"pool": "both", "areas": "dis"}
     keys = [
@@ -260,7 +258,7 @@ def test_another_store_another_key(encoder, table, videos, tmp_path):
     store, keys = tmp_path / "areas", []
     for flow in ("dis", "farneback"):
         settings = DetectSettings(flow=flow)
-        detect_many([str(table)], str(store), settings=settings, progress=False)
+        detect_many([str(table)], str(store), settings=settings, workers=0, progress=False)
         found = got(encoder, videos, tmp_path / "cache", pool="inside", areas=str(store))
         keys.append(found.cache.key)
         shutil.rmtree(store)
@@ -345,34 +343,15 @@ def test_mistakes_are_one_line(encoder, videos, tmp_path):
         open_encoder(strange)
 
 
-TWO = """
-import sys
-from pathlib import Path
-from mofo.evaluation.feature_settings import FeatureSettings, Work
-from mofo.evaluation.features import extract
-from mofo.evaluation.pools import POOLS, area_coordinates
-from mofo.training.frozen import open_encoder
-from mofo.evaluation import feature_cache
-from mofo.datasets.catalog import read_catalog
-feature_cache._MOST_ROWS = 2
-table, checkpoint, cache = sys.argv[1:]
-found = extract(open_encoder(checkpoint), read_catalog([table]).videos,
-                FeatureSettings(pool="both", areas="dis"), cache=cache, work=Work(workers=0))
-assert found.all().shape == (7, 128)
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_same(encoder, checkpoint, table, videos, tmp_path, monkeypatch):
+def test_two_processes_give_the_same(encoder, videos, tmp_path, monkeypatch):
     monkeypatch.setattr("mofo.evaluation.feature_cache._MOST_ROWS", 2)
-    script = tmp_path / "two.py"
-    script.write_text(TWO)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         str(script), str(table), str(checkpoint), str(tmp_path / "two")],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+
+    def extracted(rank):
+        found = got(encoder, videos, tmp_path / "two", pool="both", areas="dis")
+        assert found.all().shape == (7, 128)
+
+    codes, ended = ranks(2, extracted)
+    assert codes == [0, 0], ended.err
     one = got(encoder, videos, tmp_path / "one", pool="both", areas="dis")
     # The key is the same, so this only reads what the two have left.
     two = got(encoder, videos, tmp_path / "two", pool="both", areas="dis")

@@ -139,7 +139,9 @@ def run(words: list[str]) -> str | None:
     if "..." in words or words[-1] == "--help":
         return "says only how it begins"
     more: list[str] = []
-    if words[0] in SMALL and not {"--keys", "--replay"} & set(words):
+    if words[0] == "plan":
+        more = ["--model.size", "nano", "--data.size", "32", "--data.frames", "4"]
+    elif words[0] in SMALL and not {"--keys", "--replay"} & set(words):
         for key, value in SMALL[words[0]].items():
             more += [f"--{key}", value]
         shutil.rmtree(_option(words, "--run.out"), ignore_errors=True)  # made before, otherwise
