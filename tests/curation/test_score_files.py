@@ -143,3 +143,17 @@ def test_the_command_says_what_it_did(videos, tmp_path, capsys):
     assert "1 done, 1 failed" in captured.out
     assert "bad.mp4" in captured.err
     assert json.loads(pq.read_schema(tmp_path / "s.parquet").metadata[b"mofo.scores"])
+
+
+def test_parts_of_several_machines_become_one_table(videos, table, tmp_path):
+    out = tmp_path / "s.parquet"
+    words = ["score", str(videos), "--out", str(out), "--workers", "0", "--quiet"]
+    assert [cli.main([*words, "--shard", f"{part}/2"]) for part in (1, 2)] == [0, 0]
+    assert len(list(tmp_path.iterdir())) == 2
+    assert cli.main([*words, "--shard", "3/2"]) == 2
+    report = mofo.score_many(videos, out, workers=0, progress=False)
+    assert (report.done, report.skipped) == (0, 5)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.parquet"]
+    assert read_scores(out).equals(read_scores(table))
+    # A part of a run looks at what is finished in the table, too.
+    assert mofo.score_many(videos, out, shard=(1, 2), workers=0, progress=False).done == 0

@@ -17,7 +17,12 @@ from mofo.commands.verb import verb
     settings={"settings": "mofo.curation.scores:ScoreSettings"},
 )
 def score(
-    call: Callable[..., Any], *, out: Path, page: Path | None = None, examples: int = 9
+    call: Callable[..., Any],
+    *,
+    out: Path,
+    shard: tuple[int, int] = (1, 1),
+    page: Path | None = None,
+    examples: int = 9,
 ) -> int:
     """Tell what moves by itself in many videos, and what the camera does.
 
@@ -25,6 +30,7 @@ def score(
         sources: files, folders, globs, lists, data sets.
         out: table to write, .parquet; a row for each video, shot and window.
         flow: where motion comes from: {motion.FLOWS}.
+        shard: I/N: only part I of N, into a table beside PATH; once more without it, for PATH itself.
         window: seconds of a window; 0: no windows.
         short_side: frames are scaled down (never up) to it, pixels.
         workers: processes (default: all processors).
@@ -42,13 +48,15 @@ def score(
       mofo score videos/ --out scores.parquet --page scores.html
       mofo filter scores.parquet 'moving > .5 and camera < .5' --out kept.csv
     """
-    report = call(out=out)
+    report = call(out=out, shard=shard)
     print_report(report)
     if page is not None and report.done + report.skipped:
         from mofo.report.page.score_page import score_page
 
-        print(f"  {score_page(out, page, examples=examples)}")
-    if report.done + report.skipped:
+        print(f"  {score_page(report.paths[0], page, examples=examples)}")
+    if shard != (1, 1):
+        print(f"when all {shard[1]} are done, the same command without --shard puts them together")
+    elif report.done + report.skipped:
         print(f"next: mofo filter {quote(str(out))} 'moving > .5' --out kept.csv")
     return 1 if report.failed else 0
 

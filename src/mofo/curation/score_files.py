@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +15,9 @@ from mofo.curation.scores import ScoreSettings, score_rows
 from mofo.datasets.catalog import read_catalog
 from mofo.datasets.video import Video
 from mofo.motion.detect import DetectReport
-from mofo.motion.detect_plan import write_failures
+from mofo.motion.detect_plan import WHOLE, Shard, check_shard, write_failures
 from mofo.motion.detect_worker import Outcome, failed
+from mofo.motion.parts import in_shard
 from mofo.motion.records import storable
 from mofo.system.files import folder_lock
 from mofo.system.pool import Engine, check_engine, make_engine
@@ -41,6 +43,7 @@ def score_many(
     *,
     settings: ScoreSettings | None = None,
     workers: int | None = None,
+    shard: Shard = WHOLE,
     engine: str = "local",
     timeout: float | None = None,
     progress: bool = True,
@@ -57,6 +60,8 @@ def score_many(
         settings: default settings if None.
         workers: processes; None for all processors that this process may use; 0 works in the
             calling process.
+        shard: (I, N): only the I-th of N parts, chosen by the hash of each video's key, into a
+            table of its own beside ``out``. The run without it takes all these tables into ``out``.
         engine: what runs the processes.
         timeout: give a video up that makes no progress for so many seconds (local engine).
         progress: show progress on stderr.
@@ -70,16 +75,24 @@ def score_many(
     if target.suffix != ".parquet":
         raise SettingsError(f"{out}: the name of a table of scores ends in .parquet")
     check_engine(engine, workers, timeout)
+    check_shard(shard)
     several = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     catalog = read_catalog([os.fspath(source) for source in several])
-    finished = _finished(target, settings)
+    videos = [video for video in catalog.videos if in_shard(video.key, shard)]
+    problems = [problem for problem in catalog.problems if in_shard(problem[0], shard)]
+    whole, parts = target, list[Path]()
+    if shard == WHOLE:
+        parts = sorted(target.parent.glob(f"{glob.escape(target.stem)}-[0-9]*-of-[0-9]*.parquet"))
+    else:
+        target = target.with_name(f"{target.stem}-{shard[0]:05d}-of-{shard[1]:05d}.parquet")
+    finished = set().union(*(_finished(path, settings) for path in {whole, target, *parts}))
     folder = target.with_name(f"{target.name}.unfinished")
     folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(folder):
         with Journal(folder / "rows.jsonl", settings) as journal:
-            run = _Run(journal, {storable(name): reason for name, reason in catalog.problems})
+            run = _Run(journal, {storable(name): reason for name, reason in problems})
             finished |= {tuple(row[name] for name in IDENTITY) for rows in journal for row in rows}
-            tasks, skipped = _tasks(catalog.videos, settings, finished)
+            tasks, skipped = _tasks(videos, settings, finished)
             bar = Progress(len(tasks), show=progress, name="score")
             try:
                 with terminable(), contextlib.closing(bar):
@@ -92,14 +105,17 @@ def score_many(
                     "run the same command to go on from here"
                 )
                 raise stopped(error, text) from None
-            journal.write_table(target)
+            journal.write_table(target, parts)
+        for part in parts:
+            part.unlink()
+            part.with_suffix(".failures.csv").unlink(missing_ok=True)
         for file in folder.iterdir():
             file.unlink()
         folder.rmdir()
     failures, table = tuple(sorted(run.failures.items())), target.with_suffix(".failures.csv")
     write_failures(table, failures)
     return DetectReport(
-        total=len(tasks) + skipped + len(catalog.problems),
+        total=len(tasks) + skipped + len(problems),
         done=run.done,
         skipped=skipped,
         failed=len(failures),

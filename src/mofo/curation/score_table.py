@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Self
@@ -146,16 +146,20 @@ class Journal:
         """Keeps the rows of one more file; see ``JsonLines.add``."""
         self._lines.add(rows)
 
-    def write_table(self, target: Path) -> None:
-        """Puts all rows into the table ``target``, beside those that it has of other files."""
+    def write_table(self, target: Path, parts: Sequence[Path] = ()) -> None:
+        """Puts all rows into the table ``target``, beside those that it and ``parts`` have of
+        other files.
+        """
         tables = [SCHEMA.empty_table()]
         files = iter(self)
         while batch := list(itertools.islice(files, _BATCH)):
             tables.append(pa.Table.from_pylist([row for rows in batch for row in rows], SCHEMA))
         new = pa.concat_tables(tables)
-        if target.exists():
-            old = read_scores(target, self._settings)
-            new = pa.concat_tables([old.filter(~pc.field("path").isin(new["path"].unique())), new])
+        for path in (*parts, target):
+            if path.exists():
+                old = read_scores(path, self._settings)
+                others = old.filter(~pc.field("path").isin(new["path"].unique()))
+                new = pa.concat_tables([others, new])
         table = new.take(pc.sort_indices(new["path"]))  # stable: the rows of a file stay in order
         meta = {_META: json.dumps(asdict(self._settings)).encode()}
         with replaced(target, flush=True) as part:

@@ -16,6 +16,7 @@ from mofo.motion.detect_plan import (
     WHOLE,
     Plan,
     Shard,
+    check_shard,
     failures_file,
     read_failures,
     write_failures,
@@ -336,10 +337,7 @@ def _check(
     timeout: float | None,
     folder: Path,
 ) -> None:
-    if not 1 <= shard[0] <= shard[1]:
-        raise SettingsError(
-            f"shard {shard[0]}/{shard[1]}: the first number goes from 1 to the second"
-        )
+    check_shard(shard)
     if margin < 0:
         raise SettingsError(f"margin is {margin:g} s: 0 is the least")
     check_engine(engine, workers, timeout)

@@ -19,12 +19,20 @@ from mofo.motion.merge import Holdings
 from mofo.motion.parts import in_shard
 from mofo.motion.records import IMPORTED, changes, storable
 from mofo.system.files import csv_cell, csv_text, replaced
-from mofo.types import StoreError, VideoError
+from mofo.types import SettingsError, StoreError, VideoError
 from mofo.video.location import file_state, locate
 
 Shard = tuple[int, int]
 WHOLE: Shard = (1, 1)
 _OPENED = 8  # files
+
+
+def check_shard(shard: Shard) -> None:
+    """Raises SettingsError: there is no such part."""
+    if not 1 <= shard[0] <= shard[1]:
+        raise SettingsError(
+            f"shard {shard[0]}/{shard[1]}: the first number goes from 1 to the second"
+        )
 
 
 class Work(NamedTuple):

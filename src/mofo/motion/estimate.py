@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mofo.motion.detect_worker import Outcome, Task, detect_video
+from mofo.motion.merge import merge, scan
 from mofo.system.pool import make_engine
 from mofo.system.processes import worker_count
 
@@ -68,14 +69,16 @@ def estimate(
         )
         run = make_engine(engine, timed, workers, groups, timeout).run(trials)
         with contextlib.closing(run) as results:
-            taken = [
-                result.value[1] if result.value else time.monotonic() - start
-                for result in results
-                if result is not None
-            ]
-    elapsed, parallel = time.monotonic() - start, max(1, count)
-    begin = max(0.0, elapsed - sum(taken) / parallel)  # until processes have started
-    seconds = begin + sum(taken) / len(taken) * len(tasks) / parallel
+            taken, begun = [], []
+            for result in filter(None, results):
+                came = time.monotonic() - start
+                taken.append(result.value[1] if result.value else came)
+                begun.append(came - taken[-1])
+        merging = time.monotonic()
+        merge(scan(Path(folder), tasks[0].settings))
+        merging = time.monotonic() - merging
+    each = (sum(taken) / max(1, count) + merging) / len(taken)
+    seconds = min(begun) + each * len(tasks)  # processes start once
     return Estimate(len(tasks), total, seconds, count, len(taken))
 
 
