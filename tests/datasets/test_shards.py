@@ -175,9 +175,9 @@ def test_urls_are_listed_as_folders_are(tmp_path):
     assert keys(f"file://{tmp_path}/v/walk") == ["a.mp4", "b.mp4"]
 
 
-def test_results_are_not_written_to_urls(tmp_path, monkeypatch, capsys):
+def test_what_has_to_be_here_is_no_url(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["detect", "videos", "--out", "s3://bucket/areas"]) == 2
+    assert cli.main(["data", "pack", "videos", "--out", "s3://bucket/shards"]) == 2
     assert "is a URL" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
 

@@ -8,6 +8,7 @@ from shlex import quote
 from typing import Any
 
 from mofo.commands.motion_verbs import print_report
+from mofo.commands.remote_output import Output
 from mofo.commands.verb import verb
 
 
@@ -19,7 +20,7 @@ from mofo.commands.verb import verb
 def score(
     call: Callable[..., Any],
     *,
-    out: Path,
+    out: Output,
     shard: tuple[int, int] = (1, 1),
     page: Path | None = None,
     examples: int = 9,
@@ -28,9 +29,9 @@ def score(
 
     Args:
         sources: files, folders, globs, lists, data sets.
-        out: table to write, .parquet; a row for each video, shot and window.
+        out: table to write, .parquet, here or at a URL; a row for each video, shot and window.
         flow: where motion comes from: {motion.FLOWS}.
-        shard: I/N: only part I of N, into a table beside PATH; once more without it, for PATH itself.
+        shard: I/N: only part I of N, into a table beside PATH; without it all come into PATH.
         window: seconds of a window; 0: no windows.
         short_side: frames are scaled down (never up) to it, pixels.
         workers: processes (default: all processors).
@@ -62,11 +63,11 @@ def score(
 
 
 @verb("filter", calls="mofo.curation.selection:filter_scores")
-def filter_(call: Callable[..., Any], *, out: Path) -> int:
+def filter_(call: Callable[..., Any], *, out: Output) -> int:
     """List the videos, shots or windows that an expression keeps.
 
     Args:
-        scores: table that `mofo score` made.
+        scores: table that `mofo score` made, here or at a URL.
         expression: over its columns, in quotes: 'moving > .2 and camera < .5'.
         out: list to write, .csv or .parquet; every verb takes it as a source.
         per: what is kept or dropped: video, shot or window; of the last two, segments are listed.

@@ -7,6 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from mofo.commands.remote_output import Output
 from mofo.commands.verb import print_rows, verb
 
 _ATTENTIVE = "mofo.evaluation.attentive_probe:AttentiveSettings"
@@ -158,7 +159,7 @@ def areas(
     settings={"**": "mofo.evaluation.feature_settings:FeatureSettings"},
     skip=("checkpoint",),
 )
-def embed(call: Callable[..., Any], sources: list[str], *, encoder: str, out: str) -> int:
+def embed(call: Callable[..., Any], sources: list[str], *, encoder: str, out: Output) -> int:
     """Write the features that a model has of videos, as Parquet or npz.
 
     One row a video, with path, labels, split and feature. The middle clip of each video is taken,
@@ -167,7 +168,7 @@ def embed(call: Callable[..., Any], sources: list[str], *, encoder: str, out: st
     Args:
         encoder: checkpoint, run, or hf:PATH, an encoder of Hugging Face.
         sources: videos, folders, globs, CSV lists or data sets.
-        out: FILE.parquet, FILE.npz, or a folder.
+        out: FILE.parquet, FILE.npz, or a folder; here or at a URL.
         split: only train, validation or test (default: all).
         window: one for each window of so many seconds, not one a video.
         hop: seconds from one window to the next (half a window).

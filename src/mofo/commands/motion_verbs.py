@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mofo.commands.remote_output import Output
 from mofo.commands.verb import print_rows, verb
 
 _NEXT = 'next: mofo.AreaStore.open("{}") in Python, or any Parquet reader'
@@ -20,7 +21,7 @@ _NEXT = 'next: mofo.AreaStore.open("{}") in Python, or any Parquet reader'
 def detect(
     call: Callable[..., Any],
     *,
-    out: Path,
+    out: Output,
     shard: tuple[int, int] = (1, 1),
     overlay: bool = False,
 ) -> int:
@@ -31,7 +32,7 @@ def detect(
 
     Args:
         sources: videos, folders (searched through), globs, CSV lists, data sets; exclude:LIST.
-        out: folder of the store.
+        out: folder of the store, here or at a URL.
         shard: I/N: only part I of N.
         overlay: also write a video and a contact sheet for each video into PATH/overlays.
         flow: optical flow: {motion.FLOWS} (default: that of the preset).

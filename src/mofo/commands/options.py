@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import mofo
+from mofo.commands.remote_output import RemotePath
 
 _OUTPUTS = ("out", "to")  # required, but never positional
 _UNKNOWN = object()
@@ -240,15 +241,19 @@ def _converter(annotation: str) -> dict[str, Any]:
     for kind, metavar in ((int, "N"), (float, "X")):
         if re.search(rf"\b{kind.__name__}\b", inner):
             return how | {"type": kind, "metavar": metavar}
-    if inner == "Path":
-        how["type"] = _local
-    return how | {"metavar": "PATH" if "Path" in inner else "NAME"}
+    if inner in ("Path", "Output"):
+        how["type"] = _local if inner == "Path" else _output
+    return how | {"metavar": "PATH" if "Path" in inner or inner == "Output" else "NAME"}
+
+
+def _output(text: str) -> Path | RemotePath:
+    return RemotePath(text) if "://" in text else Path(text)
 
 
 def _local(text: str) -> Path:
     if "://" in text:
         raise argparse.ArgumentTypeError(
-            f"{text} is a URL: only sources may be elsewhere; write to a folder here, then copy it"
+            f"{text} is a URL, and this has to be here: copy it before, or afterwards"
         )
     return Path(text)
 

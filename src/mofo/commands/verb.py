@@ -19,6 +19,7 @@ from mofo.commands.options import (
     with_kinds,
 )
 from mofo.commands.parser import Parser
+from mofo.commands.remote_output import RemotePath, with_upload
 from mofo.registry import Registry
 
 Run = Callable[..., int]
@@ -77,9 +78,11 @@ class Verb:
         values = self.parse(words)
         own = inspect.signature(self.run).parameters
         mine = {name: values.pop(name) for name in own if name in values}
-        if self.calls:
-            return self.run(functools.partial(self._call, values), **mine)
-        return self.run(**mine)
+        call = [functools.partial(self._call, values)] if self.calls else []
+        for name, value in mine.items():
+            if isinstance(value, RemotePath):
+                return with_upload(value, lambda here: self.run(*call, **mine | {name: here}))  # noqa: B023
+        return self.run(*call, **mine)
 
     def parse(self, words: list[str]) -> dict[str, Any]:
         """Values of the options that are given in ``words``, by parameter.

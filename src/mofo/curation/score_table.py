@@ -24,6 +24,7 @@ from mofo.datasets.video import Video
 from mofo.system.files import replaced
 from mofo.system.json_lines import JsonLines
 from mofo.types import MofoError
+from mofo.video.storage import file_system, is_url
 
 Row = dict[str, Any]
 IDENTITY = ("path", "size", "listed_start", "listed_end")
@@ -79,14 +80,15 @@ def read_scores(path: str | Path, settings: ScoreSettings | None = None) -> pa.T
     """Reads a table of scores.
 
     Args:
-        path: the Parquet file.
+        path: the Parquet file, or its URL.
         settings: that it has to have been made with, if given.
 
     Raises:
         MofoError: it is no such table, is damaged, or was made with other settings.
     """
+    system, place = file_system(str(path)) if is_url(str(path)) else (None, path)
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        table = pq.read_table(place, filesystem=system, page_checksum_verification=True)
     except FileNotFoundError:
         raise MofoError(f"{path}: does not exist: `mofo score` makes it") from None
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from mofo.datasets.catalog import Catalog
 from mofo.datasets.catalog_file import write_catalog
 from mofo.registry import choice
 from mofo.types import MofoError, SettingsError
+from mofo.video.storage import is_url
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def filter_scores(
     """Writes a list of the videos, shots or windows for which an expression holds.
 
     Args:
-        scores: table that ``score_many`` made.
+        scores: table that ``score_many`` made; a path or a URL.
         expression: over its columns, such as ``moving > .2 and camera < .5``; see ``evaluate``.
         out: a ``.csv`` table or a ``.parquet`` catalog; each is a source of every verb.
         per: "video", "shot" or "window": what is kept or dropped; parts of videos become segments.
@@ -67,7 +68,7 @@ def filter_scores(
     target = Path(out)
     if target.suffix not in (".csv", ".parquet"):
         raise SettingsError(f"{out}: the name of a list ends in .csv or .parquet")
-    if target.exists() and target.samefile(scores):
+    if not is_url(str(scores)) and target.exists() and target.samefile(scores):
         raise SettingsError(f"{out}: is the table of scores: write the list to another file")
     table = read_scores(scores).filter(pc.field("per") == per)
     parts = evaluate(expression, table)
