@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import random
 import tempfile
 import time
@@ -69,21 +70,24 @@ def estimate(
         )
         run = make_engine(engine, timed, workers, groups, timeout).run(trials)
         with contextlib.closing(run) as results:
-            taken, begun = [], []
+            tried, spans = 0, dict[int, tuple[float, float]]()  # at work, by process
             for result in filter(None, results):
-                came = time.monotonic() - start
-                taken.append(result.value[1] if result.value else came)
-                begun.append(came - taken[-1])
+                tried, came = tried + 1, time.monotonic() - start
+                if result.value:
+                    _, seconds, process = result.value
+                    spans[process] = spans.get(process, (came - seconds,))[0], came
         merging = time.monotonic()
         merge(scan(Path(folder), tasks[0].settings))
         merging = time.monotonic() - merging
-    each = (sum(taken) / max(1, count) + merging) / len(taken)
-    seconds = min(begun) + each * len(tasks)  # processes start once
-    return Estimate(len(tasks), total, seconds, count, len(taken))
+    spans = spans or {0: (0.0, time.monotonic() - start)}
+    # Tasks one after the other, with what lies between them; processes start once.
+    each = sum(end - begin for begin, end in spans.values()) / max(1, count) / tried
+    seconds = min(begin for begin, _ in spans.values()) + (each + merging / tried) * len(tasks)
+    return Estimate(len(tasks), total, seconds, count, tried)
 
 
-def timed(task: Task, progress: Callable[[int], None] | None = None) -> tuple[Outcome, float]:
-    """What became of a task, and the seconds that it took, while others were at work, too."""
+def timed(task: Task, progress: Callable[[int], None] | None = None) -> tuple[Outcome, float, int]:
+    """What became of a task, the seconds that it took, and the number of the process."""
     importlib.import_module("mofo.motion.analyse")  # once a process, and no work on the video
     start = time.monotonic()
-    return detect_video(task, progress), time.monotonic() - start
+    return detect_video(task, progress), time.monotonic() - start, os.getpid()
