@@ -11,6 +11,7 @@ from helpers.pages import ROOT
 from helpers.painted import walk
 from mofo.cli import main
 from mofo.training.advice import advise
+from mofo.video.writer import VideoWriter
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,16 @@ def test_clips_are_cut_as_the_videos_need(folder, monkeypatch):
     [finetune] = [c for c in commands(advise(long)) if c.startswith("finetune")]
     assert "--data.seconds" in finetune
     assert "--data.fit pad" in finetune  # 160x64
+
+
+def test_clips_of_mixed_rates_are_no_longer_than_the_videos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for rate in (10, 30):
+        with VideoWriter(tmp_path / f"{rate}.mp4", fps=rate) as writer:
+            for shade in range(rate):
+                writer.write(np.full((32, 32, 3), shade, np.uint8))
+    [pretrain] = [c for c in commands(advise(".")) if c.startswith("pretrain")]
+    assert "--data.seconds 1 " in pretrain
 
 
 def test_without_labels_and_with_little_motion(folder, tmp_path, monkeypatch):

@@ -145,6 +145,10 @@ def test_no_such_recipe(tmp_path):
     assert "did you mean 'small'" in message(path="smal")
 
 
+def test_recipes_of_the_package_are_named_and_not_where_they_lie():
+    assert message(path="few", needed={}, kind=FinetuneSettings).startswith("recipe few: data.")
+
+
 def test_each_verb_refuses_recipes_of_the_other():
     assert "task 'finetune'" in message(path="tiny-finetune")
     assert "task 'pretrain'" in message(path="tiny", kind=FinetuneSettings)

@@ -16,7 +16,7 @@ def test_lines_in_a_file_and_motion_at_the_end(settings, capsys):
     assert steps == [3, 6, 9, 12]  # run.log_every
     assert sum(line.startswith("about ") for line in lines) == 1
     assert any("--optim.epochs" in line for line in lines)  # twelve steps are few
-    for part in ("inside the motion area", "without motion", "hidden", "visible", "impossible"):
+    for part in ("tokens move", "nothing moves", "hidden", "visible", "as asked"):
         assert part in report.motion
 
 

@@ -162,6 +162,7 @@ def plan(
 
     _check_early(recipe, pairs)
     settings = load_settings(recipe, [("run.out", "plan"), *pairs])
+    print("measuring some small steps here: a large model takes minutes", file=sys.stderr)
     report = work_out(settings, gpus)
     print("\n".join(report.lines()))
     if json:

@@ -15,6 +15,7 @@ from mofo.system.files import read_json, write_json
 from mofo.types import Displayed
 
 FORMAT = 1  # of the file; goes up when older code could no longer read it
+FEW_VIDEOS = 20  # fewer say nothing about others
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class Recognition:
     classes: tuple[ClassRow, ...]
     confusion: tuple[tuple[int, int, int], ...] = ()
     videos: tuple[VideoRow, ...] = ()
+
+    @property
+    def is_few(self) -> bool:
+        """Whether these are too few videos to say something about others."""
+        return self.count < FEW_VIDEOS
 
     def confusion_matrix(self) -> np.ndarray:
         """Counts, int64 ``(C, C)``: rows are labels, columns are predictions."""

@@ -27,6 +27,8 @@ def results_table(results: Results, *, rows: int = _ROWS) -> str:
             f"[{100 * value.low:.2f}, {100 * value.high:.2f}]"
             for name, value in result.measures.items()
         ]
+        if result.is_few and not _is_part(head):
+            lines.append(f"  only {counted(result.count, 'video')}: that says nothing about others")
         if rows and not _is_part(head):
             lines += ["", *_classes(result, rows)]
     return "\n".join(lines)

@@ -248,9 +248,9 @@ class _Plan:
     def _clips(self, fine: bool = True) -> list[str]:
         """How clips are cut, where the defaults do not fit."""
         about, words = self.about, []
-        slow, fast = about.rates
-        if float(np.median(about.seconds_V)) > 10 or (not fine and fast > 1.2 * slow):
-            words.append("--data.seconds 2.5")  # else the whole video, or a stride
+        (slow, fast), seconds = about.rates, float(np.median(about.seconds_V))
+        if seconds > 10 or (not fine and fast > 1.2 * slow):
+            words.append(f"--data.seconds {min(2.5, seconds):.2g}")  # else all of it, or a stride
         if about.shape > 1.9:
             words.append("--data.fit pad")
         return words

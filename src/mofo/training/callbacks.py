@@ -182,7 +182,7 @@ def _explain(trainer: Training) -> list[str]:
         f"pass{'es' if d.passes > 1 else ''} x {d.micro} clips",
         f"{parameters:.1f} M parameters; {accelerator.device.type}, {_precision(accelerator)}",
         *trainer.task.notes(),
-        f"learning rate {s.peak:.2e} after {s.warmup:,} steps, {s.last:.2e} at the end",
+        f"learning rate {s.peak:.2e} from step {s.warmup:,} on, falling to {s.last:.2e} at the end",
     ]
     if trainer.start:
         lines.append(f"continuing from step {trainer.start:,}: {trainer.out}")

@@ -59,11 +59,11 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 def motion_line(path: Path) -> str:
     """What all steps of a journal say about motion: means of the metrics that tasks give."""
     texts = {
-        "area": "{:.1%} of the tokens inside the motion area",
-        "still": "{:.1%} of the clips without motion",
-        "hidden_inside_ratio": "{:.1%} of what is inside hidden",
-        "visible_inside_ratio": "{:.1%} of what is visible inside",
-        "spill": "the asked share impossible in {:.1%} of the clips",
+        "area": "{:.1%} of the tokens move",
+        "still": "nothing moves in {:.1%} of the clips",
+        "hidden_inside_ratio": "{:.1%} of the moving tokens are hidden",
+        "visible_inside_ratio": "{:.1%} of the visible ones move",
+        "spill": "the mask could not be as asked in {:.1%} of the clips",
     }
     lines = read_journal(path) if path.exists() else []
     parts = []

@@ -195,9 +195,11 @@ def read_recipe(recipe: str | Path | None) -> Recipe:
     return Recipe("settings", {}, {}) if recipe is None else _read(str(recipe), None, ())
 
 
-def _read(recipe: str, folder: Path | None, seen: tuple[str, ...]) -> Recipe:
-    name, text = _text(recipe, folder)
-    if name in seen:
+def _read(recipe: str, folder: Path | None, seen: tuple[Path, ...]) -> Recipe:
+    file, text = _text(recipe, folder)
+    own_file = file.parent == Path(str(importlib.resources.files("mofo.recipes")))
+    name = f"recipe {file.stem}" if own_file else str(file)
+    if file in seen:
         raise SettingsError(f"{name}: extends itself")
     try:
         content = yaml.load(text, _Loader)
@@ -212,10 +214,10 @@ def _read(recipe: str, folder: Path | None, seen: tuple[str, ...]) -> Recipe:
         for section, part in content.items()
         for key in (part if isinstance(part, dict) else ("",))
     }
-    own = Recipe(name, content, dict.fromkeys(keys, Path(name).name))
+    own = Recipe(name, content, dict.fromkeys(keys, file.name))
     if base is None:
         return own
-    below = _read(str(base), Path(name).parent, (*seen, name))
+    below = _read(str(base), file.parent, (*seen, file))
     for section, part in content.items():
         old = below.content.get(section)
         both = isinstance(part, dict) and isinstance(old, dict)
@@ -223,16 +225,16 @@ def _read(recipe: str, folder: Path | None, seen: tuple[str, ...]) -> Recipe:
     return Recipe(name, below.content, below.origins | own.origins)
 
 
-def _text(recipe: str, folder: Path | None) -> tuple[str, str]:
+def _text(recipe: str, folder: Path | None) -> tuple[Path, str]:
     """Where a recipe is, and what is in it."""
     path = Path(recipe)
     try:
         for place in ([folder / path] if folder else []) + [path]:
             if place.is_file():
-                return str(place), place.read_text(encoding="utf-8")
+                return place, place.read_text(encoding="utf-8")
         if path.name == recipe and path.stem in recipe_names():
-            file = importlib.resources.files("mofo.recipes") / f"{path.stem}.yaml"
-            return str(file), file.read_text(encoding="utf-8")
+            file = Path(str(importlib.resources.files("mofo.recipes") / f"{path.stem}.yaml"))
+            return file, file.read_text(encoding="utf-8")
         near = [str(entry) for entry in path.parent.glob("*.y*ml")] + recipe_names()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read: {error}") from None

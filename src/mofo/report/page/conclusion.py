@@ -9,13 +9,12 @@ import numpy as np
 
 from mofo.evaluation.measures import EvaluationError, Interval
 from mofo.evaluation.recognition import compare
-from mofo.evaluation.results import Recognition
+from mofo.evaluation.results import FEW_VIDEOS, Recognition
 from mofo.report.page.folders import FINETUNE, PRETRAIN, Contents, Test
 from mofo.report.wording import counted, hours, listed, measure_name, percent
 
 USELESS = 0.4  # width of an interval from which on a value says nothing
 NO_DIFFERENCE = "no clear difference"
-_FEW = 20  # videos: fewer say nothing about others
 _MAX_PAIRS = 12
 
 
@@ -117,8 +116,8 @@ def _accuracy(tests: Sequence[Test]) -> Iterator[Sentence]:
         return
     result, name, value = _first(test)
     likely = _likely(value)
-    if is_useless(value) or result.count < _FEW:
-        measured = "" if result.count < _FEW else f" ({measure_name(name)} {likely})"
+    if is_useless(value) or result.is_few:
+        measured = "" if result.is_few else f" ({measure_name(name)} {likely})"
         yield Sentence(
             f"{test.name} was tested on {counted(result.count, 'video')}: that says nothing about "
             f"other videos{measured}.",
@@ -178,7 +177,7 @@ def _likely(value: Interval) -> str:
 
 
 def _few_videos(contents: Contents) -> Iterator[Sentence]:
-    few = [run for run in contents.runs if 0 < run.videos < _FEW]
+    few = [run for run in contents.runs if 0 < run.videos < FEW_VIDEOS]
     if few:
         counts = sorted({run.videos for run in few})
         videos = " or ".join(f"{count:,}" for count in counts)
@@ -206,7 +205,7 @@ def tiles(contents: Contents) -> list[Tile]:
     test = main_test(contents.tests)
     if test is not None:
         result, name, value = _first(test)
-        if not is_useless(value) and result.count >= _FEW:
+        if not is_useless(value) and not result.is_few:
             note = f"{test.name}: {percent(value.low)} to {percent(value.high)} likely"
             note += f", {percent(chance(result))} by chance" if name == "top1" else ""
             numbers.append(Tile(percent(value.mean), measure_name(name), note))
