@@ -80,7 +80,7 @@ def demo(
             "away, clockwise, counterclockwise. No single frame gives the class away.",
         )
         if not table.is_file():
-            run("data synth", "--level", "easy", "--clips", 1000, "--size", 64, "--out", clips)
+            run("data synth", "--level", "easy", "--clips", 800, "--size", 64, "--out", clips)
         run("detect", table, "--out", found)
         unseen = _one_of_each(table)
 
@@ -117,7 +117,7 @@ def demo(
         run.title(
             "Evaluation on clips that neither has seen",
             "Accuracy with its 95 % interval: where it would fall with other test clips of the",
-            "same kind. One short training of each, 150 clips: another seed can turn a difference",
+            "same kind. One short training of each, 120 clips: another seed can turn a difference",
             "of five points around. Longer trainings are in docs/does-motion-help.md.",
         )
         for name in models:
