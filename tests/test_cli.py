@@ -29,7 +29,7 @@ def mofo_command(*words, **more):
         capture_output=True,
         text=True,
         env=env,
-        timeout=60,
+        timeout=300,
         **more,
     )
 
@@ -38,7 +38,7 @@ def loaded(code: str) -> set[str]:
     """Heavy modules that are imported after ``code`` has run in a fresh interpreter."""
     text = f"import sys\n{code}\nprint('\\nloaded', *[m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=300
     )
     return set(done.stdout.splitlines()[-1].split()[1:])
 
@@ -189,7 +189,7 @@ def test_a_bug_keeps_its_traceback(verb):
 def test_a_closed_pipe_is_quiet():
     done = subprocess.run(
         f"{sys.executable} -m mofo --help | true",
-        shell=True, capture_output=True, text=True, timeout=60,
+        shell=True, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.stderr == ""
     reader, writer = os.pipe()
@@ -197,7 +197,7 @@ def test_a_closed_pipe_is_quiet():
     with os.fdopen(writer, "w") as closed:
         done = subprocess.run(
             [sys.executable, "-m", "mofo", "--help"],
-            stdout=closed, stderr=subprocess.PIPE, text=True, timeout=60,
+            stdout=closed, stderr=subprocess.PIPE, text=True, timeout=300,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "")
 

@@ -122,7 +122,7 @@ def test_a_working_folder_that_is_gone(tmp_path):
         f"sys.exit(main(['detect', {str(tmp_path / 'a.mp4')!r}, '--out', 'x']))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -228,7 +228,7 @@ def test_a_killed_data_synth_leaves_no_process_and_goes_on(tmp_path):
     workers = [int(pid) for pid in Path(children).read_text().split()]
     main.send_signal(signal.SIGKILL)
     main.wait()
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 20)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     done = subprocess.run(
         [sys.executable, "-m", "mofo", *words], cwd=tmp_path, capture_output=True, text=True,
         timeout=120,
@@ -246,5 +246,5 @@ def test_a_request_to_stop_is_not_lost_where_python_ignores_errors(kind):
 
     with pytest.raises(KeyboardInterrupt) as caught, terminable():  # noqa: PT012
         Deaf()
-        time.sleep(20)
+        time.sleep(300)
     assert caught.type is type(kind)

@@ -383,7 +383,7 @@ def test_two_thousand_files(tmp_path, distinct, tiny):
     words = [sys.executable, "-m", "mofo", "data", "check", str(table), "--out", str(out)]
     running = subprocess.Popen([*words, "--workers", "2", "--quiet"], stderr=subprocess.DEVNULL)
     journal = out / "files.jsonl"
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not (journal.exists() and journal.read_bytes().count(b"\n") > 200):
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)

@@ -59,6 +59,7 @@ def means(kind, videos, seed):
     return LabelledFeatures(token_VND.mean(1), label_V)
 
 
+@pytest.mark.slow
 def test_one_token_at_a_random_place_is_found_where_the_mean_hides_it():
     result = attentive_probe(labelled("needle", 400, 1), labelled("needle", 200, 2), QUICK)
     assert result.top1 > 0.8
@@ -67,7 +68,9 @@ def test_one_token_at_a_random_place_is_found_where_the_mean_hides_it():
     assert linear.top1 == pytest.approx(1 / 3, abs=0.1)  # three standard errors
 
 
-@pytest.mark.parametrize("fusion", ["cross_attention", "weighted_mean", "mean"])
+@pytest.mark.parametrize(
+    "fusion", [pytest.param("cross_attention", marks=pytest.mark.slow), "weighted_mean", "mean"]
+)
 def test_what_only_the_motion_area_shows(fusion):
     """All tokens show some class, those inside the true one: a fusion without the area is blind."""
     settings = AttentiveSettings(fusion=fusion, epochs=20, rates=(3e-3, 1e-2))

@@ -70,7 +70,7 @@ class Browser:
         os.close(self._read)
         os.close(self._write)
 
-    def ask(self, method, *, seconds=60, **values):
+    def ask(self, method, *, seconds=240, **values):
         """The answer to one command."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": values}
@@ -130,7 +130,7 @@ class Browser:
             ],
         )
 
-    def open(self, path, seconds=60):
+    def open(self, path, seconds=240):
         """Loads a file; gives the seconds it took."""
         start = time.monotonic()
         self._events.clear()
@@ -150,7 +150,7 @@ class Browser:
             raise RuntimeError(found["exceptionDetails"])
         return found["result"].get("value")
 
-    def until(self, expression, seconds=30):
+    def until(self, expression, seconds=240):
         """Waits until an expression is true; whether it became so."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -31,7 +31,7 @@ def processes_of(session: int) -> list[int]:
     return found
 
 
-PATIENCE = 30.0  # seconds in which processes have to notice that their parent is gone
+PATIENCE = 120.0  # seconds in which processes have to notice that their parent is gone
 
 
 class Ended(NamedTuple):
@@ -58,7 +58,7 @@ class Ended(NamedTuple):
 def forked(
     function: Callable[[], Any],
     *,
-    seconds: float = 60,
+    seconds: float = 240,
     memory: int = 0,
     during: Callable[[int, float], None] | None = None,
 ) -> Ended:

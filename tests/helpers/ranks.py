@@ -17,7 +17,7 @@ def ranks(
     count: int,
     function: Callable[[int], int | None],
     *,
-    seconds: float = 60,
+    seconds: float = 240,
     during: Callable[[list[int]], None] | None = None,
 ) -> tuple[list[int], Ended]:
     """Calls a function with its rank in as many processes as would be launched together.

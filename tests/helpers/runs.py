@@ -29,7 +29,7 @@ def command(folder: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "mofo", "detect", str(folder), "--out", str(out), *more]
 
 
-def wait_for(condition, seconds=30.0):
+def wait_for(condition, seconds=240.0):
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, "waited in vain"

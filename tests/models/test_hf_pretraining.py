@@ -86,7 +86,7 @@ def test_whole_models_are_equal(size):
 
 
 @pytest.mark.parametrize("frames", [8, 16])
-@pytest.mark.parametrize("size", ["small", "base"])
+@pytest.mark.parametrize("size", ["small", pytest.param("base", marks=pytest.mark.slow)])
 def test_frames_and_sizes_with_two_blocks(size, frames):
     grid = TokenGrid(frames, 224, 224)
     check(ModelSettings.named(size, grid=grid, depth=2, decoder_depth=1))

@@ -168,7 +168,14 @@ def test_checkpointing_gives_the_same():
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
-@pytest.mark.parametrize("options", [{}, {"activation_checkpointing": True}, {"drop_path": 0.1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        pytest.param({"activation_checkpointing": True}, marks=pytest.mark.slow),
+        pytest.param({"drop_path": 0.1}, marks=pytest.mark.slow),
+    ],
+)
 def test_compiles_without_a_break(options):
     built = model(**options).eval()
     plain = step(built, chosen=part(), weight_BN=area_weight(tokens(seed=4), 0.5))

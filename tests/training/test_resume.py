@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from helpers.changes import changed
+from helpers.ranks import ranks
 from helpers.trainings import (
     TWO,
     assert_alike,
@@ -50,8 +51,7 @@ def test_killed_at_random_and_still_the_same_bit_for_bit(chosen, tmp_path):
         run={"out": str(tmp_path / "steady"), "workers": 2, "save_every": 2},
         optim={"epochs": chosen.optim.epochs * 2},
     )
-    code, _, err = finish(launch(steady, tmp_path))
-    assert code == 0, err
+    train(steady)
     broken = changed(steady, "run", out=str(tmp_path / "broken"))
     rng = random.Random(5)
     killed_at = [0]
@@ -69,7 +69,14 @@ def test_killed_at_random_and_still_the_same_bit_for_bit(chosen, tmp_path):
     assert_same_run(steady, broken)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_saves_and_says_how_to_continue(settings, tmp_path, number):
     long = changed(changed(settings, "optim", epochs=400), "run", workers=1)
     process = launch(long, tmp_path)
@@ -164,25 +171,26 @@ def test_two_trainings_into_one_folder_are_refused(settings):
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_and_can_be_killed(divisible, tmp_path):
-    single = changed(divisible, "run", out=str(tmp_path / "single"), save_every=2)
+def test_two_processes_are_one_and_can_be_stopped_and_killed(settings, tmp_path):
+    """Under torchrun. Fine-tuning, by processes forked here: ``test_many_processes.py``."""
+    single = changed(settings, "run", out=str(tmp_path / "single"), save_every=2)
     train(single)
     double = changed(single, "run", out=str(tmp_path / "double"), micro_batch=1)
+    # The launcher is told to end, tells all, and waits while they save.
     process = launch(double, tmp_path, *TWO)
     wait_for_step(double, process, 2)
-    if double.task == "finetune":
-        kill(process)
-    else:  # the launcher is told to end, tells all, and waits while they save
-        process.terminate()
-        code, _, err = finish(process)
-        assert code
-        assert "stopped by SIGTERM; the same command continues from here" in err
+    process.terminate()
+    code, _, err = finish(process)
+    assert code
+    assert "stopped by SIGTERM; the same command continues from here" in err
+    process = launch(double, tmp_path, *TWO)
+    wait_for_step(double, process, newest(double) + 2)
+    kill(process)
     code, _, err = finish(launch(double, tmp_path, *TWO))
     assert code == 0, err
     assert_alike(double, single)
 
 
-@pytest.mark.slow
 def test_the_fusion_leaves_no_parameter_unused(tuned, tmp_path):
     """Two processes, some clips without motion; DDP looks for no unused parameters.
 
@@ -190,6 +198,6 @@ def test_the_fusion_leaves_no_parameter_unused(tuned, tmp_path):
     """
     chosen = changed(changed(tuned, "model", fusion="cross_attention"), "optim", epochs=1)
     chosen = changed(chosen, "run", micro_batch=1, out=str(tmp_path / "two"))
-    code, out, err = finish(launch(chosen, tmp_path, *TWO))
-    assert code == 0, err
-    assert "3 of 3 steps" in out
+    codes, ended = ranks(2, lambda rank: train(chosen) and None)
+    assert codes == [0, 0], ended.err
+    assert lines_of(chosen, "step") == [0, 1, 2]

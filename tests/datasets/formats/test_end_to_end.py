@@ -101,6 +101,7 @@ def test_from_a_published_tree_to_results(name, tiny, tmp_path):
     assert wanted
 
 
+@pytest.mark.slow
 def test_from_epic_kitchens_to_results_and_a_submission(tiny, tmp_path):
     catalog = trained(epic(tmp_path / "data", tiny, full=True), tmp_path)
     for heads in (("verb", "noun"), ("action",)):
