@@ -225,6 +225,7 @@ def test_detect_from_end_to_end(tmp_path):
     assert none.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_shards_merge_and_json_from_end_to_end(tmp_path):
     videos = tmp_path / "v"
     videos.mkdir()

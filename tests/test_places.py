@@ -209,6 +209,7 @@ def test_cells_are_no_formulas(text):
     assert csv_text(csv_cell(text)) == text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux lists them")
 def test_a_killed_data_synth_leaves_no_process_and_goes_on(tmp_path):
     (tmp_path / "set").mkdir()

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers.hf_models import MODELS, save
+from helpers.lanes import slow_but
 from helpers.probed import write_labelled
 from mofo import cli
 from mofo.evaluation.results import read_results
@@ -39,7 +40,7 @@ def finetuned(name, freeze, table, out):
     return all((after[key] == tensor).all() for key, tensor in before.items())
 
 
-@pytest.mark.parametrize("model_type", MODELS)
+@pytest.mark.parametrize("model_type", slow_but(("videomae", "dinov2"), MODELS))
 def test_from_features_to_a_picture(model_type, table, tmp_path):
     save(tmp_path / "model", model_type)
     name, clip = f"hf:{tmp_path / 'model'}", table.parent / "v4.mp4"

@@ -65,6 +65,7 @@ def test_labels_that_mean_nothing_stay_at_chance(kind, checkpoint, tables, cache
     assert found.high - found.low < 0.35
 
 
+@pytest.mark.slow
 def test_where_things_move_tells_left_from_right_without_a_picture(tables, cache, tmp_path, capsys):
     words = (tables["moving"], "--frames", FRAMES, "--size", SIZE, "--stride", 1, "--areas", "dis")
     assert run("areas", *words, "--out", tmp_path / "areas", "--cache", cache) == 0

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers.hf_models import save
+from helpers.lanes import slow_but
 from helpers.probed import write_labelled, write_pretrained
 from mofo import cli
 from mofo.evaluation.results import read_results
@@ -45,7 +46,10 @@ def evaluated(model, table, out, *more):
     return results.about.get("tokens", "all"), results.heads["label"].measures["top1"].mean
 
 
-@pytest.mark.parametrize("name", ["ours", "videomae", "vjepa2", "vivit", "siglip_vision_model"])
+@pytest.mark.parametrize(
+    "name",
+    slow_but(("ours", "videomae"), ["ours", "videomae", "vjepa2", "vivit", "siglip_vision_model"]),
+)
 def test_from_a_fine_tuning_to_a_picture(name, table, tmp_path):
     if name == "ours":
         init, frames, size = write_pretrained(tmp_path / "model"), 4, 32

@@ -14,6 +14,7 @@ import yaml
 import mofo
 import mofo.cli
 from helpers import typed
+from helpers.lanes import slow_but
 from helpers.pages import ROOT, Block, blocks, pages, unfenced
 from mofo.commands.verb import VERBS
 from mofo.training.recipe import read_recipe, recipe_names
@@ -84,13 +85,11 @@ def test_commands_are_right(block, template, monkeypatch):
         typed.check(words, ROOT, block.fenced)
 
 
-def in_lanes(page):
-    """What a newcomer reads first is run with every change, the other pages by ``LANE=all``."""
-    first = page in ("README.md", "docs/quickstart.md")
-    return page if first else pytest.param(page, marks=pytest.mark.slow)
+# A newcomer reads these first.
+FIRST = ("README.md", "docs/quickstart.md")
 
 
-@pytest.mark.parametrize("page", [in_lanes(page) for page in {b.page: b for b in FENCED}])
+@pytest.mark.parametrize("page", slow_but(FIRST, {block.page: block for block in FENCED}))
 def test_blocks_run(page, home, capsys):
     names = names_of(page)
     for block in of(page):

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.lanes import slow_but
 from helpers.stored import CODEC, DIS, KEYS, area, bring_in, content, fill, rows, same
 from mofo.motion import merge as merge_module
 from mofo.motion import parts as parts_module
@@ -358,12 +359,8 @@ def killed_after(monkeypatch, steps: int, work) -> bool:
     return False
 
 
-def slow(kind):
-    return pytest.param(kind, marks=pytest.mark.slow)
-
-
 @pytest.mark.parametrize(
-    "kind", ["parts", slow("more parts"), slow("shards"), slow("new settings")]
+    "kind", slow_but(("parts",), ["parts", "more parts", "shards", "new settings"])
 )
 def test_a_merge_killed_anywhere_loses_nothing(tmp_path, monkeypatch, kind):
     def prepare(folder):

@@ -93,7 +93,7 @@ def test_a_kill_between_a_checkpoint_and_the_note_of_the_best(tuned, monkeypatch
     assert folder_of(tuned).best() == 8
 
 
-@pytest.mark.parametrize("what", ["encoder", 1])
+@pytest.mark.parametrize("what", [pytest.param("encoder", marks=pytest.mark.slow), 1])
 def test_frozen_parts_stay_as_they_are(tuned, what):
     chosen = changed(tuned, "model", freeze=what)
     train(changed(chosen, "run", stop_at=5))

@@ -28,7 +28,7 @@ from mofo.training.trainer import train
 from mofo.types import MofoError, SettingsError
 
 
-@pytest.fixture(params=["pretrain", "finetune"])
+@pytest.fixture(params=[pytest.param("pretrain", marks=pytest.mark.slow), "finetune"])
 def chosen(request):
     """Settings of twelve steps with everything that is random; an average, a balanced order."""
     if request.param == "pretrain":
@@ -37,7 +37,7 @@ def chosen(request):
     return tuned.change(optim={"ema_decay": 0.8}, data={"balance": 0.5})
 
 
-@pytest.fixture(params=["pretrain", "finetune"])
+@pytest.fixture(params=["pretrain", pytest.param("finetune", marks=pytest.mark.slow)])
 def divisible(request):
     """The same without what depends on which clips are in one pass: mixing and drop path."""
     if request.param == "pretrain":

@@ -67,6 +67,7 @@ def test_areas_are_those_of_the_masks(made):
                 np.testing.assert_array_equal(area.box_T4[t], box)
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(made, tmp_path):
     write_action_set(tmp_path / "again", SETTINGS, workers=2)
     assert digests(tmp_path / "again") == digests(made)
