@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from helpers.kinds import built_in
+from helpers.lanes import slow_but
 from helpers.mask_checks import (
     GRID,
     check_differ,
@@ -73,7 +74,7 @@ def test_global_seeds_are_neither_used_nor_touched(strategy):
     assert all(map(torch.equal, *seen))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", slow_but(("tube", "motion"), STRATEGIES))
 def test_compiles_without_a_break(strategy):
     """As one graph, also when batch sizes change; what the graph computes is the same."""
     chosen = MaskSettings(strategy=strategy)

@@ -106,6 +106,7 @@ def of_half(mask_MP):
     return joint_p(mask_MP, ALL, torch.arange(196) < 98)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", [lambda mask: uniform_p(mask, ALL), of_half])
 def test_p_values_of_uniform_masks_are_uniform(statistic):
     """So the law that the statistic is compared with is the right one."""

@@ -7,6 +7,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from helpers.inputs import GRID, clip, generator, gradients, model, randomise, settings
 from helpers.kinds import built_in
+from helpers.lanes import slow_but
 from mofo.clips.batch import ClipBatch
 from mofo.clips.token_area import token_area
 from mofo.models.classifier import Classifier, ClassifierSettings, load_encoder
@@ -138,7 +139,7 @@ def test_an_unused_parameter_would_be_noticed(one_process):
         shared(clip(), area())
 
 
-@pytest.mark.parametrize("fusion", FUSION_NAMES)
+@pytest.mark.parametrize("fusion", slow_but(("mean", "cross_attention"), FUSION_NAMES))
 def test_compiles_in_one_piece(fusion):
     torch._dynamo.reset()
     built = classifier(fusion).eval()

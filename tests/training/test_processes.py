@@ -46,6 +46,7 @@ def test_a_dead_reader_ends_the_training_with_one_line(settings, tmp_path, monke
     assert_same_run(whole, settings)
 
 
+@pytest.mark.slow
 def test_a_killed_training_leaves_no_process(settings, tmp_path):
     long = changed(changed(settings, "optim", epochs=400), "run", workers=2)
     process = launch(long, tmp_path)
@@ -64,6 +65,7 @@ def can_mount():
     return shutil.which("unshare") and not subprocess.run(words, capture_output=True).returncode
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
 @pytest.mark.parametrize("size", ["200k", "4k"])
 def test_too_little_shared_memory_is_one_line(settings, tmp_path, size):

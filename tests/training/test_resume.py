@@ -69,14 +69,8 @@ def test_killed_at_random_and_still_the_same_bit_for_bit(chosen, tmp_path):
     assert_same_run(steady, broken)
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGTERM,
-        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param(signal.SIGUSR1, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_saves_and_says_how_to_continue(settings, tmp_path, number):
     long = changed(changed(settings, "optim", epochs=400), "run", workers=1)
     process = launch(long, tmp_path)

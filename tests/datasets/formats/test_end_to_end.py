@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.lanes import slow_but
 from helpers.trees import TREES, epic, ssv2
 from mofo.cli import main
 from mofo.datasets.catalog import read_catalog
@@ -91,7 +92,9 @@ def results_of(run: Path, catalog: Path, out: Path, *more: object) -> dict:
     return json.loads((run / "results" / "results.json").read_text())
 
 
-@pytest.mark.parametrize("name", [name for name in TESTED if name != "epic"])
+@pytest.mark.parametrize(
+    "name", slow_but(("kinetics", "ssv2", "folder"), [name for name in TESTED if name != "epic"])
+)
 def test_from_a_published_tree_to_results(name, tiny, tmp_path):
     catalog = trained(TREES[name](tmp_path / "data", tiny), tmp_path)
     run = finetuned(catalog, tmp_path, "label")

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from helpers.lanes import slow_but
 from helpers.made import NASTY, make_pretraining, read_page, write_lines
 from mofo.cli import main
 from mofo.datasets.check import check
@@ -204,10 +205,13 @@ def no_videos(folder):
 
 @pytest.mark.parametrize(
     "damage",
-    [
-        broken_metrics, not_numbers, no_results, no_settings, strange_settings, damaged_settings,
-        damaged_checkpoint, damaged_weights, damaged_store, no_videos,
-    ],
+    slow_but(
+        (broken_metrics, damaged_weights, damaged_store),
+        [
+            broken_metrics, not_numbers, no_results, no_settings, strange_settings,
+            damaged_settings, damaged_checkpoint, damaged_weights, damaged_store, no_videos,
+        ],
+    ),
 )  # fmt: skip
 def test_what_is_broken_leaves_the_rest(damage, tree, tmp_path):
     folder = shutil.copytree(tree, tmp_path / "tree")
