@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from helpers import official
+from helpers.lanes import slow_but
 from mofo import cli
 from mofo.training.saved_models import open_classifier
 from mofo.weights.exporting import export_weights
@@ -17,7 +18,7 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=slow_but(("cross_attention",), KINDS))
 def checkpoint(request, tmp_path):
     torch.save({"model": official.drawn(KINDS[request.param])}, tmp_path / "weights.pth")
     path = tmp_path / request.param
