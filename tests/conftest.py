@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import os
 import signal
@@ -49,11 +50,12 @@ def _process_stays_as_it_was():
     threads = [thread.native_id for thread in threading.enumerate() if thread.native_id]
     before = _process_state(threads)
     yield
-    after = _process_state([t for t in threads if Path(f"/proc/self/task/{t}").exists()])
+    after = _process_state(threads)
     changed = {
         name: (before.get(name), after.get(name))
         for name in before.keys() | after.keys()
-        if before.get(name) != after.get(name) and not (name[0] == "thread" and name not in after)
+        if before.get(name) != after.get(name)
+        and (name[0] != "thread" or before.keys() >= {name} <= after.keys())
     }
     assert not changed, f"the test left this process changed (before, after): {changed}"
 
@@ -67,5 +69,7 @@ def _process_state(threads: list[int]) -> dict[tuple[str, object], object]:
     state["folder", ""] = Path.cwd()
     if hasattr(os, "sched_getaffinity"):  # Linux
         state["processors", ""] = os.sched_getaffinity(0)
-        state |= {("thread", thread): os.sched_getscheduler(thread) for thread in threads}
+        for thread in threads:
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                state["thread", thread] = os.sched_getscheduler(thread)
     return state

@@ -25,11 +25,11 @@ def test_workers_that_die_or_hang_cost_one_video_each(tmp_path, log):
     videos = make(tmp_path / "v")
     for name in ("die", "segv", "hang", "bug", "memory"):
         make(videos, [f"{name}.mp4"], do=name)
-    report = run(videos, tmp_path / "out", workers=2, timeout=4)
+    report = run(videos, tmp_path / "out", workers=2, timeout=6)
     assert report.failures == (
         ("bug.mp4", "internal error: ZeroDivisionError: a bug"),
         ("die.mp4", "the worker process died (exit code -9: out of memory?)"),
-        ("hang.mp4", "gave up: no progress for 4 seconds"),
+        ("hang.mp4", "gave up: no progress for 6 seconds"),
         ("memory.mp4", "out of memory"),
         ("segv.mp4", "the worker process died (exit code -11: a crash in a decoder?)"),
     )
