@@ -48,7 +48,7 @@ def test_what_a_run_leaves_can_be_used(tuned):
     saved = open_classifier(tuned.run.out)
     assert saved.classes == {"label": tuple(COLOURS)}
     assert saved.sampling.sampling == "segments"
-    assert saved.sampling.areas == "dis"
+    assert saved.sampling.areas == "store"
     assert saved.checkpoint.step == report.best
     assert report.validation.keys() == {"videos", "loss", "top1", "error"}
     assert [line["step"] for line in lines_of(tuned, "validation.jsonl")] == [4, 8, 12]

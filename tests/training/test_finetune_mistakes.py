@@ -145,7 +145,7 @@ def test_videos_shorter_than_a_clip(plain_tuned, tmp_path):
         write_coloured(tmp_path / f"{number}.mp4", colour, number, frames=2)
         names.append([str(tmp_path / f"{number}.mp4"), colour, "train"])
     for sampling in ("segments", "dense"):
-        chosen = listed(plain_tuned, tmp_path / "a.csv", names, sampling=sampling)
+        chosen = listed(plain_tuned, tmp_path / "a.csv", names, sampling=sampling, areas="dis")
         report = train(changed(chosen, "run", stop_at=1, out=str(tmp_path / sampling)))
         assert (report.steps, report.unreadable) == (1, 0)
 

@@ -153,8 +153,8 @@ def test_unreadable_videos_of_any_process_are_noted(settings, videos, tmp_path):
     for name in ("x.mp4", "y.mp4"):  # begin like videos, and hold no frame
         (folder / name).write_bytes(whole[:2000])
     chosen = settings.change(
-        data={"source": [str(folder)], "max_unreadable": 1}, optim={"batch": 2, "epochs": 2},
-        run={"micro_batch": 1},
+        data={"source": [str(folder)], "areas": "dis", "max_unreadable": 1},
+        optim={"batch": 2, "epochs": 2}, run={"micro_batch": 1},
     )  # fmt: skip
     codes, ended = ranks(2, command(chosen, tmp_path))
     assert codes == [0, 0], ended.err

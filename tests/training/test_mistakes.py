@@ -119,7 +119,7 @@ def test_unreadable_videos_are_named_and_too_many_end_the_run(settings, videos, 
     shutil.copytree(videos, folder)
     for name in ("bad1.mp4", "bad2.mp4"):
         (folder / name).write_text("no video")
-    mixed = changed(settings, "data", source=(str(folder),), max_unreadable=0.5)
+    mixed = changed(settings, "data", source=(str(folder),), areas="dis", max_unreadable=0.5)
     report = train(mixed)
     assert report.finished
     assert report.unreadable == 2
