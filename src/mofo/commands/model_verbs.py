@@ -190,7 +190,7 @@ def embed(call: Callable[..., Any], sources: list[str], *, encoder: str, out: Ou
         print_rows("left out", report.failures)
         size = " x ".join(f"{side:,}" for side in report.shape)
         print(f"{report.videos:,} videos, a feature of {size} numbers each: {report.path}")
-        if out.lower().endswith(".npz"):
+        if str(out).lower().endswith(".npz"):
             print(f'next: numpy.load("{report.path}")["feature"] in Python')
         else:
             print(f"next: mofo search CLIP.mp4 {quote(str(report.path))}")
