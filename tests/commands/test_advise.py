@@ -51,8 +51,8 @@ def test_folders_of_classes_from_the_command_line(folder, capsys, monkeypatch):
         assert fact in out
     advice = advise("clips")
     found = commands(advice)
-    assert found[0].startswith("data convert clips --to videos.csv --hold-out")
-    assert found[1].startswith("detect videos.csv")
+    assert found[0].startswith("data convert clips --to labelled.csv --hold-out")
+    assert found[1].startswith("detect labelled.csv")
     assert any(c.startswith("finetune --config few") and "--model.size" in c for c in found)
     assert out.splitlines()[-1] == f"next: mofo {found[0]}"
 

@@ -173,7 +173,11 @@ def evaluate(
         lacking = f"; {equal:,} unreadable ones with equal scores" if equal else ""
         metadata["submission"] = f"{submission}: {len(videos):,} segments{lacking}"
     return Results(
-        heads, settings.views, about=metadata, left_out=tuple(sorted(unreadable.items()))
+        heads,
+        settings.views,
+        about=metadata,
+        left_out=tuple(sorted(unreadable.items())),
+        motion=settings.motion.source,
     )
 
 

@@ -101,6 +101,7 @@ class Results(Displayed):
         about: what was evaluated: checkpoint, data, where areas came from ...
         format: of the file.
         left_out: ``(path, reason)`` of the videos that cannot be read.
+        motion: name in ``MOTION_SOURCES`` of what the model was given.
     """
 
     heads: dict[str, Recognition]
@@ -108,6 +109,7 @@ class Results(Displayed):
     about: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
     left_out: tuple[tuple[str, str], ...] = ()
+    motion: str = ""
 
 
 def write_results(results: Results, path: str | Path) -> None:

@@ -167,7 +167,7 @@ class _Plan:
             steps.append(Step(f"mofo data check {self._given} --out check", reason))
         source = self._given
         if about.classes and not about.held_out:
-            source = "videos.csv"
+            source = "labelled.csv"
             command = f"mofo data convert {self._given} --to {source} --hold-out 0.25"
             steps.append(Step(command, "a quarter of each class is kept for the test"))
         frames = float(about.seconds_V.mean()) * about.rows * float(np.mean(about.rates))

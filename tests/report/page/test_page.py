@@ -102,7 +102,10 @@ def results(names, scores, folder, areas="detected: store x"):
         score_VC = rng.random((40, 4)) + score * np.eye(4)[label_V]
         result = recognise(score_VC, label_V, list("abcd"), sample)
         about = {"areas": areas if name != "control" else "of another video, shuffled; x"}
-        write_results(Results({"label": result}, 1, about), folder / name / "results.json")
+        motion = "shuffled" if name == "control" else "store"
+        write_results(
+            Results({"label": result}, 1, about, motion=motion), folder / name / "results.json"
+        )
     return [folder / name for name in names]
 
 
@@ -117,6 +120,7 @@ def test_conclusions_are_words_and_controls_are_never_the_best(tmp_path):
     assert "to be sent" in found.text
     assert "control reaches" not in found.text
     assert "control, top-1 accuracy (control)" in found.text
+    assert "--areas shuffled --out control" in found.text
     same = results(("one", "two"), (0.3, 0.3), tmp_path)
     text = read_page(report(same, tmp_path / "page.html", clips=0).path).text
     assert "No clear difference in top-1 accuracy between one and two" in text

@@ -25,7 +25,7 @@ def points(svg, number=0):
 
 def test_curves_keep_their_course_and_stay_small():
     y_P = 1 + 2 / (1 + np.arange(5000) / 100)
-    chart = line_chart([Curve("a", np.arange(5000), y_P)], title="t", y_name="y")
+    chart = line_chart([Curve("a", np.arange(5000), y_P)], title="t")
     drawn_P2 = points(chart.svg)
     assert len(chart.svg) < 15_000
     assert (np.diff(drawn_P2[:, 0]) >= 0).all()
@@ -35,7 +35,7 @@ def test_curves_keep_their_course_and_stay_small():
 
 def test_drawings_have_no_ids_no_colours_of_their_own_and_names_as_they_are():
     curves = [Curve(name, np.arange(3), np.arange(3.0)) for name in ("<a> $x^2$", "b & c")]
-    svg = str(line_chart(curves, title="t", y_name="y").svg)
+    svg = str(line_chart(curves, title="t").svg)
     assert " id=" not in svg
     assert not re.search(r"#[0-9a-f]{6}", svg)
     assert "&lt;a&gt; $x^2$" in svg
@@ -51,17 +51,26 @@ def test_drawings_have_no_ids_no_colours_of_their_own_and_names_as_they_are():
 )  # fmt: skip
 def test_curves_of_any_numbers_are_drawn_inside(y_P, log):
     curve = Curve("a", np.arange(len(y_P)), np.array(y_P, float))
-    chart = line_chart([curve], title="t", y_name="y", log=log)
+    chart = line_chart([curve], title="t", log=log)
     drawn_P2 = points(chart.svg)
     assert np.isfinite(drawn_P2).all()
     assert (drawn_P2 >= 0).all()
     assert (drawn_P2 <= [440, 240]).all()
 
 
+def test_names_stand_above_the_curves_and_at_the_left():
+    curves = [Curve(f"a rather long name {k}", np.arange(9), np.arange(9.0)) for k in range(4)]
+    svg = str(line_chart(curves, title="t").svg)
+    places_K2 = np.array(re.findall(r'x="(\S+)" y="(\S+)">a rather', svg), float)
+    assert len(places_K2) == 4
+    assert places_K2[:, 0].max() < 100
+    assert places_K2[:, 1].max() < points(svg)[:, 1].min()
+
+
 def test_no_points_no_chart():
     empty = Curve("a", np.array([]), np.array([]))
     lost = Curve("b", np.arange(3), np.full(3, np.nan))
-    assert line_chart([empty, lost], title="t", y_name="y") is None
+    assert line_chart([empty, lost], title="t") is None
     assert interval_chart([], title="t") is None
     assert histogram(np.array([np.nan]), title="t", x_name="x") is None
 

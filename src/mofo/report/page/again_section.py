@@ -121,6 +121,7 @@ def _test(test: Test) -> Step:
         views = about.get("views", "").replace(" of time x ", "x").partition(" ")[0]
         words += ["--split", split] if split else []
         words += ["--store", areas.rpartition("store ")[2]] if "store " in areas else []
+        words += ["--areas", test.results.motion] if test.results.motion else []
         words += ["--views", views] if views else []
     command = shlex.join([*words, "--out", test.folder.name])
     return Step("test", test.name, command, tuple(facts))

@@ -43,6 +43,7 @@ _UNWANTED = tuple(
     )
 )
 _WIDTH, _HEIGHT = 440, 230  # of a chart, CSS pixels
+_LINE = 15  # height of a name in a legend
 _POINTS = 160  # of a curve: more are averaged
 
 
@@ -83,7 +84,6 @@ def line_chart(
     curves: Sequence[Curve],
     *,
     title: str,
-    y_name: str,
     x_name: str = "step",
     log: bool = False,
     zero: bool = False,
@@ -101,7 +101,8 @@ def line_chart(
     kept = [(curve, finite) for curve in curves if len((finite := _finite(curve))[0])]
     if not kept:
         return None
-    figure, axes = _figure(_WIDTH, _HEIGHT, (52, 36, 8, 10))
+    above = _LINE * len(kept) * (len(kept) > 1)  # the legend, which long names leave no room beside
+    figure, axes = _figure(_WIDTH, _HEIGHT + above, (52, 36, 8, 10 + above))
     log = log and all(y_P.min() > 0 for _, (_, y_P) in kept)
     for number, (curve, (x_P, y_P)) in enumerate(kept):
         colour, dash = _look(number)
@@ -128,10 +129,12 @@ def line_chart(
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_xlabel(x_name, loc="right", color=_QUIET)
-    axes.set_ylabel(y_name, loc="top", color=_QUIET)
     axes.grid(axis="y", color=_RULE, linewidth=0.8)
-    if len(kept) > 1:
-        axes.legend(frameon=False, fontsize=9, labelcolor=_INK, handlelength=2.4)
+    if above:
+        axes.legend(
+            frameon=False, fontsize=9, labelcolor=_INK, handlelength=2.4, borderaxespad=0,
+            loc="lower left", bbox_to_anchor=(0, 1), labelspacing=_LINE / 9 - 1,
+        )  # fmt: skip
     return _chart(figure, title, "; ".join(_in_words(curve, percent) for curve, _ in kept))
 
 
@@ -170,7 +173,7 @@ def histogram(
     if not len(value_V):
         return None
     top = 1.0 if shares else max(float(np.percentile(value_V, 98)), 0.1)
-    figure, axes = _figure(_WIDTH, 150, (40, 36, 14, 10))
+    figure, axes = _figure(_WIDTH, 150, (40, 36, 26, 10))
     counts, edges = np.histogram(value_V.clip(0, top), bins=20, range=(0, top))
     axes.bar(edges[:-1], counts, 0.046 * top, align="edge", color=_COLOURS["accent"], alpha=0.85)
     axes.set_xlim(0, top)

@@ -118,24 +118,24 @@ def _charts(kind: str, runs: Sequence[TrainingRun]) -> list[tuple[str, str, Char
     elif _masks_differ(runs):
         what += " Curves of different masks cannot be compared: they hide other places."
     return [
-        _drawn("Loss", what, loss, y_name="loss", log=kind == PRETRAIN),
+        _drawn("Loss", what, loss, log=kind == PRETRAIN),
         _drawn(
             "Accuracy on held-out videos",
             "Share of videos that it does not train on and names rightly, at each checkpoint.",
             [_validated(run, "top1", run.name) for run in runs],
-            y_name="accuracy", zero=True, percent=True,
+            zero=True, percent=True,
         ),
         _drawn(
             "Learning rate",
             "How large a correction each step may be.",
             [_curve(run, lambda line: number(line, "lr")) for run in runs],
-            y_name="rate", zero=True,
+            zero=True,
         ),
         _drawn(
             "Speed",
             f"Clips that are learned from in a second{_waiting(runs)}.",
             [_curve(run, _speed) for run in runs],
-            y_name="clips/s", zero=True,
+            zero=True,
         ),
     ]  # fmt: skip
 
