@@ -18,7 +18,8 @@ from mofo.motion.paths import FlowPaths
 
 _HALO = 4  # cells around a mover that its strength speaks for
 _BACKGROUND = 20.0  # times the background's disturbance is surely a mover
-_DISTURBANCE = 90  # percentile of the evidence away from movers
+_DISTURBANCE = 0.9  # quantile of the evidence away from movers, and
+_CALM, _OVER_CALM = 0.75, 8.0  # another, of which it is not more than so many times
 _FLOOR = 1.0  # evidence that is surely a mover if the background is silent
 _EVEN = 0.33  # share of what is surely a mover at which a cell is as likely moving as not
 _STEEPNESS = 1.5  # of the share over the logarithm of the evidence
@@ -28,6 +29,8 @@ _STEADY = 12  # frames on each side over which levels are averaged
 _PRESENT = (0.55, 0.8)  # strongest evidence of two seconds under which nothing moves, surely does
 _PACE = (0.15, 0.35)  # pixels a frame near a cell under which it stands still, surely moves
 _BORDER = (1.2, 1.8)  # length along the frame's border, in roots of its area, of background
+_CUT = (0.03, 0.05)  # share of the frame from which on a region there may be a mover, cut off,
+_FAR = (0.7, 0.9)  # unless it runs along so much of the frame's short side
 _STILL_CAMERA = 0.15  # pixels a frame; then there is no parallax, and all may move
 
 
@@ -92,7 +95,11 @@ def _near(values_Thw: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _disturbance(strength_Thw: np.ndarray) -> np.ndarray:
-    """Level of the evidence away from the strongest movers, (T,)."""
+    """Level of the evidence away from the strongest movers, (T,).
+
+    Ripples and leaves are everywhere or rise by degrees. A few cells far above a silent rest are
+    slow movers beside fast ones, and must not raise the level that they are measured by.
+    """
     frames = len(strength_Thw)
     peak_T = np.maximum(_steady(_quantile(strength_Thw, 99), _STEADY), 0.3)
     strong_Thw = (strength_Thw > _EVEN * peak_T[:, None, None]).view(np.uint8)
@@ -100,8 +107,11 @@ def _disturbance(strength_Thw: np.ndarray) -> np.ndarray:
     far_Thw = np.stack([cv2.dilate(strong_hw, square) for strong_hw in strong_Thw]) == 0
     ordered_TP = np.sort(np.where(far_Thw, strength_Thw, np.inf).reshape(frames, -1), axis=1)
     count_T = far_Thw.reshape(frames, -1).sum(1)
-    rank_T = ((count_T - 1).clip(0) * (_DISTURBANCE / 100)).astype(int)
-    level_T = ordered_TP[np.arange(frames), rank_T]
+    high_T, calm_T = (
+        ordered_TP[np.arange(frames), ((count_T - 1).clip(0) * quantile).astype(int)]
+        for quantile in (_DISTURBANCE, _CALM)
+    )
+    level_T = np.minimum(high_T, _OVER_CALM * calm_T)
     return _steady(np.where(count_T > 20, level_T, peak_T), _STEADY)
 
 
@@ -109,8 +119,10 @@ def _inner(seen_Thw: np.ndarray, camera_T: np.ndarray) -> np.ndarray:
     """0 to 1: 0 for regions that run along the frame's border while the camera moves.
 
     Ground, walls and sky that the camera's model does not explain reach far along the border for
-    their size; movers do not (after Zhu et al., CVPR 2014, for still pictures).
+    their size; movers do not (after Zhu et al., CVPR 2014, for still pictures). One that the border
+    or a corner cuts off does, but is neither small nor as long as the frame.
     """
+    _, rows, columns = seen_Thw.shape
     inner_Thw = np.ones_like(seen_Thw)
     for t in np.flatnonzero(_steady(camera_T, _STEADY // 2) > _STILL_CAMERA).tolist():
         region_hw = cv2.GaussianBlur(seen_Thw[t], (0, 0), 1.5) > 0.15
@@ -121,7 +133,9 @@ def _inner(seen_Thw: np.ndarray, camera_T: np.ndarray) -> np.ndarray:
             continue
         edge = np.concatenate([label_hw[0], label_hw[-1], label_hw[:, 0], label_hw[:, -1]])
         length = np.bincount(edge, minlength=count)
-        inner = 1 - ramp(length / np.sqrt(stats[:, cv2.CC_STAT_AREA]), *_BORDER)
+        area = stats[:, cv2.CC_STAT_AREA]
+        cut = ramp(area / (rows * columns), *_CUT) * (1 - ramp(length / min(rows, columns), *_FAR))
+        inner = np.maximum(1 - ramp(length / np.sqrt(area), *_BORDER), cut)
         inner[0] = 1
         inner_Thw[t] = inner[label_hw]
     return inner_Thw
