@@ -111,14 +111,14 @@ def test_boxes_grow_along_a_pole_only_if_the_mover_carries_it(carried):
 
 
 @pytest.mark.parametrize("others", ["agree", "differ", "none"])
-@pytest.mark.parametrize("own", ["along", "across", "opposite"])
+@pytest.mark.parametrize("own", ["along", "across", "opposite", "far behind"])
 def test_a_region_is_still_only_if_the_rest_has_its_epipole(others, own):
     rng, frames = np.random.default_rng(0), 10
     row, column = np.mgrid[0:ROWS, 0:COLUMNS]
     away_hw2 = np.stack([column - 4.5, row - 3.5], -1)  # the epipole is left and up of the middle
     away_hw2 /= np.linalg.norm(away_hw2, axis=-1, keepdims=True)
     region_hw = disc(15, 10, 4)
-    turn = {"along": 0, "across": np.pi / 2, "opposite": np.pi}[own]
+    turn = {"along": 0, "across": np.pi / 2}.get(own, np.pi)
     turn_hw = np.where(region_hw, turn, 0)
     if others == "differ":
         turn_hw = np.where(region_hw, turn, rng.uniform(0, 2 * np.pi, region_hw.shape))
@@ -127,19 +127,58 @@ def test_a_region_is_still_only_if_the_rest_has_its_epipole(others, own):
     residual_hw2 = np.stack([cos_hw * x_hw - sin_hw * y_hw, sin_hw * x_hw + cos_hw * y_hw], -1)
     if others == "none":
         residual_hw2[~region_hw] = 0
+    if own == "far behind":  # no still thing is left behind so much more than all others
+        residual_hw2[region_hw] *= 4
     nothing_Thw = np.zeros((frames, ROWS, COLUMNS), np.float32)
-    evidence = Evidence(
-        strength_Thw=nothing_Thw,
-        residual_Thw2=np.tile(residual_hw2.astype(np.float32), (frames, 1, 1, 1)),
-        trust_Thw=nothing_Thw + 1,
-        changed=[],
-        camera_T=np.ones(frames, np.float32),
-        homography_T33=np.tile(np.eye(3), (frames, 1, 1)),
+    evidence = plain_evidence(
+        nothing_Thw, np.tile(residual_hw2.astype(np.float32), (frames, 1, 1, 1))
     )
     still_Thw = still_share(nothing_Thw + region_hw, evidence)
     assert still_Thw.shape == nothing_Thw.shape
     inside = still_Thw[:, region_hw]
-    assert inside.min() > 0.9 if (own, others) == ("along", "agree") else inside.max() < 0.1
+    still = others == "agree" and own in ("along", "opposite")
+    assert inside.min() > 0.9 if still else inside.max() < 0.1
+
+
+def plain_evidence(strength_Thw, residual_Thw2, camera=1.0):
+    frames = len(strength_Thw)
+    return Evidence(
+        strength_Thw=strength_Thw,
+        residual_Thw2=residual_Thw2,
+        trust_Thw=np.ones_like(strength_Thw),
+        changed=[],
+        camera_T=np.full(frames, camera, np.float32),
+        homography_T33=np.tile(np.eye(3), (frames, 1, 1)),
+    )
+
+
+def field_of(strength_hw, camera=1.0):
+    """Of things that go nowhere, for 16 frames."""
+    strength_Thw = np.tile(strength_hw.astype(np.float32), (16, 1, 1))
+    residual_Thw2 = np.stack([np.sqrt(strength_Thw), np.zeros_like(strength_Thw)], -1)
+    picture_Thw3 = np.full((*strength_Thw.shape, 3), 90, np.float32)
+    evidence = plain_evidence(strength_Thw, residual_Thw2, camera)
+    return motion_field(evidence, np.zeros_like(residual_Thw2), picture_Thw3)[8]
+
+
+def test_a_slow_mover_beside_a_fast_one_before_a_silent_background():
+    slow_hw, fast_hw = disc(17, 13, 4.5), disc(5, 5, 3)
+    still_hw = ~(disc(17, 13, 7) | disc(5, 5, 6))
+    field_hw = field_of(0.9 * slow_hw + 8 * fast_hw, camera=0.0)
+    assert field_hw[slow_hw].mean() > 0.5
+    assert field_hw[still_hw].max() < 0.2
+    # Before ripples that rise by degrees it may be one of them.
+    ripples_hw = np.random.default_rng(0).uniform(0, 0.4, (ROWS, COLUMNS))
+    field_hw = field_of(np.maximum(0.9 * slow_hw + 8 * fast_hw, ripples_hw), camera=0.0)
+    assert field_hw[slow_hw].max() < 0.5 < field_hw[fast_hw].mean()
+
+
+def test_what_runs_along_the_border_is_ground_unless_the_border_cuts_it_off():
+    row, _ = np.mgrid[0:ROWS, 0:COLUMNS]
+    corner_hw, ground_hw = disc(0, 0, 5), row > ROWS - 5
+    assert field_of(4 * corner_hw)[corner_hw].mean() > 0.5
+    assert field_of(4 * ground_hw)[ground_hw].max() < 0.1
+    assert field_of(4 * ground_hw, camera=0.0)[ground_hw].mean() > 0.5
 
 
 def test_field_of_a_box():

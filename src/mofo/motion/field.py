@@ -19,7 +19,7 @@ from mofo.motion.paths import FlowPaths
 _HALO = 4  # cells around a mover that its strength speaks for
 _BACKGROUND = 20.0  # times the background's disturbance is surely a mover
 _DISTURBANCE = 0.9  # quantile of the evidence away from movers, and
-_CALM, _OVER_CALM = 0.75, 8.0  # another, of which it is not more than so many times
+_CALM, _OVER_CALM = 0.75, 10.0  # another, of which it is not more than so many times
 _FLOOR = 1.0  # evidence that is surely a mover if the background is silent
 _EVEN = 0.33  # share of what is surely a mover at which a cell is as likely moving as not
 _STEEPNESS = 1.5  # of the share over the logarithm of the evidence
@@ -66,9 +66,9 @@ def _completed(
     every: int,
 ) -> np.ndarray:
     """Shares from the evidence of single frames, gathered along the flow and by colour."""
-    seen_Thw = paths.mean(_relative(strength_Thw), _SHORT**every)
+    seen_Thw = paths.mean(_relative(strength_Thw, every), _SHORT**every)
     strength_Thw = strength_Thw * _inner(seen_Thw, evidence.camera_T)
-    share_Thw = paths.mean(_relative(strength_Thw), _LONG**every)
+    share_Thw = paths.mean(_relative(strength_Thw, every), _LONG**every)
     odds_Thw = np.log(share_Thw + np.float32(0.03)) - np.float32(np.log(_EVEN))
     odds_Thw += np.float32(_COLOUR) * colour_odds(picture_Thw3, ramp(share_Thw, 0.2, 0.5))
     field_Thw = 1 / (1 + np.exp(np.float32(-_STEEPNESS) * odds_Thw))
@@ -78,10 +78,10 @@ def _completed(
     return field_Thw
 
 
-def _relative(strength_Thw: np.ndarray) -> np.ndarray:
+def _relative(strength_Thw: np.ndarray, every: int) -> np.ndarray:
     """Strength as a share, 0 to 1, of what would surely be a mover there."""
     smooth_Thw = np.stack([cv2.GaussianBlur(s_hw, (0, 0), 0.8) for s_hw in strength_Thw])
-    sure_T = np.maximum(_FLOOR, _BACKGROUND * _disturbance(strength_Thw))
+    sure_T = np.maximum(_FLOOR, _BACKGROUND * _disturbance(strength_Thw, every))
     sure_Thw = np.maximum(_near(smooth_Thw, _HALO), sure_T[:, None, None])
     return np.minimum(strength_Thw / sure_Thw, 1)
 
@@ -94,11 +94,12 @@ def _near(values_Thw: np.ndarray, reach: int) -> np.ndarray:
     )
 
 
-def _disturbance(strength_Thw: np.ndarray) -> np.ndarray:
+def _disturbance(strength_Thw: np.ndarray, every: int) -> np.ndarray:
     """Level of the evidence away from the strongest movers, (T,).
 
     Ripples and leaves are everywhere or rise by degrees. A few cells far above a silent rest are
-    slow movers beside fast ones, and must not raise the level that they are measured by.
+    slow movers beside fast ones, and must not raise the level that they are measured by; where
+    flow is the codec's (``every`` over 1) they are wild vectors.
     """
     frames = len(strength_Thw)
     peak_T = np.maximum(_steady(_quantile(strength_Thw, 99), _STEADY), 0.3)
@@ -111,7 +112,7 @@ def _disturbance(strength_Thw: np.ndarray) -> np.ndarray:
         ordered_TP[np.arange(frames), ((count_T - 1).clip(0) * quantile).astype(int)]
         for quantile in (_DISTURBANCE, _CALM)
     )
-    level_T = np.minimum(high_T, _OVER_CALM * calm_T)
+    level_T = np.minimum(high_T, _OVER_CALM * calm_T) if every == 1 else high_T
     return _steady(np.where(count_T > 20, level_T, peak_T), _STEADY)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from mofo.motion.evidence import Evidence, ramp
 
 _MOVING = 0.5  # share of a cell from which on it belongs to a region that is to be judged
-_STILL_CAMERA = 0.15  # pixels a frame; then there is no parallax
+_STILL_CAMERA = 0.05  # pixels a frame; then there is no parallax
 _HEAVY = 0.1  # weight of a region, as a share of the heaviest one's, to be judged
 _HALO = 3  # cells around a region to which its flow leaks
 _ACROSS = (0.12, 0.3)  # sine to the epipole, root mean square, of what is surely still, is not
@@ -40,7 +40,7 @@ _TRIED = 120  # epipoles
 _NOISE = 0.15  # pixels a frame: scale of the robust weights
 _ERROR = 0.2  # pixels a frame across the way to the epipole that say nothing
 _OPEN = (0.28, 0.38)  # share of the rest that the plane must, should leave over to speak of depth
-_SOLVED = (0.5, 0.62)  # share of that which the epipole must, should explain
+_SOLVED = (0.45, 0.57)  # share of that which the epipole must, should explain
 _LONGEST = 2.0  # times the 90th percentile of what agrees: as far as still things are left behind
 
 
