@@ -7,6 +7,10 @@ import numpy as np
 _BINS = 16  # along each of three channels
 _WINDOW, _EVERY = 24, 8  # frames on each side that are learnt from, and frames that share a model
 _FLOOR = 1e-4  # share of all cells under which a colour is as good as unseen
+# A quarter of each bin goes to either neighbour.
+_SPREAD = sum(
+    share * np.eye(_BINS, k=k, dtype=np.float32) for k, share in ((-1, 0.25), (0, 0.5), (1, 0.25))
+)
 
 
 def colour_odds(picture_Thw3: np.ndarray, moving_Thw: np.ndarray) -> np.ndarray:
@@ -44,8 +48,5 @@ def colour_odds(picture_Thw3: np.ndarray, moving_Thw: np.ndarray) -> np.ndarray:
 
 def _shares(counts: np.ndarray) -> np.ndarray:
     """Counts as shares of their sum, each spread a little over the neighbouring bins."""
-    cube = counts.reshape(_BINS, _BINS, _BINS)
-    for axis in range(3):
-        padded = np.moveaxis(np.pad(cube, [(int(axis == i),) * 2 for i in range(3)]), axis, 0)
-        cube = np.moveaxis((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4, 0, axis)
-    return cube.ravel() / max(float(counts.sum()), 1e-6)
+    cube = (_SPREAD @ counts.reshape(_BINS, -1)).reshape(_BINS, _BINS, _BINS)
+    return (_SPREAD @ cube @ _SPREAD).ravel() / max(float(counts.sum()), 1e-6)
