@@ -8,9 +8,7 @@ _BINS = 16  # along each of three channels
 _WINDOW, _EVERY = 24, 8  # frames on each side that are learnt from, and frames that share a model
 _FLOOR = 1e-4  # share of all cells under which a colour is as good as unseen
 # A quarter of each bin goes to either neighbour.
-_SPREAD = sum(
-    share * np.eye(_BINS, k=k, dtype=np.float32) for k, share in ((-1, 0.25), (0, 0.5), (1, 0.25))
-)
+_SPREAD = (np.eye(_BINS) / 2 + (np.eye(_BINS, k=1) + np.eye(_BINS, k=-1)) / 4).astype(np.float32)
 
 
 def colour_odds(picture_Thw3: np.ndarray, moving_Thw: np.ndarray) -> np.ndarray:
