@@ -13,6 +13,7 @@ import gc
 import math
 import os
 import resource
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from torch import nn
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,7 +36,7 @@ from mofo.types import SettingsError
 _GB = 1e9
 _USABLE = 0.9  # of a device's memory: the rest is the driver's, and what fragments
 _REACHED = 0.35  # of a GPU's peak that trainings of vision transformers reach, bf16
-_STEPS = 3  # that are timed
+_STEPS = 5  # that are timed
 
 
 class Gpu(NamedTuple):
@@ -113,13 +115,18 @@ class Plan:
 
 
 class _Measured(NamedTuple):
-    """Bytes without and for a clip, and of the update; of a clip its operations and seconds."""
+    """Bytes without and for a clip, and of the update; of a clip its operations.
+
+    Seconds: of each pass whatever its clips, of each clip, of the update, of reading a clip.
+    """
 
     fixed: float
     clip: float
     update: float
     operations: float
-    seconds: float
+    pass_seconds: float
+    clip_seconds: float
+    update_seconds: float
     read_seconds: float
 
 
@@ -149,7 +156,12 @@ def plan(settings: TrainingSettings, gpus: str | None = None) -> Plan:
     if gpu:
         step_seconds = measured.operations * optim.batch / (gpu.peak * 1e12 * _REACHED * devices)
     else:
-        step_seconds = measured.seconds * optim.batch
+        passes = math.ceil(optim.batch / max(micro, repeats))
+        step_seconds = (
+            passes * measured.pass_seconds
+            + optim.batch * measured.clip_seconds
+            + measured.update_seconds
+        )
     steps = Schedule.of(optim, len(task.dataset) * repeats).steps
     parameters = sum(p.numel() for p in model.parameters())
     copies = 3 + bool(task.ema_decay)  # weights, two moments, their average
@@ -190,7 +202,7 @@ def _batch(task: Task, parts: int) -> ClipBatch:
     return task.collate_fn(samples)
 
 
-def _measure(task: Task, model: torch.nn.Module, repeats: int, *, bf16: bool) -> _Measured:
+def _measure(task: Task, model: nn.Module, repeats: int, *, bf16: bool) -> _Measured:
     began = time.perf_counter()
     batches = [_batch(task, parts) for parts in (1, 2)]
     read_seconds = (time.perf_counter() - began) / (3 * repeats)
@@ -203,6 +215,7 @@ def _measure(task: Task, model: torch.nn.Module, repeats: int, *, bf16: bool) ->
         loss.backward()
 
     def update() -> None:
+        float(nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None]))
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
@@ -213,18 +226,27 @@ def _measure(task: Task, model: torch.nn.Module, repeats: int, *, bf16: bool) ->
         peak, operations = _peak(model, optimiser, partial(compute, batch))
         peaks.append(peak)
         updates.append(_peak(model, optimiser, update)[0])
-    began = time.perf_counter()
-    for _ in range(0 if bf16 else _STEPS):
-        compute(batches[1])
-        update()
-    seconds = (time.perf_counter() - began) / (2 * repeats * _STEPS)
+    # A pass of one part, of two, and the update, by turns.
+    works = (partial(compute, batches[0]), partial(compute, batches[1]), update)
+    rounds = [[0.0] * 3] if bf16 else [[_seconds(work) for work in works] for _ in range(_STEPS)]
+    one, two, updating = (statistics.median(column) for column in zip(*rounds, strict=True))
     clip = (peaks[1] - peaks[0]) / repeats
     fixed, per_clip = peaks[0] - clip * repeats, operations / (2 * repeats)
-    return _Measured(fixed, clip, max(updates), per_clip, seconds, read_seconds)
+    passing = min(one, max(0.0, 2 * one - two))
+    return _Measured(
+        fixed, clip, max(updates), per_clip, passing, (one - passing) / repeats, updating,
+        read_seconds,
+    )  # fmt: skip
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def _peak(
-    model: torch.nn.Module, optimiser: torch.optim.Optimizer, work: Callable[[], None]
+    model: nn.Module, optimiser: torch.optim.Optimizer, work: Callable[[], None]
 ) -> tuple[float, int]:
     """Most bytes of tensors while it works, and its floating-point operations."""
     gc.collect()

@@ -51,10 +51,14 @@ class Shard:
     def __init__(self, file: str, table: pa.Table) -> None:
         self.file, self.members = file, table
         # Looked up in the mapped memory itself: making objects of Arrow takes ten times as long.
-        self._ends, self._text = memoryview(b""), memoryview(b"")
+        self._ends = self._text = self._offsets = self._sizes = memoryview(b"")
         if len(table):
             _, ends, text = table["name"].combine_chunks().buffers()
             self._ends, self._text = memoryview(ends).cast("B").cast("i"), memoryview(text)
+            self._offsets, self._sizes = (
+                memoryview(table[name].combine_chunks().buffers()[1]).cast("B").cast("q")
+                for name in ("offset", "size")
+            )
         metadata = table.schema.metadata or {}
         self.problems: list[tuple[str, str]] = [
             (name, reason) for name, reason in json.loads(metadata.get(b"problems", b"[]"))
@@ -69,7 +73,7 @@ class Shard:
         row = bisect.bisect_left(range(len(self)), wanted, key=self._name)
         if row == len(self) or self._name(row) != wanted:
             return None
-        return self.members["offset"][row].as_py(), self.members["size"][row].as_py()
+        return self._offsets[row], self._sizes[row]
 
     def _name(self, row: int) -> bytes:
         return bytes(self._text[self._ends[row] : self._ends[row + 1]])
