@@ -158,7 +158,7 @@ def test_no_global_random_state(model, table):
 def test_memory_does_not_grow_with_the_video(run, tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
     peaks = []
-    for seconds in (10, 80):  # 80 s would be 184 MB of frames
+    for seconds in (10, 50):  # 40 s more would be 92 MB of frames
         path = tmp_path / f"{seconds}.mp4"
         with VideoWriter(path, fps=10, gop=10) as writer:
             for t in range(10 * seconds):

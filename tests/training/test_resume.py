@@ -70,8 +70,9 @@ def test_killed_at_random_and_still_the_same_bit_for_bit(chosen, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_says_how_to_continue(settings, tmp_path, number):
+    """SIGUSR1, and several processes: ``test_many_processes.py``."""
     long = changed(changed(settings, "optim", epochs=400), "run", workers=1)
     process = launch(long, tmp_path)
     wait_for_step(long, process, 4)
