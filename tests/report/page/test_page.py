@@ -78,6 +78,7 @@ def test_what_it_shows(page, tree):
     assert sum("what the model is given" in clip for clip in clips) == 1
     assert "the guesses are left out: they are no better than a flat colour" in found.text
     assert sum(", answer" in clip for clip in clips) == 3
+    assert "top-1 accuracy says nothing yet" in found.text  # three videos
     assert all(video["src"].startswith("data:video/mp4;base64,") for video in found.all("video"))
     assert "broken.mp4" in found.text
     assert "cut off" in found.text

@@ -54,9 +54,14 @@ def _tested(name: str, result: Recognition) -> dict[str, Any]:
         "recognition": result,
         # Of always giving the commonest answer, where that is a measure.
         "chance": chance(result) if "top1" in result.measures and result.count else None,
-        # (name, meaning, value, whether its interval is too wide to say anything)
+        # (name, meaning, value, whether it says nothing about other videos)
         "measures": [
-            (measure_name(key), MEASURES.get(key, ("", ""))[1], value, is_useless(value))
+            (
+                measure_name(key),
+                MEASURES.get(key, ("", ""))[1],
+                value,
+                is_useless(value) or result.is_few,
+            )
             for key, value in result.measures.items()
         ],
         "several": several,  # a video may have several classes
