@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mofo.clips.sources import MotionChoice
 from mofo.clips.view_clips import ViewDataset, ViewSettings
 from mofo.datasets.catalog import read_catalog
 from mofo.evaluation.epic import check_submission, evaluate_apart, submit
@@ -177,7 +178,7 @@ def evaluate(
         settings.views,
         about=metadata,
         left_out=tuple(sorted(unreadable.items())),
-        motion=settings.motion.source,
+        motion=MotionChoice.parse(settings.motion).source,
     )
 
 
