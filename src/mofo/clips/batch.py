@@ -98,8 +98,7 @@ class ClipBatch:
 class Samples(list[ClipSample]):
     """Samples whose frames were drawn into the batch's memory: they need not be put together.
 
-    Attributes:
-        frames_BTHWC: the frames of all of them, in order.
+    ``frames_BTHWC``: the frames of all of them, in order.
     """
 
     def __init__(self, samples: Iterable[ClipSample], frames_BTHWC: Tensor) -> None:

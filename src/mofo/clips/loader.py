@@ -53,9 +53,8 @@ def batches(
 ) -> Generator[Any]:
     """Batches of anything that a dataset gives for lists of keys; see ``clip_batches``.
 
-    Args:
-        dataset: its ``__getitems__`` gives a list for a list of keys.
-        together: makes a batch of such a list; a function of a module, for the workers.
+    ``dataset``: its ``__getitems__`` gives a list for a list of keys.
+    ``together``: makes a batch of such a list; a function of a module, for the workers.
     """
     count = len(order) if hasattr(order, "__len__") else workers
     workers = worker_count(min(workers, usable_cpus()), count) if count > 1 else 0

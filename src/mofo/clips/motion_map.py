@@ -102,9 +102,8 @@ def _slot_means(field_Fyx: np.ndarray, start_T: np.ndarray, grid: TokenGrid) -> 
 def _overlap(start: float, stop: float, parts: int, size: int, cells: int) -> np.ndarray:
     """What each cell of a line contributes to the mean over each part, float32 (parts, cells).
 
-    Args:
-        start, stop: the line that is divided into equal ``parts``.
-        size: length of the line that is divided into ``cells``, from 0.
+    ``start``, ``stop``: the line that is divided into equal ``parts``.
+    ``size``: length of the line that is divided into ``cells``, from 0.
     """
     edge = np.linspace(start, stop, parts + 1) * (cells / size)
     cell = np.arange(cells)

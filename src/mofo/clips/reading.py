@@ -44,9 +44,8 @@ class ClipReader:
     ) -> tuple[ClipPlan, list[Clip]]:
         """The plan and a clip for each of its crops.
 
-        Args:
-            planner: frames and crops, from the index of the file.
-            into: uint8 ``(crops, T, H, W, 3)``: memory for the frames; None: of their own.
+        ``planner``: frames and crops, from the index of the file.
+        ``into``: uint8 ``(crops, T, H, W, 3)``: memory for the frames; None: of their own.
         """
 
         def work(index: FrameIndex) -> tuple[ClipPlan, list[Clip]]:

@@ -97,11 +97,9 @@ class AreaTable:
 
     Reading one video from the store costs as much as decoding half a clip, and reading all of it a
     few seconds for ten million frames; so it is read once. Boxes take 17 bytes a frame of memory,
-    fields some 300, in a temporary file that all processes share.
-
-    Args:
-        store: holds the videos under their keys, or else under the end of their paths.
-        videos: rows of a catalog; several may be segments of one file.
+    fields some 300, in a temporary file that all processes share. ``store``: holds the videos under
+    their keys, or else under the end of their paths. ``videos``: rows of a catalog; several may be
+    segments of one file.
     """
 
     def __init__(self, store: AreaStore, videos: Sequence[Video]) -> None:

@@ -58,8 +58,7 @@ class MotionSettings:
 def pooled_motion(motion_Btyx: Tensor, grid: TokenGrid) -> Tensor:
     """The mean of a map of cells or pixels over each token, ``motion_Bthw``.
 
-    Args:
-        motion_Btyx: float in [0, 1]; a multiple of the grid's rows and columns.
+    ``motion_Btyx``: float in [0, 1]; a multiple of the grid's rows and columns.
     """
     rows, columns = motion_Btyx.shape[2] // grid.h, motion_Btyx.shape[3] // grid.w
     return F.avg_pool2d(motion_Btyx, (rows, columns))
@@ -68,9 +67,8 @@ def pooled_motion(motion_Btyx: Tensor, grid: TokenGrid) -> Tensor:
 def inside_tokens(motion_Bthw: Tensor, threshold: float = 0.5, span: str = "tubelet") -> Tensor:
     """Tokens that count as inside the motion area, bool (B, t, h, w).
 
-    Args:
-        motion_Bthw: of ``MotionSettings.tokens``; bool stays as it is.
-        span: "clip": a position that is inside in any slot is so in all.
+    ``motion_Bthw``: of ``MotionSettings.tokens``; bool stays as it is.
+    ``span``: "clip": a position that is inside in any slot is so in all.
     """
     if motion_Bthw.dtype == torch.bool:
         return motion_Bthw

@@ -63,8 +63,7 @@ class Geometry:
     def frames(self, frames_THWC: np.ndarray) -> np.ndarray:
         """Crop, resize and flip frames that are decoded already.
 
-        Args:
-            frames_THWC: uint8, upright, full resolution.
+        ``frames_THWC``: uint8, upright, full resolution.
 
         Returns:
             uint8 ``(T, height, width, C)``.
@@ -81,10 +80,8 @@ class Geometry:
         """Boxes of the upright frames, in pixels of the clip's frames.
 
         Boxes are cut at the edge of the crop; one of which nothing is left is not valid.
-
-        Args:
-            box_T4: float32, pixels of the upright frames.
-            valid_T: bool; other boxes do not count.
+        ``box_T4``: float32, pixels of the upright frames. ``valid_T``: bool; other boxes do not
+        count.
 
         Returns:
             float32 ``(T, 4)`` with zeros where not valid, and bool ``(T,)``.
@@ -197,11 +194,8 @@ class MotionCrop:
     One box for all of the clip: 90 % of the frames' boxes end within it, so that a moment's outlier
     does not count. It gets a margin and the shape of ``size``, and is never smaller than ``size``,
     so that nothing is enlarged; what does not fit into the frame is moved into it. Where nothing
-    moves it is the middle of the frame.
-
-    Attributes:
-        size: ``(width, height)`` of the clip's frames.
-        margin: at each side, a share of the box's side.
+    moves it is the middle of the frame. ``size``: ``(width, height)`` of the clip's frames.
+    ``margin``: at each side, a share of the box's side.
     """
 
     size: tuple[int, int]

@@ -20,9 +20,8 @@ QUARANTINED = frozenset({UNREADABLE, STOPPED, OUTSIDE})
 class FileTask:
     """One file to inspect.
 
-    Attributes:
-        segments: ``(start, end)`` in seconds, those that rows of the catalog are about.
-        digest: read the whole file for a hash of its content.
+    ``segments``: ``(start, end)`` in seconds, those that rows of the catalog are about.
+    ``digest``: read the whole file for a hash of its content.
     """
 
     key: str

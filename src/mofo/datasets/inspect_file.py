@@ -44,9 +44,7 @@ _PROBED = 256  # files that are opened ahead of their turn
 class FileMetadata:
     """What is known about a file once it has been opened.
 
-    Attributes:
-        width, height: pixels of the upright frame.
-        fps: frames a second, on average.
+    ``width``, ``height``: pixels of the upright frame. ``fps``: frames a second, on average.
     """
 
     width: int

@@ -66,8 +66,7 @@ class Listing:
     ) -> None:
         """Adds a file below ``root``, or says why not.
 
-        Args:
-            details: other attributes of the ``Video``, but for path and key.
+        ``details``: other attributes of the ``Video``, but for path and key.
         """
         reason = why_unusable(path)
         if label:
@@ -153,10 +152,8 @@ def video_files(
     """The videos below a folder, without recursion and each folder once.
 
     A folder's files come before those of its subfolders, each in the order of names; links are
-    followed, names that begin with "." skipped.
-
-    Args:
-        wanted: tells by a file's name whether it is one.
+    followed, names that begin with "." skipped. ``wanted``: tells by a file's name whether it is
+    one.
     """
     seen: set[tuple[int, int]] = set()
     stack = [os.fspath(folder)]

@@ -39,9 +39,8 @@ Beside = Callable[[str, Sequence[Packed]], Mapping[str, bytes]]
 class PackReport:
     """What a run did.
 
-    Attributes:
-        shards: names of all shards; of them ``kept`` were whole already.
-        failures: ``(path, reason)`` of videos that are not in them.
+    ``shards``: names of all shards; of them ``kept`` were whole already.
+    ``failures``: ``(path, reason)`` of videos that are not in them.
     """
 
     out: Path

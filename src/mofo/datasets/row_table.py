@@ -26,8 +26,7 @@ BATCH = 10_000
 class RowTable(Sequence[Video]):
     """A sequence of videos that are made when they are asked for; it is read only.
 
-    Args:
-        table: columns as ``pack`` makes them.
+    ``table``: columns as ``pack`` makes them.
     """
 
     def __init__(self, table: Any, heads: Iterable[str], base: str) -> None:
@@ -161,11 +160,8 @@ def unpack(parts: Iterable[Any], heads: Sequence[str], base: str) -> Iterator[Vi
 class Distinct:
     """Tells the first of several equal rows from the others, in a later pass over the same rows.
 
-    Args:
-        rows: the first pass; 8 bytes are kept for each.
-
-    Attributes:
-        heads: the kinds of labels that rows have; True: a row may have several classes of it.
+    ``rows``: the first pass; 8 bytes are kept for each. ``heads``: the kinds of labels that rows
+    have; True: a row may have several classes of it.
     """
 
     def __init__(self, rows: Iterable[Video]) -> None:

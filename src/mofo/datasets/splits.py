@@ -24,13 +24,10 @@ def held_out_splits(videos: Iterable[Video]) -> list[str]:
 def hold_out(videos: Sequence[Video], share: float, seed: int = 0) -> tuple[Video, ...]:
     """The same videos, each in split "train" or "validation".
 
-    About ``share`` of each class is held out, one video at least where there are two or more.
-    What belongs together (rows of one file, of one person or recording) stays together, and no
-    class loses its last group for training.
-
-    Args:
-        videos: rows of a catalog; the first label of each is its class.
-        share: above 0, below 1.
+    About ``share`` of each class is held out, one video at least where there are two or more. What
+    belongs together (rows of one file, of one person or recording) stays together, and no class
+    loses its last group for training. ``videos``: rows of a catalog; the first label of each is its
+    class. ``share``: above 0, below 1.
     """
     if not 0 < share < 1:
         raise SettingsError(f"hold-out {share:g}: expected a share above 0, below 1, such as 0.25")

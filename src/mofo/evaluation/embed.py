@@ -191,9 +191,8 @@ def windowed(
 ) -> tuple[list[Video], list[tuple[str, str]]]:
     """A row for each window of each video; and ``(path, reason)`` of those that cannot be read.
 
-    Args:
-        window: length of a window, seconds; see ``window_spans``.
-        hop: from one beginning to the next; None: half a window.
+    ``window``: length of a window, seconds; see ``window_spans``.
+    ``hop``: from one beginning to the next; None: half a window.
     """
     rows, failures = [], []
     step = hop or window / 2

@@ -40,10 +40,8 @@ def evaluate_apart(
     """Results of parts of the segments, by "action (tail)", "verb (unseen)" and so on.
 
     A segment counts as rare for the verb if its verb is, for the noun likewise, and for the action
-    if one of the two is. Parts without videos are left out.
-
-    Args:
-        catalog: knows what is rare or unseen, if its sources do.
+    if one of the two is. Parts without videos are left out. ``catalog``: knows what is rare or
+    unseen, if its sources do.
     """
     results: dict[str, Recognition] = {}
     by_places: dict[tuple[int, ...], dict[str, Recognition]] = {}
@@ -121,9 +119,8 @@ def submit(
 ) -> int:
     """Writes the challenge's file: logarithms of probabilities, whose softmax it takes.
 
-    Args:
-        path: ``.zip`` or ``.json``.
-        videos: all segments; those that were not read get equal scores for all classes.
+    ``path``: ``.zip`` or ``.json``.
+    ``videos``: all segments; those that were not read get equal scores for all classes.
 
     Returns:
         How many segments have equal scores, since they could not be read.

@@ -49,9 +49,8 @@ class Part(NamedTuple):
 class FeatureCache:
     """The parts of one list of videos and one way of looking at them.
 
-    Args:
-        folder: of the cache; may hold the features of other runs, too.
-        about: everything that the features depend on, as JSON.
+    ``folder``: of the cache; may hold the features of other runs, too.
+    ``about``: everything that the features depend on, as JSON.
     """
 
     def __init__(

@@ -124,9 +124,8 @@ class FeatureSettings:
 class Work:
     """How the work is done; none of it changes features, but for the rounding of ``precision``.
 
-    Attributes:
-        workers: processes that read videos; at most one a processor.
-        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
+    ``workers``: processes that read videos; at most one a processor.
+    ``precision``: "fp32", "bf16", or "auto": bf16 on a GPU.
     """
 
     batch: int = 16

@@ -34,11 +34,7 @@ _ROWS = "rows"
 
 
 class KeptScores:
-    """What earlier runs of the same test have found.
-
-    Args:
-        folder: None: nothing is kept.
-    """
+    """What earlier runs of the same test have found. ``folder``: None: nothing is kept."""
 
     def __init__(
         self, folder: Path | None, saved: SavedClassifier, dataset: ViewDataset, precision: str

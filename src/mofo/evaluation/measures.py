@@ -84,10 +84,7 @@ def average_precisions(score_VC: np.ndarray, target_VC: np.ndarray) -> np.ndarra
     """Average precision of each class, float64 ``(C,)``; NaN for a class that no video has.
 
     The sum over thresholds of precision times the step in recall, without interpolation; equal
-    scores are one threshold.
-
-    Args:
-        target_VC: bool, the classes of each video.
+    scores are one threshold. ``target_VC``: bool, the classes of each video.
     """
     weight_1V = np.ones((1, len(score_VC)))
     columns = zip(score_VC.T, target_VC.T, strict=True)

@@ -64,9 +64,8 @@ class LabelledFeatures:
 class ProbeResult:
     """What a probe found on the test part.
 
-    Attributes:
-        score_VC: float64, votes or probabilities; more from it by ``recognise``.
-        label_V: int64, true classes.
+    ``score_VC``: float64, votes or probabilities; more from it by ``recognise``.
+    ``label_V``: int64, true classes.
     """
 
     score_VC: np.ndarray
@@ -144,12 +143,9 @@ class Probe:
 class NearestProbe(Probe):
     """Nearest neighbours by cosine; each of the k votes with weight ``exp(cosine / temperature)``.
 
-    As in "Unsupervised feature learning via non-parametric instance discrimination"
-    (arXiv 1805.01978), section 3.4, on standardised features; exact.
-
-    Args:
-        k: neighbours; all, if the training part has fewer.
-        temperature: above 0; the smaller, the more the nearest ones count.
+    As in "Unsupervised feature learning via non-parametric instance discrimination" (arXiv
+    1805.01978), section 3.4, on standardised features; exact. ``k``: neighbours; all, if the
+    training part has fewer. ``temperature``: above 0; the smaller, the more the nearest ones count.
     """
 
     about = "nearest neighbours by cosine"
@@ -181,11 +177,8 @@ class LinearProbe(Probe):
     """Logistic regression on standardised features.
 
     C is chosen by balanced accuracy on held-out groups of the training part (of equally good ones
-    the smallest), then all of the training part is used. One value needs no choice.
-
-    Args:
-        grid: values of C, above 0.
-        steps: of the solver, at most.
+    the smallest), then all of the training part is used. One value needs no choice. ``grid``:
+    values of C, above 0. ``steps``: of the solver, at most.
     """
 
     about = "logistic regression on pooled features"

@@ -45,9 +45,8 @@ def recognise_several(
 ) -> Recognition:
     """Results where a video may have any number of classes: average precision.
 
-    Args:
-        score_VC: probabilities; in the table of classes 0.5 and more counts as predicted.
-        target_VC: bool, the classes of each video.
+    ``score_VC``: probabilities; in the table of classes 0.5 and more counts as predicted.
+    ``target_VC``: bool, the classes of each video.
     """
     target_VC = np.asarray(target_VC).astype(bool)
     if not target_VC.any():
@@ -123,9 +122,8 @@ def recognise_heads(
 def part_scores(action_VA: np.ndarray, part_A: np.ndarray, parts: int) -> np.ndarray:
     """Scores of verbs (or nouns): the sum over the actions that have it.
 
-    Args:
-        part_A: verb (or noun) of each action, 0 to ``parts`` - 1.
-        parts: how many verbs (or nouns) there are.
+    ``part_A``: verb (or noun) of each action, 0 to ``parts`` - 1.
+    ``parts``: how many verbs (or nouns) there are.
 
     Returns:
         ``(V, parts)``, float64; 0 for a verb that no action has.
@@ -228,9 +226,8 @@ def _pairs(
 ) -> Recognition:
     """Results for actions; classes are those that a video has or was taken for.
 
-    Args:
-        blocks: videos and their scores (V, A) of actions, some at a time.
-        pair_V2: true ones; a pair that is no action comes behind all that are.
+    ``blocks``: videos and their scores (V, A) of actions, some at a time.
+    ``pair_V2``: true ones; a pair that is no action comes behind all that are.
     """
     number = {pair: action for action, pair in enumerate(map(tuple, pairs_A2.tolist()))}
     action_V = np.array([number.get(tuple(pair), -1) for pair in pair_V2.tolist()], np.int64)

@@ -21,11 +21,8 @@ def running_cell(grid: TokenGrid, hidden_BN: Tensor, noise_BN: Tensor, count: in
     The count is exact. With tubes and a number of time slots that is a multiple of 4 the window
     gives it by itself (at shares of 1/4, 1/2, 3/4 of the hidden tokens); otherwise the tokens that
     are missing come from the next place of the window, or those too many are left out, by rising
-    noise.
-
-    Args:
-        hidden_BN: bool, True = hidden.
-        count: tokens to decode in each sample, from 1 to those that are hidden.
+    noise. ``hidden_BN``: bool, True = hidden. ``count``: tokens to decode in each sample, from 1 to
+    those that are hidden.
 
     Returns:
         ``target_BN``, bool, True = predicted; a subset of ``hidden_BN``.

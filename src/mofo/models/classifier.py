@@ -247,9 +247,8 @@ def inside_of(settings: ClassifierSettings, motion_BN: Tensor) -> Tensor:
 class LoadReport(NamedTuple):
     """What became of the weights of a pre-training.
 
-    Attributes:
-        loaded, dropped: names of the tensors that were taken over, and that were not needed.
-        made_for: grid (t, h, w) the weights were made for; positions are interpolated from it.
+    ``loaded``, ``dropped``: names of the tensors that were taken over, and that were not needed.
+    ``made_for``: grid (t, h, w) the weights were made for; positions are interpolated from it.
     """
 
     loaded: tuple[str, ...]

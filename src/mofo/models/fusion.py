@@ -156,8 +156,7 @@ class CrossAttention(nn.Module):
     def forward(self, query: Tensor, context: Tensor, attend: Attend | None = None) -> Tensor:
         """Queries (..., D) to (..., D).
 
-        Args:
-            attend: queries, keys and values, projected, to mixed values. None: ``self.attend``.
+        ``attend``: queries, keys and values, projected, to mixed values. None: ``self.attend``.
         """
         q, (k, v) = self._queries(query), self._keys_values(context)
         y = query + self.proj((attend or self.attend)(q, k, v))
@@ -168,8 +167,7 @@ class CrossAttention(nn.Module):
     ) -> Tensor:
         """Attention of all heads, side by side, (B, Q, D).
 
-        Args:
-            context_BN: bool, the tokens that may be attended to, at least one in each sample.
+        ``context_BN``: bool, the tokens that may be attended to, at least one in each sample.
         """
         mask_B11N = None if context_BN is None else context_BN[:, None, None, :]
         q_BhQd, k_BhNd, v_BhNd = map(self._split, (q_BQD, k_BND, v_BND))
@@ -315,9 +313,8 @@ def make_fusion(
 ) -> Fusion:
     """Returns a new fusion of that name, whose weights are still to be set.
 
-    Args:
-        name: one of ``FUSIONS``.
-        heads: of the attention. None: MOFO's 3, or 4 where the width is no multiple of 3.
+    ``name``: one of ``FUSIONS``.
+    ``heads``: of the attention. None: MOFO's 3, or 4 where the width is no multiple of 3.
     """
     return FUSIONS[name](width, fusion_heads(width, heads), norm_eps, **options)
 

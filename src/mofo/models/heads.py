@@ -19,8 +19,7 @@ _SMALL = 0.001  # scale of the weights at the start: all classes begin as likely
 class Heads(nn.Module):
     """A LayerNorm and, for each name, a linear layer to that many classes.
 
-    Args:
-        norm_eps: epsilon of the LayerNorm; None: there is none.
+    ``norm_eps``: epsilon of the LayerNorm; None: there is none.
     """
 
     def __init__(self, width: int, classes: Mapping[str, int], norm_eps: float | None) -> None:

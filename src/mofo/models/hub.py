@@ -30,8 +30,7 @@ class HubModel(
 ):
     """Saves a model that is built from ``settings``, a dataclass, and loads it again.
 
-    Attributes:
-        settings_type: of ``settings``; a class says its own.
+    ``settings_type``: of ``settings``; a class says its own.
     """
 
     settings_type: ClassVar[type]

@@ -130,9 +130,8 @@ class Engine:
 class Step(NamedTuple, Generic[Output]):
     """One batch.
 
-    Attributes:
-        views: the clips, on the CPU, and why others could not be read.
-        output: what the model made of the clips; None if there are none.
+    ``views``: the clips, on the CPU, and why others could not be read.
+    ``output``: what the model made of the clips; None if there are none.
     """
 
     views: ViewBatch

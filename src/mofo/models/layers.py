@@ -44,9 +44,8 @@ def empty_linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
 def init_weights(module: nn.Module, generator: torch.Generator | None = None) -> None:
     """Sets weights for the start: matrices xavier-uniform, biases zero, gains of LayerNorms one.
 
-    Args:
-        module: on the CPU, or on the generator's device.
-        generator: None: one with seed 0. torch's global one is never used.
+    ``module``: on the CPU, or on the generator's device.
+    ``generator``: None: one with seed 0. torch's global one is never used.
     """
     generator = generator or torch.Generator().manual_seed(0)
     for name, parameter in module.named_parameters():
@@ -75,8 +74,7 @@ class Attention(nn.Module):
     def forward(self, x_BVD: Tensor, num_context: int = 0) -> Tensor:
         """Tokens (B, V, D) to the branch added to them, (B, V - num_context, D).
 
-        Args:
-            num_context: the first tokens, which are attended to but do not attend.
+        ``num_context``: the first tokens, which are attended to but do not attend.
         """
         qkv_BVE = recompute(self._qkv, x_BVD)
         q_BhVd, k_BhVd, v_BhVd = (

@@ -21,9 +21,7 @@ _BASE, _A, _B = ".base_layer.", ".lora_A.default.weight", ".lora_B.default.weigh
 def add_lora(encoder: Encoder, rank: int, frozen: int = 0, seed: int = 0) -> None:
     """Puts adapters into an encoder; of its own weights none trains any more.
 
-    Args:
-        encoder: is changed.
-        seed: of the new weights; they change nothing at first.
+    ``encoder``: is changed. ``seed``: of the new weights; they change nothing at first.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model

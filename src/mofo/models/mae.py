@@ -240,11 +240,8 @@ def with_statistics(prediction_BMp: Tensor, statistics: PatchStatistics) -> Tens
 def area_weight(inside_BN: Tensor, outside: float | Tensor) -> Tensor:
     """Weight of each token in the loss: 1 inside the motion area, ``outside`` elsewhere.
 
-    A sample without a motion area (nothing inside) has weight 1 everywhere.
-
-    Args:
-        inside_BN: bool.
-        outside: at least 0; a tensor, where it changes under ``torch.compile``.
+    A sample without a motion area (nothing inside) has weight 1 everywhere. ``inside_BN``: bool.
+    ``outside``: at least 0; a tensor, where it changes under ``torch.compile``.
     """
     if not isinstance(outside, Tensor) and outside < 0:
         raise SettingsError(f"weight {outside} outside the motion area: 0 is the least")

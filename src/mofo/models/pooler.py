@@ -67,10 +67,8 @@ class _Layer(nn.Module):
 class VJEPAPooler(Fusion):
     """Tokens attend to each other in some blocks; then a learned query attends to all of them.
 
-    Its features go to the heads without a further LayerNorm, as in V-JEPA's classifiers.
-
-    Args:
-        width, heads, norm_eps: see ``Fusion``.
+    Its features go to the heads without a further LayerNorm, as in V-JEPA's classifiers. ``width``,
+    ``heads``, ``norm_eps``: see ``Fusion``.
     """
 
     has_attention = True

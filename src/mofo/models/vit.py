@@ -55,9 +55,8 @@ class Block(nn.Module):
 class Blocks(nn.ModuleList):
     """Blocks one after the other.
 
-    Args:
-        drop_path: of the last block; it grows linearly from 0 at the first.
-        activation_checkpointing: keep only the input of each block for the backward pass.
+    ``drop_path``: of the last block; it grows linearly from 0 at the first.
+    ``activation_checkpointing``: keep only the input of each block for the backward pass.
     """
 
     def __init__(

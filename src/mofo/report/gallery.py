@@ -235,11 +235,8 @@ def serve(
     """Starts the gallery and returns its page; ``page.block_thread()`` waits for Ctrl-C.
 
     Whatever the environment says, it is not shared, it answers to names of this machine only, and
-    all that is uploaded or drawn lies in ``folder``.
-
-    Args:
-        folder: for everything; the caller removes it.
-        runs: see ``find_runs``.
+    all that is uploaded or drawn lies in ``folder``. ``folder``: for everything; the caller removes
+    it. ``runs``: see ``find_runs``.
     """
     if not 0 < port < 65536:
         raise SettingsError(f"port {port}: expected 1 to 65535")

@@ -16,8 +16,7 @@ _LETTERS = 48  # of a class's name
 def results_table(results: Results, *, rows: int = _ROWS) -> str:
     """Returns the measures with intervals, then the classes: the worst, if they are many.
 
-    Args:
-        rows: classes of each head at most; 0: none.
+    ``rows``: classes of each head at most; 0: none.
     """
     lines = [f"{name:12}{printable(text)}" for name, text in results.about.items()]
     for head, result in results.heads.items():

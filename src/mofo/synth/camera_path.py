@@ -14,10 +14,8 @@ class CameraPath:
     """Where the camera looks at each frame.
 
     Lengths are in units of the frame's short side, so that a path means the same at every size.
-
-    Attributes:
-        zoom_T: magnification; above 1 the world looks larger.
-        angle_T: roll in radians, positive turns the world clockwise on screen.
+    ``zoom_T``: magnification; above 1 the world looks larger. ``angle_T``: roll in radians,
+    positive turns the world clockwise on screen.
     """
 
     centre_T2: np.ndarray

@@ -26,9 +26,8 @@ def pick_device(
 ) -> tuple[torch.device, str]:
     """Returns the device and the precision, "fp32" or "bf16", that are meant.
 
-    Args:
-        device: None: a GPU if there is one.
-        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
+    ``device``: None: a GPU if there is one.
+    ``precision``: "fp32", "bf16", or "auto": bf16 on a GPU.
     """
     import torch
 
@@ -48,9 +47,8 @@ def make_accelerator(
 ) -> Accelerator:
     """Returns the processes, the device and the precision of a training.
 
-    Args:
-        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
-        patience: seconds in which a process has to go on; 0: any time.
+    ``precision``: "fp32", "bf16", or "auto": bf16 on a GPU.
+    ``patience``: seconds in which a process has to go on; 0: any time.
     """
     import torch
     from accelerate import Accelerator

@@ -118,9 +118,8 @@ def first_line(error: Exception) -> str:
 def temporary_beside(file: Path, suffix: str = "") -> Path:
     """A new name beside ``file``; what is left of it when this process dies goes with the next one.
 
-    Args:
-        file: a file or folder that is to take its place.
-        suffix: ending of the name, for a writer that chooses the format by it.
+    ``file``: a file or folder that is to take its place.
+    ``suffix``: ending of the name, for a writer that chooses the format by it.
     """
     if file.parent not in _tidied:  # what killed processes left goes when the next one comes
         _tidied.add(file.parent)
@@ -207,10 +206,8 @@ def folder_lock(folder: Path, part: str = "") -> Iterator[None]:
     """Holds a folder for writing, as a whole or one part of it beside other parts.
 
     The system releases the lock however a process ends. File systems without locks (some network
-    mounts) give none; runs must then be kept apart by whoever starts them.
-
-    Args:
-        part: name of the part; empty for the whole folder.
+    mounts) give none; runs must then be kept apart by whoever starts them. ``part``: name of the
+    part; empty for the whole folder.
     """
     with contextlib.ExitStack() as stack:
         if fcntl is not None:

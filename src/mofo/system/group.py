@@ -45,9 +45,8 @@ _watch: _Watch | None = None
 def doing(text: str, *, waits: bool = False) -> None:
     """Notes what this process does now, for the line that names it if it takes too long.
 
-    Args:
-        text: as in "process 3 of 8 TEXT"; empty: something that may take any time.
-        waits: this may be a wait for other processes, so that those which do not are to blame.
+    ``text``: as in "process 3 of 8 TEXT"; empty: something that may take any time.
+    ``waits``: this may be a wait for other processes, so that those which do not are to blame.
     """
     global _now
     _now = _Now(text, waits, _now.number + 1)
@@ -56,8 +55,7 @@ def doing(text: str, *, waits: bool = False) -> None:
 def watch(limit: float) -> None:
     """Watches the other processes from now on, if there are any.
 
-    Args:
-        limit: seconds after which a process that does not go on ends all; 0: never.
+    ``limit``: seconds after which a process that does not go on ends all; 0: never.
     """
     global _watch
     distributed = _group()

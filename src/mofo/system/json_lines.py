@@ -15,8 +15,7 @@ _BLOCK = 1 << 16
 class JsonLines:
     """A file of JSON lines, held open for one process.
 
-    Args:
-        path: made if it is not there. What a killed run has left of a last line is taken away.
+    ``path``: made if it is not there. What a killed run has left of a last line is taken away.
     """
 
     def __init__(self, path: Path) -> None:

@@ -153,10 +153,7 @@ def begin_worker(plugins: Iterable[str] = ()) -> None:
 
     Keeps the process to one thread; ends it as soon as its parent is gone, however that ended;
     ignores Ctrl-C, SIGTERM and SIGUSR1, which terminals and batch systems send to everyone; imports
-    plugins.
-
-    Args:
-        plugins: what ``mofo.registry.plugins`` says in the parent.
+    plugins. ``plugins``: what ``mofo.registry.plugins`` says in the parent.
     """
     for stop in STOPS:
         signal.signal(stop, signal.SIG_IGN)
@@ -198,11 +195,8 @@ def worker_count(wanted: int | None, tasks: int) -> int:
     """How many worker processes to start; 0: this process does the work.
 
     Workers import the main module. A script that calls from its top level would begin again in each
-    of them, so it gets none, and is told.
-
-    Args:
-        wanted: at most so many; None: one a processor.
-        tasks: more than there are tasks would have nothing to do.
+    of them, so it gets none, and is told. ``wanted``: at most so many; None: one a processor.
+    ``tasks``: more than there are tasks would have nothing to do.
     """
     count = min(usable_cpus() if wanted is None else wanted, tasks)
     if not count or _is_guarded():
@@ -254,10 +248,7 @@ class StopRequest:
     """While it is entered, the first Ctrl-C, SIGTERM or SIGUSR1 is noted.
 
     A Ctrl-C after that has its usual effect. Other signals after the first change nothing: a batch
-    system and a launcher may both send one.
-
-    Attributes:
-        name: of the signal that came, "" while none did.
+    system and a launcher may both send one. ``name``: of the signal that came, "" while none did.
     """
 
     def __init__(self) -> None:

@@ -18,9 +18,7 @@ _LINE = "{desc}: {n_fmt} of {total_fmt} {unit}s, {rate_fmt}, {remaining} left{po
 class Bar(tqdm):  # type: ignore[type-arg]
     """A bar of tqdm on stderr; where that is no terminal, a line now and then.
 
-    Args:
-        every: seconds between the lines.
-        options: of tqdm: total, unit, desc, initial, leave.
+    ``every``: seconds between the lines. ``options``: of tqdm: total, unit, desc, initial, leave.
     """
 
     monitor_interval = 0  # no thread of its own
@@ -60,9 +58,8 @@ def _columns(stream: TextIO) -> int:
 class Progress:
     """Counts videos and frames, and tells rate and time left on ``stream``.
 
-    Args:
-        stream: stderr, if None.
-        frames: of all videos, about; with it the time is told soon after the beginning.
+    ``stream``: stderr, if None.
+    ``frames``: of all videos, about; with it the time is told soon after the beginning.
     """
 
     def __init__(

@@ -16,11 +16,8 @@ from mofo.types import MofoError
 class RayEngine:
     """Runs tasks on Ray: on the cluster of ``RAY_ADDRESS`` if set, else on this machine.
 
-    Every machine has to see the videos and the store's folder under the same paths.
-
-    Args:
-        work, workers: as in ``LocalEngine``.
-        stall: not known here; Ray's own settings rule.
+    Every machine has to see the videos and the store's folder under the same paths. ``work``,
+    ``workers``: as in ``LocalEngine``. ``stall``: not known here; Ray's own settings rule.
     """
 
     def __init__(self, work: Work, workers: int, stall: float | None = None) -> None:

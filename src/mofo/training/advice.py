@@ -35,11 +35,7 @@ _CPU_SIZE, _GPU_SIZE = ("tiny", 1e9, 96), ("small", 56e9, 224)
 
 @dataclass(frozen=True)
 class Step:
-    """One command.
-
-    Attributes:
-        seconds: how long it takes, about; None: moments, or not known.
-    """
+    """One command. ``seconds``: how long it takes, about; None: moments, or not known."""
 
     command: str
     reason: str

@@ -133,9 +133,8 @@ class _Measured(NamedTuple):
 def plan(settings: TrainingSettings, gpus: str | None = None) -> Plan:
     """Returns what a training will need.
 
-    Args:
-        settings: the recipe, with a source of videos that can be read.
-        gpus: such as "1xH200" or "8xA100"; None: this machine's CPU.
+    ``settings``: the recipe, with a source of videos that can be read.
+    ``gpus``: such as "1xH200" or "8xA100"; None: this machine's CPU.
     """
     devices, gpu = _devices(gpus)
     task = TASKS[settings.task](settings)

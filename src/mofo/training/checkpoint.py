@@ -106,9 +106,8 @@ class Checkpoint:
 class CheckpointFolder:
     """The checkpoints of one run.
 
-    Args:
-        path: the folder; made when the first is saved.
-        keep: last ones to keep; the best one stays besides.
+    ``path``: the folder; made when the first is saved.
+    ``keep``: last ones to keep; the best one stays besides.
     """
 
     def __init__(self, path: Path, keep: int) -> None:

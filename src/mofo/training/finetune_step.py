@@ -42,11 +42,7 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class PlannedBatch(ClipBatch):
-    """A batch, and what is to happen to each of its clips.
-
-    Attributes:
-        plan: see ``Augmentation.plan``.
-    """
+    """A batch, and what is to happen to each of its clips. ``plan``: see ``Augmentation.plan``."""
 
     plan: Plan | None = None
 

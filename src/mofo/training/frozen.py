@@ -32,14 +32,10 @@ class FrozenEncoder(nn.Module):
     encoder was trained with, as its decoder gets it. Other layers have none of their own, and
     neither has the encoder of a fine-tuned model, whose norm stands behind the fusion: they get one
     without gains. Without any norm a few tokens of large length would decide every mean; and to
-    probes, which standardise each channel, gains and shifts make no difference.
-
-    Args:
-        weights: of the encoder, by name ("encoder.blocks. ..."); None: drawn at random.
-        area_span, motion: motion area of a token, see ``MotionSettings``.
-
-    Attributes:
-        digest: of the weights, in hexadecimal; the same for the same numbers.
+    probes, which standardise each channel, gains and shifts make no difference. ``weights``: of the
+    encoder, by name ("encoder.blocks. ..."); None: drawn at random. ``area_span``, ``motion``:
+    motion area of a token, see ``MotionSettings``. ``digest``: of the weights, in hexadecimal; the
+    same for the same numbers.
     """
 
     def __init__(
@@ -76,8 +72,7 @@ class FrozenEncoder(nn.Module):
     def layer(self, number: int | None) -> int:
         """The number of a layer, from 0 (patches before the first block) to ``depth``.
 
-        Args:
-            number: None: the last one; below 0: counted from the end, -1 is the last one.
+        ``number``: None: the last one; below 0: counted from the end, -1 is the last one.
         """
         depth = self.encoder.depth
         chosen = depth if number is None else number if number >= 0 else depth + 1 + number
@@ -94,9 +89,7 @@ class FrozenEncoder(nn.Module):
     ) -> Tensor:
         """Frames, uint8 or float in [0, 1], to normalised tokens of a layer, (B, N, D).
 
-        Args:
-            layer: see ``layer``.
-            keep_BV: the tokens to compute, see ``Encoder``; None: all.
+        ``layer``: see ``layer``. ``keep_BV``: the tokens to compute, see ``Encoder``; None: all.
         """
         number, encoder = self.layer(layer), self.encoder
         [tokens_BND] = encoder.layers(frames_BTHWC, [number], keep_BV)
@@ -127,8 +120,7 @@ def frozen(saved: SavedEncoder, grid: TokenGrid | None = None) -> FrozenEncoder:
 def random_encoder(config: str | Path, seed: int = 0) -> FrozenEncoder:
     """An encoder that has learned nothing, of the sizes of a recipe or of a checkpoint.
 
-    Args:
-        config: recipe (YAML) of a pre-training or a fine-tuning, or a checkpoint or run.
+    ``config``: recipe (YAML) of a pre-training or a fine-tuning, or a checkpoint or run.
     """
     name = f"random weights (seed {seed}), sizes of {config}"
     if Path(config).is_dir():

@@ -20,8 +20,7 @@ class TooManyUnreadableError(MofoError):
 class Journal:
     """A JSON line a step, which stays true when a run continues from an earlier step.
 
-    Args:
-        path: the file; lines of steps from ``start`` on are dropped, they will be done again.
+    ``path``: the file; lines of steps from ``start`` on are dropped, they will be done again.
     """
 
     def __init__(self, path: Path, start: int) -> None:
@@ -78,9 +77,8 @@ def motion_line(path: Path) -> str:
 class Unreadable:
     """Keeps ``unreadable.jsonl``: one line for each video, with the reason.
 
-    Args:
-        path: the file; what is in it counts.
-        limit: largest share of them that may be unreadable.
+    ``path``: the file; what is in it counts.
+    ``limit``: largest share of them that may be unreadable.
     """
 
     def __init__(self, path: Path, videos: int, limit: float) -> None:

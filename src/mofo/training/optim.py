@@ -86,11 +86,8 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def freeze(model: Classifier, what: str | int) -> int:
     """Stops the training of the encoder, or of its patch projection and first blocks.
 
-    To be called before the optimiser is made.
-
-    Args:
-        model: is changed.
-        what: "encoder", or how many blocks (a number, or its digits); 0: nothing.
+    To be called before the optimiser is made. ``model``: is changed. ``what``: "encoder", or how
+    many blocks (a number, or its digits); 0: nothing.
 
     Returns:
         The number of parameters that do not train.
@@ -143,11 +140,9 @@ class Schedule:
 class WeightAverage:
     """Exponential moving average: ``average = decay * average + (1 - decay) * weight``.
 
-    It works on whatever tensors the engine keeps, pieces of them included.
-
-    Args:
-        parameters: of the model; the average begins with them.
-        decay: in (0, 1); near the number of steps it should reach back over, 1 - 1/steps.
+    It works on whatever tensors the engine keeps, pieces of them included. ``parameters``: of the
+    model; the average begins with them. ``decay``: in (0, 1); near the number of steps it should
+    reach back over, 1 - 1/steps.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:

@@ -23,8 +23,7 @@ _ORDER, _FEW = 0x0DE2, 0xFE3
 class Division:
     """How the clips of a step are divided.
 
-    Attributes:
-        passes: forward and backward passes that a process accumulates in a step.
+    ``passes``: forward and backward passes that a process accumulates in a step.
     """
 
     batch: int
@@ -39,8 +38,7 @@ class Division:
     ) -> Division:
         """The division with the largest possible ``micro`` that is not above the given one.
 
-        Args:
-            clips: of an epoch: a step takes no more of them. None: they are enough.
+        ``clips``: of an epoch: a step takes no more of them. None: they are enough.
         """
         batch = min(batch, clips or batch)
         share, rest = divmod(batch, processes)

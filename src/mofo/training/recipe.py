@@ -31,9 +31,8 @@ _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's 
 class OneOf:
     """Marks a text that must be one of some names, mostly those of a registry.
 
-    Args:
-        names: read when a value is checked, so that a registry may grow.
-        also: a further value that is allowed, such as the empty text for "not chosen".
+    ``names``: read when a value is checked, so that a registry may grow.
+    ``also``: a further value that is allowed, such as the empty text for "not chosen".
     """
 
     def __init__(self, noun: str, names: Iterable[str], also: str | None = None) -> None:
@@ -81,9 +80,8 @@ class Settings(Section):
 
             PretrainSettings.from_yaml("tiny", data={"source": "videos"}, run={"out": "runs/a"})
 
-        Args:
-            recipe: a YAML file, or the name of one of the package's recipes; None: the defaults.
-            options: keys such as ``optim.lr`` with values as YAML writes them.
+        ``recipe``: a YAML file, or the name of one of the package's recipes; None: the defaults.
+        ``options``: keys such as ``optim.lr`` with values as YAML writes them.
         """
         read = read_recipe(recipe)
         own = cls.model_fields[TASK].default
@@ -171,8 +169,7 @@ class Key(BaseModel):
 class Recipe(NamedTuple):
     """The content of a YAML file, what it extends included.
 
-    Attributes:
-        content: sections with keys and values, and perhaps ``task``.
+    ``content``: sections with keys and values, and perhaps ``task``.
     """
 
     name: str
@@ -189,8 +186,7 @@ def recipe_names() -> list[str]:
 def read_recipe(recipe: str | Path | None) -> Recipe:
     """Reads a recipe and those that it extends.
 
-    Args:
-        recipe: a file, or the name of one of the package's recipes; None: nothing is set.
+    ``recipe``: a file, or the name of one of the package's recipes; None: nothing is set.
     """
     return Recipe("settings", {}, {}) if recipe is None else _read(str(recipe), None, ())
 

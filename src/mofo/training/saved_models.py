@@ -35,9 +35,8 @@ FINETUNE, PRETRAIN = "finetune", "pretrain"
 class SavedClassifier:
     """A fine-tuned model.
 
-    Attributes:
-        model: on the CPU, in evaluation mode.
-        classes: by head, the names of its classes in the order of the logits.
+    ``model``: on the CPU, in evaluation mode.
+    ``classes``: by head, the names of its classes in the order of the logits.
     """
 
     model: Classifier
@@ -65,11 +64,8 @@ class SavedClassifier:
 def open_classifier(path: str | Path, **tokens: Any) -> SavedClassifier:
     """Returns the model of a fine-tuning's checkpoint, or of a run's best one.
 
-    Where the training averaged its weights, the average is what is given.
-
-    Args:
-        path: of the checkpoint or run.
-        tokens: fields of ``TokenSettings`` to change; None: as in training.
+    Where the training averaged its weights, the average is what is given. ``path``: of the
+    checkpoint or run. ``tokens``: fields of ``TokenSettings`` to change; None: as in training.
     """
     if str(path).startswith(PREFIX):
         raise CheckpointError(

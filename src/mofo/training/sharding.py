@@ -43,10 +43,8 @@ def shard(model: nn.Module, device: torch.device) -> None:
 def model_tensors(model: nn.Module, *, everywhere: bool = False) -> dict[str, Tensor]:
     """Returns whole weights by name, without the prefixes of DDP, FSDP and compile.
 
-    Every process must call it together, as ``optimiser_tensors`` and ``restore``.
-
-    Args:
-        everywhere: give them to every process; else only process 0 gets them, on the CPU.
+    Every process must call it together, as ``optimiser_tensors`` and ``restore``. ``everywhere``:
+    give them to every process; else only process 0 gets them, on the CPU.
     """
     state: dict[str, Any] = get_model_state_dict(
         model, options=_WHOLE if everywhere else _WHOLE_ON_CPU

@@ -65,9 +65,8 @@ class NotFiniteStep(Exception):  # noqa: N818 - caught by the trainer, never see
 class StepRunner:
     """Runs steps.
 
-    Attributes:
-        accelerator: devices, precision, processes.
-        clip_grad_norm: largest norm of the gradient; 0: not clipped.
+    ``accelerator``: devices, precision, processes.
+    ``clip_grad_norm``: largest norm of the gradient; 0: not clipped.
     """
 
     accelerator: Accelerator
@@ -89,9 +88,8 @@ class StepRunner:
     ) -> StepMetrics:
         """Runs one step.
 
-        Args:
-            step: its number, from 0.
-            on_batch: called with the first of them, before it goes to the device.
+        ``step``: its number, from 0.
+        ``on_batch``: called with the first of them, before it goes to the device.
 
         Raises:
             NotFiniteStep: see there.

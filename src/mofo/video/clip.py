@@ -103,8 +103,7 @@ class Segment:
         chroma: deliver the colour of frames at this ``(width, height)``, too.
         every: deliver images and colours for every so many frames and for key frames only.
 
-    Attributes:
-        info, size, warnings: as in ``VideoReader``; ``info.frames`` counts the segment.
+    ``info``, ``size``, ``warnings``: as in ``VideoReader``; ``info.frames`` counts the segment.
     """
 
     def __init__(

@@ -29,8 +29,7 @@ _SLICE = re.compile(rb"\x00\x00\x01([\x01-\x05\x21-\x25\x41-\x45\x61-\x65])")
 class Container:
     """An open container, its video stream, and the count of what was wrong with it.
 
-    Args:
-        coding_order: mark frames as ``CodingOrder`` does.
+    ``coding_order``: mark frames as ``CodingOrder`` does.
 
     Attributes:
         fps: average frames per second or None; frames: their number or None; duration: seconds or
@@ -99,11 +98,7 @@ class Container:
                 yield frame
 
     def complaints(self, last: int, end: float, back: int) -> list[str]:
-        """What was wrong, one line each.
-
-        Args:
-            end: time in seconds at which it ends.
-        """
+        """What was wrong, one line each. ``end``: time in seconds at which it ends."""
         lines = []
         # Program streams (mpg, vob) give some pictures a time; FFmpeg guesses those of the others.
         if back and self._container.format.name != "mpeg":
@@ -118,8 +113,7 @@ class Container:
     def truncation(self, packets: int, end: float) -> str | None:
         """Why the file is known to lack pictures at its end; None if it is not.
 
-        Args:
-            end: time in seconds at which the last one ends.
+        ``end``: time in seconds at which the last one ends.
         """
         return truncation(self._path, self._container, self._stream, packets, end, self._end)
 

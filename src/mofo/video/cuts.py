@@ -29,9 +29,8 @@ class CutDetector:
           something else (torn frames) give one false cut at most, none at the return.
         * The second frame of a video is never a cut: nothing is known yet about its motion.
 
-    Args:
-        threshold: smallest score of a cut. Real cuts score 0.3 to 1.1, fast motion up to 0.25.
-        contrast: how many times the running level the score must reach.
+    ``threshold``: smallest score of a cut. Real cuts score 0.3 to 1.1, fast motion up to 0.25.
+    ``contrast``: how many times the running level the score must reach.
     """
 
     def __init__(self, threshold: float = 0.28, contrast: float = 2.5) -> None:
@@ -48,8 +47,7 @@ class CutDetector:
     def step(self, grey_HW: np.ndarray) -> bool:
         """Take the next frame.
 
-        Args:
-            grey_HW: uint8, any size that stays the same.
+        ``grey_HW``: uint8, any size that stays the same.
 
         Returns:
             Whether this frame begins a new shot. ``score`` then holds the frame's score.

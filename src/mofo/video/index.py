@@ -120,10 +120,8 @@ class FrameIndex:
         """Frames that begin from ``start`` on and before ``end``, as ``(first, stop)``.
 
         Where none does, since a picture is held for longer than that, the one that is on the screen
-        at ``start``.
-
-        Args:
-            start, end: seconds since the first frame; None is the file's own beginning or end.
+        at ``start``. ``start``, ``end``: seconds since the first frame; None is the file's own
+        beginning or end.
 
         Returns:
             ``first >= stop`` if the file has ended by then.
@@ -309,10 +307,8 @@ def _is_late(packets: list[_Packet]) -> bool:
 class IndexCache:
     """Indexes of the files that this process has seen, as long as they fit into the memory given.
 
-    What it gives does not depend on what it was asked before.
-
-    Args:
-        limit: bytes; the indexes used least recently go first.
+    What it gives does not depend on what it was asked before. ``limit``: bytes; the indexes used
+    least recently go first.
     """
 
     def __init__(self, limit: int = 64 << 20) -> None:

@@ -111,9 +111,7 @@ def to_rgb(picture: Any) -> np.ndarray:
 class OpenFrames:
     """Stands in for a ``Container``, see there.
 
-    Args:
-        pictures: all frames, RGB, and their times in seconds.
-        fps: frames a second.
+    ``pictures``: all frames, RGB, and their times in seconds. ``fps``: frames a second.
     """
 
     codec = "rawvideo"
@@ -174,11 +172,9 @@ def are_paths(source: Any) -> bool:
 def video_input(source: VideoInput, fps: float | None = None) -> Iterator[VideoPath]:
     """What can be given as one video, for a ``VideoReader``.
 
-    Bytes and open files lie in a temporary file while the block runs.
-
-    Args:
-        source: path; bytes or open binary file of a video file; frames, see ``Frames``.
-        fps: frames a second of frames in memory; None: a decoder's own, or 25.
+    Bytes and open files lie in a temporary file while the block runs. ``source``: path; bytes or
+    open binary file of a video file; frames, see ``Frames``. ``fps``: frames a second of frames in
+    memory; None: a decoder's own, or 25.
     """
     if isinstance(source, str | os.PathLike | Frames):
         yield source

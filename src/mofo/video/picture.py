@@ -88,9 +88,8 @@ def crop_picture(
 def on_frame(crop: Box, frame_size: tuple[int, int], size: tuple[int, int]) -> tuple[Box, Box]:
     """The part of a crop that lies on the frame, and where in the crop's picture it is shown.
 
-    Args:
-        crop: ``(x1, y1, x2, y2)``, pixels of the frame; it has a part of the frame in it.
-        frame_size, size: ``(width, height)`` of the frame and of the picture.
+    ``crop``: ``(x1, y1, x2, y2)``, pixels of the frame; it has a part of the frame in it.
+    ``frame_size``, ``size``: ``(width, height)`` of the frame and of the picture.
     """
     inner, place = [0] * 4, [0] * 4
     for side in (0, 1):
@@ -107,9 +106,8 @@ def grey_picture(
 ) -> np.ndarray:
     """The whole frame in grey (its luma, as in ``reader.Frame``), uint8 ``(height, width)``.
 
-    Args:
-        size: ``(width, height)`` of the upright picture.
-        rotation, mirrored: what makes the frame upright, as in ``VideoInfo``.
+    ``size``: ``(width, height)`` of the upright picture.
+    ``rotation``, ``mirrored``: what makes the frame upright, as in ``VideoInfo``.
 
     Raises:
         av.FFmpegError: pixels of a kind that cannot be converted.
@@ -171,11 +169,8 @@ def chroma_picture(
 ) -> np.ndarray:
     """Colour of the whole frame: Cb and Cr as coded (128 is grey), uint8 ``(height, width, 2)``.
 
-    Meant for small sizes: few of the samples are looked at.
-
-    Args:
-        size: ``(width, height)`` of the upright picture.
-        rotation, mirrored: what makes the frame upright, as in ``VideoInfo``.
+    Meant for small sizes: few of the samples are looked at. ``size``: ``(width, height)`` of the
+    upright picture. ``rotation``, ``mirrored``: what makes the frame upright, as in ``VideoInfo``.
 
     Raises:
         av.FFmpegError: pixels of a kind that cannot be converted.

@@ -38,10 +38,8 @@ def timed(
     """``count`` frames at equal steps over ``seconds`` of time, whatever the frame rate.
 
     At each time the frame that a player shows. A stretch that is too short is taken from its
-    beginning, and its last frame is repeated.
-
-    Args:
-        place: without ``rng``: 0 the first possible clip, 1 the last one.
+    beginning, and its last frame is repeated. ``place``: without ``rng``: 0 the first possible
+    clip, 1 the last one.
     """
     _check(count, start, start + len(seconds_T))
     if not seconds > 0:

@@ -25,9 +25,8 @@ def truncation(
 ) -> str | None:
     """Why a file is known to lack pictures at its end, in a few words; None if it is not.
 
-    Args:
-        end: time in seconds at which the last picture ends, as in the file.
-        error: what reading the file ended with, if it was an error.
+    ``end``: time in seconds at which the last picture ends, as in the file.
+    ``error``: what reading the file ended with, if it was an error.
     """
     if error:
         return error

@@ -39,9 +39,8 @@ CLOSE = 1e-4  # of outputs: the epsilons of norms may differ from ours
 class Exportable:
     """A model and what its checkpoint says about it.
 
-    Attributes:
-        model: on the CPU, in evaluation mode.
-        classes: by head, the names of the classes; empty for a pre-training.
+    ``model``: on the CPU, in evaluation mode.
+    ``classes``: by head, the names of the classes; empty for a pre-training.
     """
 
     model: Classifier | MaskedAutoencoder

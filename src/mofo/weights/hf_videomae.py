@@ -167,9 +167,8 @@ def classifier_settings_from_hf(
 ) -> ClassifierSettings:
     """Settings of a classifier from the content of their ``config.json``.
 
-    Args:
-        config: must have the classes (``id2label``).
-        options: further ones of ``ModelSettings``.
+    ``config``: must have the classes (``id2label``).
+    ``options``: further ones of ``ModelSettings``.
     """
     labels = len(config.get("id2label") or ()) or config.get("num_labels", 2)
     pooled = config.get("use_mean_pooling", True)

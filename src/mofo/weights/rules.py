@@ -41,8 +41,7 @@ _FIELDS = {
 class Rule:
     """Where one of our tensors comes from.
 
-    Attributes:
-        theirs: of each part the names that it may have, the present one first.
+    ``theirs``: of each part the names that it may have, the present one first.
     """
 
     ours: str

@@ -135,9 +135,8 @@ def sizes_of(
 ) -> ModelSettings:
     """Sizes worked out from shapes; the grid is the one that the weights were made for.
 
-    Args:
-        state: names without prefixes.
-        options: that the program kept: frames, pixels and heads, which no shape says.
+    ``state``: names without prefixes.
+    ``options``: that the program kept: frames, pixels and heads, which no shape says.
     """
     kernel = state.get("encoder.patch_embed.proj.weight")
     if kernel is None or kernel.ndim != 5:

@@ -53,8 +53,7 @@ class ClassFolders(Format):
 def label_by_folders(listing: Listing, *, is_named: bool = False) -> None:
     """Gives videos the classes and splits that their folders are named by, if they are.
 
-    Args:
-        listing: its videos are changed.
+    ``listing``: its videos are changed.
     """
     names = [_folders(video.key) for video in listing.videos]
     meaning = FolderNames(Counter(names), is_named=is_named)
@@ -67,8 +66,7 @@ def label_by_folders(listing: Listing, *, is_named: bool = False) -> None:
 class FolderNames:
     """What the folders of a tree mean: classes, splits, both or nothing; see ``ClassFolders``.
 
-    Args:
-        folders: the folders that each video lies in, from the top, and how many do.
+    ``folders``: the folders that each video lies in, from the top, and how many do.
     """
 
     def __init__(self, folders: Counter[tuple[str, ...]], *, is_named: bool = False) -> None:

@@ -95,11 +95,8 @@ def read_rows(
     """Rows of a CSV file with a header, and where each is (``"FILE, line 7"``).
 
     Cells are without blanks at their ends; a cell that the row lacks is not in the dictionary, and
-    cells that the header has no name for are in it as ``TOO_MUCH``.
-
-    Args:
-        path: the file, which may be long: it is read row by row.
-        columns: what the header has to have at least.
+    cells that the header has no name for are in it as ``TOO_MUCH``. ``path``: the file, which may
+    be long: it is read row by row. ``columns``: what the header has to have at least.
     """
     line = 1
     try:
@@ -171,8 +168,7 @@ def _csv_rows(lines: Iterable[str], mark: str) -> Iterator[tuple[int, list[str] 
 def numbered(pairs: Sequence[tuple[object, object]], path: Path) -> tuple[str, ...]:
     """Names in the order of their numbers.
 
-    Args:
-        pairs: ``(number, name)``, numbers (as text, if need be) from 0 without a gap.
+    ``pairs``: ``(number, name)``, numbers (as text, if need be) from 0 without a gap.
     """
     try:
         by_number = {int(str(number)): str(name) for number, name in pairs}

@@ -26,12 +26,9 @@ _HEAD = 65536  # bytes of a file by which its kind is told
 class Source:
     """A file or folder that is read as a data set.
 
-    Args:
-        videos: folder that the videos are below; None: the source's own, or the one above it.
-        problems: gets ``(name, reason)`` of whatever cannot be used.
-
-    Attributes:
-        videos, split_number, problems, is_named: as given; ``videos`` absolute.
+    ``videos``: folder that the videos are below; None: the source's own, or the one above it.
+    ``problems``: gets ``(name, reason)`` of whatever cannot be used. ``videos``, ``split_number``,
+    ``problems``, ``is_named``: as given; ``videos`` absolute.
     """
 
     def __init__(

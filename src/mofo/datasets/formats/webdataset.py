@@ -73,8 +73,7 @@ class WebDataset(RowFormat):
 class Samples:
     """The videos of several shards, and what their other members say about them.
 
-    Args:
-        listing: for the keys; gets the order of classes from ``videos``.
+    ``listing``: for the keys; gets the order of classes from ``videos``.
     """
 
     def __init__(self, shards: Sequence[str], listing: Listing, *, is_named: bool = False) -> None:

@@ -27,11 +27,7 @@ CONFIG = "config.json"
 
 
 class OpenedEncoder(NamedTuple):
-    """An encoder of Hugging Face.
-
-    Attributes:
-        weights: by our names ("encoder. ...").
-    """
+    """An encoder of Hugging Face. ``weights``: by our names ("encoder. ...")."""
 
     settings: ModelSettings
     weights: dict[str, Tensor]
@@ -100,8 +96,7 @@ def _preprocessing(place: str) -> dict[str, Any]:
 def preprocessing_of(content: Mapping[str, Any] | None) -> dict[str, Any]:
     """Mean, deviation and scale of pixels: pixel (0 to 255) * scale + shift, then normalised.
 
-    Args:
-        content: of one of ``PROCESSORS``; None: there was none.
+    ``content``: of one of ``PROCESSORS``; None: there was none.
     """
     if content is None:
         raise SettingsError(

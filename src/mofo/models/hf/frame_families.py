@@ -21,8 +21,7 @@ def _side(value: Any) -> int:
 class FrameFamily(Family):
     """A model of single pictures.
 
-    Attributes:
-        usual: pixels a side where the configuration only says what positions were learned for.
+    ``usual``: pixels a side where the configuration only says what positions were learned for.
     """
 
     by_frames = True

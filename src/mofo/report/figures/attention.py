@@ -52,11 +52,8 @@ def attention_of(saved: SavedClassifier, batch: ClipBatch, wanted: str | None = 
 
     Relevance is each token of the encoder times the gradient of the class's logit with respect to
     it, summed over channels, what speaks against the class left out (Grad-CAM, arXiv 1610.02391,
-    with weights for each place as in HiResCAM, arXiv 2011.08891).
-
-    Args:
-        batch: on the CPU.
-        wanted: name of a class; None: the likeliest of the first head.
+    with weights for each place as in HiResCAM, arXiv 2011.08891). ``batch``: on the CPU.
+    ``wanted``: name of a class; None: the likeliest of the first head.
     """
     model, grid = saved.model, saved.settings.model.grid
     device = next(model.parameters()).device

@@ -24,9 +24,8 @@ _FALLBACK = "dis"
 class ChosenClips(NamedTuple):
     """Clips for a picture.
 
-    Attributes:
-        batch: the clips, in the order of the videos.
-        notes: what a viewer has to know, a line each.
+    ``batch``: the clips, in the order of the videos.
+    ``notes``: what a viewer has to know, a line each.
     """
 
     batch: ClipBatch

@@ -43,9 +43,8 @@ _GREY = (128, 128, 128)
 class ClipFrames:
     """Frames of one clip with their motion, to be drawn.
 
-    Attributes:
-        frames_THWC, box_T4, valid_T, motion_tyx: see ``ClipSample``.
-        shape: "box" or "field": what is drawn, see ``MotionSettings``.
+    ``frames_THWC``, ``box_T4``, ``valid_T``, ``motion_tyx``: see ``ClipSample``.
+    ``shape``: "box" or "field": what is drawn, see ``MotionSettings``.
     """
 
     grid: TokenGrid

@@ -138,9 +138,8 @@ def page(
 ) -> np.ndarray:
     """Lays out a whole sheet: title, lines, warnings in a red field, body, notes.
 
-    Args:
-        body_HW3: at most ``INNER`` wide, if the sheet is to be at most ``WIDTH`` wide.
-        title, lines, warnings, notes: texts; empty ones are left out.
+    ``body_HW3``: at most ``INNER`` wide, if the sheet is to be at most ``WIDTH`` wide.
+    ``title``, ``lines``, ``warnings``, ``notes``: texts; empty ones are left out.
 
     Returns:
         A picture with even sides, as videos need them.

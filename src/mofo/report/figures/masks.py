@@ -35,9 +35,8 @@ _SPILL = (
 class DrawnMask:
     """A mask of one clip.
 
-    Attributes:
-        hidden_thw, inside_thw: bool, hidden tokens, and those that count as moving.
-        motion_thw: of the tokens: bool of boxes, 0 to 1 of fields.
+    ``hidden_thw``, ``inside_thw``: bool, hidden tokens, and those that count as moving.
+    ``motion_thw``: of the tokens: bool of boxes, 0 to 1 of fields.
     """
 
     settings: MaskSettings
@@ -105,9 +104,7 @@ def mask_film(
 class ShownMasks(NamedTuple):
     """What ``show_masks`` has drawn.
 
-    Attributes:
-        masks: in the order of the picture.
-        notes: what a viewer has to know, a line each.
+    ``masks``: in the order of the picture. ``notes``: what a viewer has to know, a line each.
     """
 
     masks: list[DrawnMask]

@@ -33,9 +33,7 @@ def write_overlay(
 ) -> None:
     """Writes the video with its motion area drawn in (thick: the area, thin: single movers).
 
-    Args:
-        mp4: target; its folder is made.
-        height: frames are scaled down to this height, pixels.
+    ``mp4``: target; its folder is made. ``height``: frames are scaled down to this height, pixels.
     """
     size = fit_size(area, height)
     make_folder(mp4)

@@ -221,9 +221,8 @@ def write_reconstruction(
 class ShownReconstruction:
     """What a checkpoint makes of clips.
 
-    Attributes:
-        notes: what a viewer has to know, a line each.
-        name: of the run, with its step; of imported weights that of their folder.
+    ``notes``: what a viewer has to know, a line each.
+    ``name``: of the run, with its step; of imported weights that of their folder.
     """
 
     made: Reconstruction

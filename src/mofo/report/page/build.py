@@ -122,11 +122,7 @@ def _render(
 
 
 def page_text(paths: Paths, **content: Any) -> str:
-    """A page as HTML.
-
-    Args:
-        content: what ``page.html`` and the templates of its sections take.
-    """
+    """A page as HTML. ``content``: what ``page.html`` and the templates of its sections take."""
 
     def shortened(value: Any) -> Any:
         is_text = type(value) is str and not value.startswith(("data:image/", "data:video/"))

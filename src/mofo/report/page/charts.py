@@ -49,11 +49,7 @@ _POINTS = 160  # of a curve: more are averaged
 
 @dataclass(frozen=True, eq=False)
 class Chart:
-    """A drawn chart.
-
-    Attributes:
-        text: the same in words, for those who do not see it.
-    """
+    """A drawn chart. ``text``: the same in words, for those who do not see it."""
 
     svg: Markup
     text: str

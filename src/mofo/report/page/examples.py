@@ -49,11 +49,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """Some of one test.
-
-    Attributes:
-        note: what a reader has to know; may be empty.
-    """
+    """Some of one test. ``note``: what a reader has to know; may be empty."""
 
     name: str
     answers: tuple[Answer, ...]

@@ -129,11 +129,7 @@ class OtherFolder:
 
 @dataclass
 class Contents:
-    """All that the folders hold.
-
-    Attributes:
-        problems: one line each: what could not be used, and why.
-    """
+    """All that the folders hold. ``problems``: one line each: what could not be used, and why."""
 
     folders: tuple[Path, ...]
     runs: list[TrainingRun] = field(default_factory=list)

@@ -36,11 +36,8 @@ class Clip:
 class ClipMaker:
     """Makes clips until there is no more room.
 
-    Args:
-        room: bytes for all of them.
-
-    Attributes:
-        left_out: clips that have become pictures, or were dropped, for want of room.
+    ``room``: bytes for all of them. ``left_out``: clips that have become pictures, or were dropped,
+    for want of room.
     """
 
     def __init__(self, room: int = MAX_BYTES) -> None:

@@ -59,9 +59,8 @@ _TEXTURE_PIXELS = 112  # square root of the area that a texture's shape fills, a
 class Texture:
     """A cut-out ready to be drawn at any size.
 
-    Attributes:
-        rgba_levels: uint8 RGBA, each half the size of the one before.
-        sizes: square root of the shape's area at each level, pixels.
+    ``rgba_levels``: uint8 RGBA, each half the size of the one before.
+    ``sizes``: square root of the shape's area at each level, pixels.
     """
 
     name: str
@@ -114,11 +113,7 @@ def texture(split: str, number: int) -> Texture:
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """A background: a piece of a picture that fills a region of the world.
-
-    Attributes:
-        rgb_HW3: uint8.
-    """
+    """A background: a piece of a picture that fills a region of the world. ``rgb_HW3``: uint8."""
 
     name: str
     rgb_HW3: np.ndarray
@@ -130,9 +125,8 @@ def background(
 ) -> Ground:
     """A random piece of a random picture, ``height`` x ``width`` pixels, mirrored or not.
 
-    Args:
-        width, height: in pixels.
-        contrast: factor on the deviation from the piece's own mean.
+    ``width``, ``height``: in pixels.
+    ``contrast``: factor on the deviation from the piece's own mean.
     """
     names = tuple(pictures(split))
     name = names[rng.integers(len(names))]

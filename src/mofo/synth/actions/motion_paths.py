@@ -51,9 +51,8 @@ FAR = 0.7
 class Poses:
     """Poses of K things at T frames.
 
-    Attributes:
-        anchor_T2: the point that the stage holds; places are relative to it.
-        angle_KT: radians, positive turns clockwise on screen (y points down).
+    ``anchor_T2``: the point that the stage holds; places are relative to it.
+    ``angle_KT``: radians, positive turns clockwise on screen (y points down).
     """
 
     place_KT2: np.ndarray

@@ -107,9 +107,7 @@ def _moved(picture_GCHW: Tensor, matrix_G23: Tensor) -> Tensor:
 def change_colours(name: str, clips_GTHWC: Tensor, argument_G: Tensor) -> Tensor:
     """One of the operations that leave everything in its place, uint8 to uint8.
 
-    Args:
-        clips_GTHWC: uint8 RGB.
-        argument_G: float, see ``ARGUMENTS``.
+    ``clips_GTHWC``: uint8 RGB. ``argument_G``: float, see ``ARGUMENTS``.
     """
     argument_G1111 = argument_G.view(-1, 1, 1, 1, 1)
     return _COLOURS[name](clips_GTHWC, argument_G1111)
