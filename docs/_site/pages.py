@@ -68,8 +68,7 @@ def python_page() -> str:
         "All that `import mofo` gives. Names are imported when they are first used; everything "
         "that a command does can be called here, too.",
     ]
-    # The package mofo.report is itself called; what it says is said by the function behind it.
-    homes = mofo._HOMES | {"report": "mofo.report.page.build"}
+    homes = mofo._HOMES
     for name in sorted(mofo.__all__, key=str.lower):
         if name in homes:
             lines += [f"## {name} {{ #mofo.{name} }}"]

@@ -17,7 +17,6 @@ from mofo.clips.view_clips import (
     ViewDataset,
     ViewSettings,
     collate_views,
-    parse_views,
 )
 from mofo.datasets.catalog import Video, read_catalog
 from mofo.types import SettingsError, TokenGrid
@@ -142,10 +141,6 @@ def test_views_do_not_depend_on_their_company(videos):
 
 
 def test_impossible_settings(videos):
-    assert parse_views("2x3") == (2, 3)
-    for text in ("0x3", "2", "2x", "x3", "-1x2", "2x3x1"):
-        with pytest.raises(SettingsError, match="TIMESxCROPS"):
-            parse_views(text)
     for change, text in (
         ({"sampling": "sparse"}, "sampling 'sparse' is unknown"),
         ({"temporal": 0}, "temporal is 0"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -71,14 +70,6 @@ class ViewSettings:
     def views(self) -> int:
         """Views of each video."""
         return self.temporal * self.crops
-
-
-def parse_views(text: str) -> tuple[int, int]:
-    """``2x3``: segments of time and crops."""
-    match = re.fullmatch(r"([1-9]\d{0,2})x([1-9]\d{0,2})", text)
-    if match is None:
-        raise SettingsError(f"views {text!r}: expected TIMESxCROPS such as 2x3 or 1x1")
-    return int(match[1]), int(match[2])
 
 
 class View(NamedTuple):

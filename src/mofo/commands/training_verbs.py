@@ -54,13 +54,7 @@ def pretrain(
     from mofo.report.training_pictures import pretrain as train
 
     settings: Any = load_settings(config, pairs, verb="pretrain", task=task)
-    report = train(settings, progress=progress)
-    if not report.finished:
-        return _stopped(report)
-    if report.main:
-        _print_report(report)
-        print(f"next: {report.next}")
-    return 0
+    return _ended(train(settings, progress=progress))
 
 
 @verb("finetune", keys=True)
@@ -108,16 +102,7 @@ def finetune(
     short = {"model.init": json_format.dumps(encoder) if encoder else None, "model.freeze": freeze}
     given = [(key, value) for key, value in short.items() if value is not None]
     settings: Any = load_settings(config, [*given, *pairs], verb="finetune")
-    report = train(settings, progress=progress)
-    if not report.finished:
-        return _stopped(report)
-    if not report.main:
-        return 0
-    _print_report(report)
-    if report.steps < report.of:
-        print(f"ended early: {settings.optim.early_stop_patience} validations without a new best")
-    print(f"next: {report.next}")
-    return 0
+    return _ended(train(settings, progress=progress))
 
 
 def _check_early(config: str | None, pairs: list[tuple[str, str]]) -> None:
@@ -130,9 +115,8 @@ def _check_early(config: str | None, pairs: list[tuple[str, str]]) -> None:
     for key, text in pairs:
         if key == "data.source":
             sources = yaml_value(text)
-    names = [sources] if isinstance(sources, str) else sources
-    if isinstance(names, list) and all(isinstance(name, str) for name in names):
-        check_sources(names)
+    if isinstance(sources, str | list) and all(isinstance(name, str) for name in sources):
+        check_sources(sources)
 
 
 @verb("plan", keys=True)
@@ -188,7 +172,14 @@ def _print_report(report: Any) -> None:
         print(f"last validation: {metrics}; the best checkpoint is that of step {report.best:,}")
 
 
-def _stopped(report: Any) -> int:
+def _ended(report: Any) -> int:
+    if report.finished:
+        if report.main:
+            _print_report(report)
+            if report.steps < report.of:
+                print("ended early: optim.early_stop_patience validations without a new best")
+            print(f"next: {report.next}")
+        return 0
     if report.main:
         _print_report(report)
         by = f"stopped by {report.stopped_by}" if report.stopped_by else "stopped at run.stop_at"

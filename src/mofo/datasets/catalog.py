@@ -87,7 +87,7 @@ class Catalog(Sequence[Video]):
 
 
 def read_catalog(
-    sources: Sequence[str | Path],
+    sources: str | Path | Sequence[str | Path],
     *,
     videos: str | Path | None = None,
     split_number: int = 1,
@@ -165,7 +165,7 @@ def read_catalog(
     )
 
 
-def check_sources(sources: Sequence[str | Path]) -> None:
+def check_sources(sources: str | Path | Sequence[str | Path]) -> None:
     """Whether all sources are there; nothing is listed yet."""
     for name in split_sources(sources)[0]:
         kind, path = split_name(name)

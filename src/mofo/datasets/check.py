@@ -14,7 +14,7 @@ from typing import Any
 from mofo.datasets.catalog import Catalog, read_catalog
 from mofo.datasets.file_report import QUARANTINED, STOPPED, Fault, FileReport, FileTask, Journal
 from mofo.datasets.inspect_file import inspect_file
-from mofo.datasets.label_faults import LabelFault, class_counts, label_faults
+from mofo.datasets.label_faults import LabelFault, class_counts, label_faults, splits_of
 from mofo.datasets.quarantine import COLUMNS
 from mofo.system.files import csv_cell, folder_lock, replaced, write_json
 from mofo.system.pool import ENGINES, InProcess, Result
@@ -75,7 +75,7 @@ class CheckReport:
                 row |= {"start": fault.start, "end": fault.end}
             rows.append(row)
         rows += [fault._asdict() for fault in self.labels]
-        splits = _splits(self.catalog)
+        splits = splits_of(self.catalog)
         for group in self.duplicates:
             several = {split for path in group for split in splits[path]}
             kind = "same in two splits" if len(several) > 1 else "same content"
@@ -216,14 +216,6 @@ def _length(seconds: float) -> str:
             return f"{below}-{limit} s"
         below = limit
     return f"over {below} s"
-
-
-def _splits(catalog: Catalog) -> dict[str, set[str]]:
-    splits: dict[str, set[str]] = defaultdict(set)
-    for video in catalog:
-        if video.split:
-            splits[video.path].add(video.split)
-    return splits
 
 
 def _write(report: CheckReport, sources: list[str], full: bool) -> None:

@@ -104,12 +104,17 @@ def _two_labels(catalog: Catalog) -> Iterator[LabelFault]:
                 yield LabelFault("two labels", video.path, reason)
 
 
-def _two_splits(catalog: Catalog) -> Iterator[LabelFault]:
+def splits_of(catalog: Catalog) -> dict[str, set[str]]:
+    """By path, the splits that a file is in."""
     splits: dict[str, set[str]] = defaultdict(set)
     for video in catalog:
         if video.split:
             splits[video.path].add(video.split)
-    for path, several in splits.items():
+    return splits
+
+
+def _two_splits(catalog: Catalog) -> Iterator[LabelFault]:
+    for path, several in splits_of(catalog).items():
         if len(several) > 1:
             yield LabelFault("two splits", path, f"is in {' and '.join(sorted(several))}")
 

@@ -23,6 +23,7 @@ from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads
 from mofo.models.layers import init_weights
 from mofo.system.progress import Bar
+from mofo.training.optim import layer_groups
 from mofo.types import SettingsError
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -198,12 +199,14 @@ class _Learner:
 
     def learn(self, train: LabelledTokens, rates: Sequence[float], bar: Bar) -> list[_Classifier]:
         """One probe for each rate, all from the same weights and in the same order."""
-        settings, scale = self._settings, self._scale(train)
+        settings, scale, decay = self._settings, self._scale(train), self._settings.weight_decay
         probes = [
             _Classifier(settings, self._classes, scale, self._seed).to(self._device) for _ in rates
         ]
         optimisers = [
-            torch.optim.AdamW(_groups(probe, settings.weight_decay), lr=rate)
+            torch.optim.AdamW(
+                layer_groups(probe, layers=(), decay=1.0, weight_decay=decay), lr=rate
+            )
             for probe, rate in zip(probes, rates, strict=True)
         ]
         steps = settings.epochs * -(-len(train) // settings.batch)
@@ -267,15 +270,6 @@ class _Learner:
 def _batches(place_V: np.ndarray, size: int) -> Iterator[np.ndarray]:
     for start in range(0, len(place_V), size):
         yield place_V[start : start + size]
-
-
-def _groups(probe: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay on matrices only."""
-    parameters = list(probe.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _share(step: int, steps: int) -> float:

@@ -250,7 +250,7 @@ def _listed(
     hop: float | None,
 ) -> tuple[Sequence[Video], tuple[tuple[str, str], ...]]:
     """Videos to make features of, and what cannot be listed."""
-    catalog = read_catalog([sources] if isinstance(sources, str | Path) else list(sources))
+    catalog = read_catalog(sources)
     videos = read_split(catalog, split)
     if window is None:
         if hop is not None:

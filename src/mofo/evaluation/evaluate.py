@@ -95,7 +95,7 @@ def evaluate(
     """
     engine = Engine.shared(precision)
     saved = open_classifier(checkpoint, keep=keep, by=keep_by, merge=merge, least=keep_least)
-    catalog = read_catalog([sources] if isinstance(sources, str | Path) else sources)
+    catalog = read_catalog(sources)
     split = split or held_out(catalog)
     videos = read_split(catalog, split)
     truth: GroundTruth | None = None

@@ -21,7 +21,7 @@ from mofo.models.fusion import FUSIONS, fusion_heads, make_fusion
 from mofo.models.heads import Heads, check_classes
 from mofo.models.hub import HubModel
 from mofo.models.layers import init_weights
-from mofo.models.model_settings import ModelSettings, settings_from
+from mofo.models.model_settings import ModelSettings, misfits, settings_from
 from mofo.registry import unknown
 from mofo.types import SettingsError
 
@@ -286,25 +286,9 @@ def load_encoder(
     own = {prefix + name: tensor for name, tensor in model.encoder.state_dict().items()}
     dropped = tuple(name for name in weights if name.startswith(_NOT_NEEDED))
     loaded = {name: tensor for name, tensor in weights.items() if name not in set(dropped)}
-    shapes = [
-        f"{name} is {tuple(loaded[name].shape)}, not {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if name in loaded and loaded[name].shape != tensor.shape
-    ]
-    found = {
-        "other shapes": shapes,
-        "missing": sorted(own.keys() - loaded.keys()),
-        "unknown": sorted(loaded.keys() - own.keys()),
-    }
-    problems = [
-        f"{title}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-        for title, names in found.items()
-        if names
-    ]
-    if problems:
+    if problems := misfits(own, loaded, lambda tensor: tuple(tensor.shape)):
         raise SettingsError(
-            f"{source}: does not fit this encoder (model size, tubelet, patch): "
-            + "; ".join(problems)
+            f"{source}: does not fit this encoder (model size, tubelet, patch): {problems}"
         )
     model.encoder.load_state_dict({name.removeprefix(prefix): t for name, t in loaded.items()})
     grid = model.settings.model.grid

@@ -56,18 +56,6 @@ def check_classes(classes: Mapping[str, int], labels: str) -> list[str]:
     return problems
 
 
-def probabilities(logits: Mapping[str, Tensor], labels: str = "single") -> dict[str, Tensor]:
-    """Logits to probabilities, float32 (B, classes) by name.
-
-    ``labels`` "single": they sum to 1 over the classes; "multi": each for itself.
-    """
-    single = labels == "single"
-    return {
-        name: values.float().softmax(1) if single else values.float().sigmoid()
-        for name, values in logits.items()
-    }
-
-
 def label_loss(
     logits: Mapping[str, Tensor],
     targets: Mapping[str, Tensor],

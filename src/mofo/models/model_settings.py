@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
@@ -126,6 +126,25 @@ class ModelSettings:
     def token_pixels(self) -> int:
         """Numbers in a token's block of pixels, colours counted: 1536 for 2x16x16."""
         return self.grid.tubelet * self.grid.patch**2 * CHANNELS
+
+
+def misfits(own: Mapping[str, Any], given: Mapping[str, Any], shape: Callable[[Any], Any]) -> str:
+    """What of tensors by name has another shape than a model's own, is missing, or unknown."""
+    wrong = [
+        f"{name} is {shape(given[name])}, not {shape(tensor)}"
+        for name, tensor in own.items()
+        if name in given and shape(given[name]) != shape(tensor)
+    ]
+    problems = {
+        "other shapes": wrong,
+        "missing": sorted(own.keys() - given.keys()),
+        "unknown": sorted(given.keys() - own.keys()),
+    }
+    return "; ".join(
+        f"{title}: {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for title, names in problems.items()
+        if names
+    )
 
 
 def settings_from(kind: type[S], content: Any) -> S:

@@ -29,9 +29,9 @@ from mofo.motion.presets import DetectSettings
 from mofo.motion.store import AreaStore
 from mofo.system.files import folder_lock, remove_temporaries
 from mofo.system.pool import Engine, Result, check_engine, make_engine
-from mofo.system.processes import Terminated, terminable
+from mofo.system.processes import stopped, terminable
 from mofo.system.progress import Progress
-from mofo.types import MofoError, MotionArea, SettingsError, StoppedError, StoreError, VideoError
+from mofo.types import MofoError, MotionArea, SettingsError, StoreError, VideoError
 from mofo.video.inputs import VideoInput, are_paths, video_input
 
 
@@ -194,7 +194,7 @@ def detect_many(
             with terminable():
                 run.work(make_engine(engine, detect_video, workers, len(plan.works), timeout))
         except KeyboardInterrupt as error:
-            run.leave(str(error) if isinstance(error, Terminated) else "")
+            run.leave(error)
         finally:
             run.progress.close()
         return run.end(time.monotonic() - start)
@@ -301,12 +301,8 @@ class _Run:
             paths=paths,
         )
 
-    def leave(self, signal: str) -> NoReturn:
-        """Notes failures and ends early; what is finished is in the store already.
-
-        Args:
-            signal: that ends the run; "": Ctrl-C.
-        """
+    def leave(self, error: KeyboardInterrupt) -> NoReturn:
+        """Notes failures and ends early; what is finished is in the store already."""
         plan, table = self.plan, failures_file(self.folder, self.plan.shard)
         untried = {work.key for work in plan.works} - self.tried
         known = read_failures(self.folder) if table.exists() else {}
@@ -316,9 +312,7 @@ class _Run:
             f"stopped: {self.done + plan.skipped} of {plan.total} videos are finished, "
             f"{len(untried)} are left; run the same command to go on from here"
         )
-        if signal:
-            raise StoppedError(f"{text} ({signal})") from None
-        raise KeyboardInterrupt(text) from None
+        raise stopped(error, text) from None
 
 
 def _remove_temporaries(folder: Path, *, alone: bool) -> None:

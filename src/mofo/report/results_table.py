@@ -13,7 +13,7 @@ _ROWS = 25  # classes in a table
 _LETTERS = 48  # of a class's name
 
 
-def results_table(results: Results, *, rows: int = _ROWS) -> str:
+def results_table(results: Results) -> str:
     """Returns the measures with intervals, then the classes: the worst, if they are many.
 
     ``rows``: classes of each head at most; 0: none.
@@ -28,8 +28,8 @@ def results_table(results: Results, *, rows: int = _ROWS) -> str:
         ]
         if result.is_few and not _is_part(head):
             lines.append(f"  only {counted(result.count, 'video')}: that says nothing about others")
-        if rows and not _is_part(head):
-            lines += ["", *_classes(result, rows)]
+        if not _is_part(head):
+            lines += ["", *_classes(result)]
     return "\n".join(lines)
 
 
@@ -77,13 +77,13 @@ def _headline(result: Recognition) -> str:
     return f"{measure_name(name)} {percent(value.mean)} of {counted(result.count, 'video')}"
 
 
-def _classes(result: Recognition, rows: int) -> list[str]:
+def _classes(result: Recognition) -> list[str]:
     several = any(row.average_precision is not None for row in result.classes)
     shown = [row for row in result.classes if row.count or row.predicted]
     title = "  class"
-    if len(shown) > rows:
-        shown = sorted(shown, key=lambda row: (_score(row), -row.count))[:rows]
-        title = f"  {rows} of {len(result.classes)} classes, the worst"
+    if len(shown) > _ROWS:
+        shown = sorted(shown, key=lambda row: (_score(row), -row.count))[:_ROWS]
+        title = f"  {_ROWS} of {len(result.classes)} classes, the worst"
     names = [_short(row.name) for row in shown]
     width = max([len(title), *(len(name) + 2 for name in names)]) + 2
     last = ["average precision"] if several else ["recall", "precision"]

@@ -71,24 +71,16 @@ def finetune(
 ) -> RunReport:
     """Trains a classifier, as ``pretrain`` an autoencoder; it is validated on the way.
 
-    Args:
-        settings: the recipe.
-        callbacks: called beside the pictures, see ``Callback``.
-        progress: show a bar.
-
     Raises:
-        SettingsError: settings that are impossible, or not those of the run in ``run.out``.
-        LabelError: labels that are missing or unknown.
+        LabelError: labels that are missing or unknown; others as ``pretrain``.
         CheckpointError: ``model.init`` cannot be read.
-        MofoError: see ``Trainer.fit``.
     """
     return train(settings, callbacks=[TrainingPictures(), *callbacks], progress=progress)
 
 
 def _draw_of(task: Any) -> Draw | None:
     if hasattr(task, "draw"):
-        own: Draw = task.draw
-        return own
+        return task.draw  # type: ignore[no-any-return]
     step = getattr(task, "step", None)
     if isinstance(step, PretrainStep):
         return lambda model, batch, path, title: write_reconstruction(

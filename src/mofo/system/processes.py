@@ -98,11 +98,11 @@ def outliving_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def starting_workers(threads: int = 1) -> Iterator[None]:
+def starting_workers() -> Iterator[None]:
     """Start worker processes inside this block; their first call is ``begin_worker``.
 
-    Their numerical libraries get ``threads`` threads each, whatever they import first: with one
-    for each processor in every worker, they would starve each other. Ctrl-C and SIGTERM wait until
+    Their numerical libraries get one thread each, whatever they import first: with one for each
+    processor in every worker, they would starve each other. Ctrl-C and SIGTERM wait until
     the block ends, and in the new processes until those can ignore them: Ctrl-C goes to all
     processes of a terminal.
     """
@@ -112,7 +112,7 @@ def starting_workers(threads: int = 1) -> Iterator[None]:
     environment = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     with _waiting_signals():
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
         try:
             yield
         finally:

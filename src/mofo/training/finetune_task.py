@@ -204,30 +204,21 @@ class FinetuneTask(Task):
         )
 
     def _views(self, videos: tuple[Video, ...]) -> ViewDataset:
-        data = self.settings.data
-        views = ViewSettings(
-            grid=self._model.model.grid,
-            sampling=data.sampling,
-            stride=data.stride,
-            seconds=data.seconds,
-            fit=data.fit,
-            temporal=1,
-            spatial=1,
-            motion=data.areas,
-        )
+        cut = self.settings.data.cut()
+        areas, grid = cut.pop("areas"), self._model.model.grid
+        views = ViewSettings(grid=grid, temporal=1, spatial=1, motion=areas, **cut)
         return ViewDataset(videos, views)
 
     def _clips(self, videos: tuple[Video, ...]) -> ClipDataset:
-        data = self.settings.data
+        data, cut = self.settings.data, self.settings.data.cut()
+        areas, crop = cut.pop("areas"), CropSettings(flip=data.flip, fit=cut.pop("fit"))
         clips = ClipSettings(
             grid=self._model.model.grid,
-            sampling=data.sampling,
-            stride=data.stride,
-            seconds=data.seconds,
-            crop=CropSettings(flip=data.flip, fit=data.fit),
+            crop=crop,
             motion_crop=data.motion_crop,
-            motion=data.areas,
+            motion=areas,
             repeats=data.clips_per_video,
+            **cut,
         )
         return ClipDataset(videos, clips, seed=self.settings.run.seed)
 

@@ -19,7 +19,7 @@ from mofo.models.classifier import Classifier, ClassifierSettings
 from mofo.models.hf.folder import PREFIX, open_hf_encoder
 from mofo.models.lora import merge_lora
 from mofo.models.mae import MaskedAutoencoder
-from mofo.models.model_settings import ModelSettings
+from mofo.models.model_settings import ModelSettings, misfits
 from mofo.training.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -160,22 +160,9 @@ def fit_weights(
     model: nn.Module, weights: Mapping[str, Tensor], name: str, *, finite: bool = True
 ) -> None:
     """Loads weights by name; all must be there, fit, and (if ``finite``) be numbers."""
-    own = model.state_dict()
-    problems = []
-    wrong = [
-        f"{key} is {_shape(weights[key])}, not {_shape(tensor)}"
-        for key, tensor in own.items()
-        if key in weights and _shape(weights[key]) != _shape(tensor)
-    ]
-    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    for title, names in (("other shapes", wrong), ("missing", missing), ("unknown", unknown)):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            problems.append(f"{title}: {names[0]}{more}")
-    if problems:
+    if problems := misfits(model.state_dict(), weights, _shape):
         raise CheckpointError(
-            f"{name}: made for another model than model.size and data.size say: "
-            + "; ".join(problems)
+            f"{name}: made for another model than model.size and data.size say: {problems}"
         )
     broken = [key for key, tensor in weights.items() if not torch.isfinite(tensor).all()]
     if broken and finite:

@@ -64,15 +64,8 @@ class Diving48(Format):
                 if not 0 <= label < len(classes):
                     source.problems.append((where, f"class {label} is not in {path.name}"))
                     continue
-                source.lookup.add(
-                    listing,
-                    [name],
-                    where,
-                    label=classes[label],
-                    split=split,
-                    # Clips of one competition differ in the number at the end.
-                    group=name.rpartition("_")[0],
-                    name=name,
-                )
+                # Clips of one competition differ in the number at the end.
+                details = {"split": split, "group": name.rpartition("_")[0], "name": name}
+                source.lookup.add(listing, [name], where, label=classes[label], **details)
         listing.classes = {LABEL: classes}
         return listing

@@ -89,17 +89,8 @@ class EpicKitchens(Format):
                         continue
                     verb, noun = verbs[pair[0]], nouns[pair[1]]
                     labels = (("verb", verb), ("noun", noun), ("action", f"{verb} {noun}"))
-                source.lookup.add(
-                    listing,
-                    [file],
-                    where,
-                    labels=labels,
-                    start=start,
-                    end=end,
-                    split=split,
-                    group=file,
-                    name=name,
-                )
+                details = {"labels": labels, "split": split, "group": file, "name": name}
+                source.lookup.add(listing, [file], where, start=start, end=end, **details)
         actions = tuple(f"{verbs[verb]} {nouns[noun]}" for verb, noun in pairs)
         listing.classes = {"verb": verbs, "noun": nouns, **({"action": actions} if actions else {})}
         listing.apart = _apart(source, listing.classes)

@@ -70,17 +70,9 @@ class FineGym(Format):
                 # A cut file, where there is one, needs no times.
                 is_cut = name in source.lookup
                 start, end = (None, None) if is_cut else _times(match, times)
-                source.lookup.add(
-                    listing,
-                    [name if is_cut else video],
-                    where,
-                    label=classes.get(label, str(label)),
-                    start=start,
-                    end=end,
-                    split=split_of(path),
-                    group=video,
-                    name=name,
-                )
+                details = {"split": split_of(path), "group": video, "name": name}
+                details |= {"label": classes.get(label, str(label)), "start": start, "end": end}
+                source.lookup.add(listing, [name if is_cut else video], where, **details)
         if classes:
             listing.classes = {LABEL: tuple(classes[number] for number in sorted(classes))}
         return listing

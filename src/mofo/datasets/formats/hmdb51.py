@@ -52,15 +52,9 @@ class Hmdb51(Format):
                 if split is None:
                     continue
                 stem = file.strip().rsplit(".", 1)[0]
-                source.lookup.add(
-                    listing,
-                    [f"{label}/{stem}"],
-                    where,
-                    label=label,
-                    split=split,
-                    # What stands before the class is the film that the clip was cut from.
-                    group=stem.partition(f"_{label}_")[0],
-                    name=stem,
-                )
+                # What stands before the class is the film that the clip was cut from.
+                group = stem.partition(f"_{label}_")[0]
+                details = {"label": label, "split": split, "group": group, "name": stem}
+                source.lookup.add(listing, [f"{label}/{stem}"], where, **details)
         listing.classes = {LABEL: tuple(path.name[: -len(ending)] for path in lists)}
         return listing

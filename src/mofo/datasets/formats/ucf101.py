@@ -56,17 +56,12 @@ class Ucf101(Format):
                     source.problems.append((where, reason))
                     continue
                 group = re.search(r"_(g\d+)_c\d+$", stem)
-                source.lookup.add(
-                    listing,
-                    # The folder is HandstandPushups, its files are v_HandStandPushups_...: some
-                    # copies of the data set have mended that.
-                    [f"{label}/{stem}", f"{label}/{stem.replace('HandStand', 'Handstand')}"],
-                    where,
-                    label=label,
-                    split=split,
-                    # Clips of a group show the same people in the same place.
-                    group=f"{label}_{group[1]}" if group else None,
-                    name=stem,
-                )
+                # The folder is HandstandPushups, its files are v_HandStandPushups_...: some copies
+                # of the data set have mended that.
+                stems = [f"{label}/{stem}", f"{label}/{stem.replace('HandStand', 'Handstand')}"]
+                # Clips of a group show the same people in the same place.
+                people = f"{label}_{group[1]}" if group else None
+                details = {"label": label, "split": split, "group": people, "name": stem}
+                source.lookup.add(listing, stems, where, **details)
         listing.classes = {LABEL: classes}
         return listing

@@ -24,6 +24,11 @@ from mofo.registry import Registry
 from mofo.types import SettingsError
 
 
+def side(value: Any) -> int:
+    """A side that a configuration may give for both, or for each."""
+    return int(value if isinstance(value, int) else value[-1])
+
+
 class Shape(NamedTuple):
     """What a model takes by its configuration: frames, pixels a side, and pixels of a token."""
 

@@ -9,13 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from mofo.models.hf.family import FAMILIES, Family, Shape
+from mofo.models.hf.family import FAMILIES, Family, Shape, side
 
 _FRAMES = 8  # of a clip, where nothing says otherwise
-
-
-def _side(value: Any) -> int:
-    return int(value if isinstance(value, int) else value[-1])
 
 
 class FrameFamily(Family):
@@ -30,8 +26,8 @@ class FrameFamily(Family):
 
     def shape(self) -> Shape:
         """See ``Family``."""
-        size = self.usual or _side(self.config["image_size"])
-        return Shape(_FRAMES, size, 1, _side(self.config["patch_size"]))
+        size = self.usual or side(self.config["image_size"])
+        return Shape(_FRAMES, size, 1, side(self.config["patch_size"]))
 
 
 @FAMILIES.register("dinov2")
@@ -108,7 +104,7 @@ class Siglip2Family(SiglipFamily):
 
     def shape(self) -> Shape:
         """The size that positions were learned for."""
-        patch = _side(self.config["patch_size"])
+        patch = side(self.config["patch_size"])
         return Shape(_FRAMES, patch * math.isqrt(int(self.config["num_patches"])), 1, patch)
 
     def embed(self, model: Any, pixels: Tensor) -> Tensor:
@@ -124,7 +120,7 @@ class Siglip2Family(SiglipFamily):
 
     def _patches(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(frames, patches, pixels of a patch with colours last), and rows and columns of them."""
-        patch = _side(self.config["patch_size"])
+        patch = side(self.config["patch_size"])
         cut = pixels.unfold(2, patch, patch).unfold(3, patch, patch)
         shapes = torch.tensor(cut.shape[2:4]).expand(len(cut), -1)
         return cut.permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(1, 2), shapes
@@ -145,8 +141,8 @@ class HieraFamily(FrameFamily):
         """A token of the last stage is larger by the strides of the queries between stages."""
         config = self.config
         stages = len(config["depths"]) - 1
-        patch = _side(config["patch_stride"]) * _side(config["query_stride"]) ** stages
-        return Shape(_FRAMES, _side(config["image_size"]), 1, patch)
+        patch = side(config["patch_stride"]) * side(config["query_stride"]) ** stages
+        return Shape(_FRAMES, side(config["image_size"]), 1, patch)
 
     def width(self) -> int:
         """Of the last stage."""

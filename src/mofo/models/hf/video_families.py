@@ -7,12 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mofo.models.hf.family import FAMILIES, Family, Shape
+from mofo.models.hf.family import FAMILIES, Family, Shape, side
 from mofo.models.model_settings import ModelSettings
-
-
-def _side(value: Any) -> int:
-    return int(value if isinstance(value, int) else value[-1])
 
 
 @FAMILIES.register("videomae")
@@ -27,7 +23,7 @@ class VideoMAEFamily(Family):
     def shape(self) -> Shape:
         """See ``Family``."""
         config = self.config
-        size, patch = _side(config["image_size"]), _side(config["patch_size"])
+        size, patch = side(config["image_size"]), side(config["patch_size"])
         return Shape(config["num_frames"], size, config["tubelet_size"], patch)
 
     def tokens(self, model: Any, pixels: Tensor, keep: Tensor | None) -> Tensor:
@@ -51,7 +47,7 @@ class VJEPA2Family(Family):
     def shape(self) -> Shape:
         """See ``Family``."""
         config = self.config
-        size, patch = _side(config["crop_size"]), _side(config["patch_size"])
+        size, patch = side(config["crop_size"]), side(config["patch_size"])
         return Shape(config["frames_per_clip"], size, config["tubelet_size"], patch)
 
     def fit(self, config: Any, settings: ModelSettings) -> None:
@@ -84,9 +80,8 @@ class TimesformerFamily(Family):
     def shape(self) -> Shape:
         """See ``Family``."""
         config = self.config
-        return Shape(
-            config["num_frames"], _side(config["image_size"]), 1, _side(config["patch_size"])
-        )
+        size, patch = side(config["image_size"]), side(config["patch_size"])
+        return Shape(config["num_frames"], size, 1, patch)
 
     def arrange(self, hidden: Tensor, settings: ModelSettings, frames: int) -> Tensor:
         """Theirs count frames first, then columns and rows; ours columns first."""
@@ -108,7 +103,7 @@ class VivitFamily(Family):
         """See ``Family``."""
         config = self.config
         tubelet, patch, _ = config["tubelet_size"]
-        return Shape(config["num_frames"], _side(config["image_size"]), tubelet, patch)
+        return Shape(config["num_frames"], side(config["image_size"]), tubelet, patch)
 
     def build(self, config: Any) -> nn.Module:
         """Without the pooling layer."""
@@ -136,7 +131,7 @@ class VideoPrismFamily(Family):
         """See ``Family``."""
         config = self.config
         tubelet, patch, _ = config["tubelet_size"]
-        return Shape(config["num_frames"], _side(config["image_size"]), tubelet, patch)
+        return Shape(config["num_frames"], side(config["image_size"]), tubelet, patch)
 
     def depth(self) -> int:
         """Spatial and temporal layers."""

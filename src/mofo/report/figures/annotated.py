@@ -17,7 +17,7 @@ from mofo.video.writer import VideoWriter
 
 _BAR, _BAR_PAPER = (76, 143, 214), (236, 238, 241)
 _PAD, _ROW, _BAR_HEIGHT, _PERCENT, _CLOCK = 10, 26, 14, 74, 160  # pixels
-_MIN_WIDTH, _MIN_HEIGHT, _MAX_ASPECT = 400, 240, 2.4
+_MIN_WIDTH, _MIN_HEIGHT, _MAX_HEIGHT, _MAX_ASPECT = 400, 240, 360, 2.4
 _SHOWN = 3  # classes of each head
 
 
@@ -27,7 +27,6 @@ def write_annotated(
     mp4: str | Path,
     *,
     area: MotionArea | None = None,
-    height: int = 360,
 ) -> None:
     """Writes the video with its motion area drawn in, and the likeliest classes below.
 
@@ -44,7 +43,7 @@ def write_annotated(
         raise VideoError(path, "nothing was recognised in it that could be drawn")
     make_folder(mp4)
     with VideoReader(path, colour="rgb") as reader:
-        size, duration = _fit(reader.info, height), reader.info.duration or 0.0
+        size, duration = _fit(reader.info), reader.info.duration or 0.0
     ends = [duration if each.end is None else each.end for each in predictions]
     middle_P = np.array(
         [((each.start or 0) + end) / 2 for each, end in zip(predictions, ends, strict=True)]
@@ -65,9 +64,9 @@ def write_annotated(
                 writer.write(_composed(picture_HW3, shown, clock), seconds)
 
 
-def _fit(info: VideoInfo, height: int) -> tuple[int, int]:
-    """Even size: not above the height, but large enough to be looked at."""
-    scale = min(height / info.height, _MAX_ASPECT * height / info.width)
+def _fit(info: VideoInfo) -> tuple[int, int]:
+    """Even size: small, but large enough to be looked at."""
+    scale = min(_MAX_HEIGHT / info.height, _MAX_ASPECT * _MAX_HEIGHT / info.width)
     scale = min(scale, max(1.0, _MIN_HEIGHT / info.height))
     width, high = (max(32, 2 * round(side * scale / 2)) for side in (info.width, info.height))
     return width, high

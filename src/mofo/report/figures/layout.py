@@ -101,10 +101,10 @@ def beside(pictures: Sequence[np.ndarray], gap: int = GAP, colour: Colour = PAPE
     return np.hstack(padded)
 
 
-def stacked(pictures: Sequence[np.ndarray], gap: int = GAP, colour: Colour = PAPER) -> np.ndarray:
+def stacked(pictures: Sequence[np.ndarray], gap: int = GAP) -> np.ndarray:
     """Puts pictures from top to bottom, aligned at the left."""
     turned = [picture_HW3.transpose(1, 0, 2) for picture_HW3 in pictures]
-    return np.ascontiguousarray(beside(turned, gap, colour).transpose(1, 0, 2))
+    return np.ascontiguousarray(beside(turned, gap).transpose(1, 0, 2))
 
 
 def in_rows(pictures: Sequence[np.ndarray], across: int, gap: int = GAP) -> np.ndarray:

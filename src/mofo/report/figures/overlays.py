@@ -24,18 +24,17 @@ from mofo.video.inputs import VideoPath
 from mofo.video.reader import VideoReader
 from mofo.video.writer import VideoWriter
 
-_STRIP = 24  # pixels of the timeline
+_HEIGHT, _STRIP = 360, 24  # pixels of a frame at most, and of the timeline
+_COLUMNS, _ROWS = 4, 3  # of a contact sheet
 _STRIP_PAPER, _NOW = (245, 245, 245), (0, 90, 200)
 
 
-def write_overlay(
-    path: str | Path, area: MotionArea, mp4: str | Path, *, height: int = 360
-) -> None:
+def write_overlay(path: str | Path, area: MotionArea, mp4: str | Path) -> None:
     """Writes the video with its motion area drawn in (thick: the area, thin: single movers).
 
     ``mp4``: target; its folder is made. ``height``: frames are scaled down to this height, pixels.
     """
-    size = fit_size(area, height)
+    size = fit_size(area, _HEIGHT)
     make_folder(mp4)
     with VideoWriter(mp4, fps=frame_rate(area)) as writer:
         for t, picture_HW3 in video_frames(path, size, range(len(area))):
@@ -48,12 +47,11 @@ def write_contact_sheet(path: str | Path, area: MotionArea, png: str | Path) -> 
     save_png(contact_sheet(path, area), png)
 
 
-def contact_sheet(
-    path: str | Path, area: MotionArea, *, columns: int = 4, rows: int = 3
-) -> np.ndarray:
+def contact_sheet(path: str | Path, area: MotionArea) -> np.ndarray:
     """Returns moments of the video with their motion areas, evenly over its length, as a sheet."""
-    frames = np.unique(np.linspace(0, max(len(area) - 1, 0), columns * rows).round().astype(int))
-    room = (INNER - (columns - 1) * GAP) // columns
+    places = np.linspace(0, max(len(area) - 1, 0), _COLUMNS * _ROWS)
+    frames = np.unique(places.round().astype(int))
+    room = (INNER - (_COLUMNS - 1) * GAP) // _COLUMNS
     size = fit_size(area, min(180, int(room * area.height / area.width)))
     tiles = []
     for t, picture_HW3 in video_frames(path, size, frames):
@@ -63,7 +61,7 @@ def contact_sheet(
         raise VideoError(path, "has no frames that could be shown")
     moving = f"{100 * area.valid_T.mean():.0f} % of {len(area)} frames with motion"
     lines = [f"{moving} · optical flow: {area.flow}"]
-    return page(in_rows(tiles, columns), title=Path(path).name, lines=lines)
+    return page(in_rows(tiles, _COLUMNS), title=Path(path).name, lines=lines)
 
 
 OVERLAYS = {".mp4": write_overlay, ".png": write_contact_sheet}

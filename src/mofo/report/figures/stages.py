@@ -171,16 +171,11 @@ def _full_speed(flow_hw2: np.ndarray) -> float:
     return max(float(np.percentile(speed_hw, 99)), 0.5)
 
 
-def map_picture(
-    map_hw: np.ndarray, size: tuple[int, int], preset: str, full: float = 0.0
-) -> np.ndarray:
-    """Returns a motion map in colour, uint8 RGB.
-
-    ``full`` is the value with the brightest colour in the paper's preset; 0: its own greatest.
-    """
+def map_picture(map_hw: np.ndarray, size: tuple[int, int], preset: str) -> np.ndarray:
+    """Returns a motion map in colour, uint8 RGB; in the paper's preset its maximum is brightest."""
     map_HW = cv2.resize(map_hw, size, interpolation=cv2.INTER_LINEAR)
     # The default preset's map is the motion field, a share of each cell.
-    full = max(full or float(map_HW.max()), 1e-6) if preset == "paper" else 1.0
+    full = max(float(map_HW.max()), 1e-6) if preset == "paper" else 1.0
     grey_HW = np.clip(map_HW / full * 255, 0, 255).astype(np.uint8)
     return cv2.cvtColor(cv2.applyColorMap(grey_HW, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 

@@ -157,10 +157,8 @@ def interval_chart(dots: Sequence[Dot], *, title: str) -> Chart | None:
     return _chart(figure, title, "; ".join(_dot_in_words(dot) for dot in dots))
 
 
-def histogram(
-    value_V: np.ndarray, *, title: str, x_name: str, noun: str = "videos", shares: bool = True
-) -> Chart | None:
-    """Draws how many of ``noun`` have which value; returns None for no values.
+def histogram(value_V: np.ndarray, *, title: str, x_name: str, shares: bool = True) -> Chart | None:
+    """Draws how many videos have which value; returns None for no values.
 
     ``shares``: they are 0 to 100 %; otherwise numbers from 0 on, of which the highest 2 % may stand
     beyond the axis.
@@ -177,10 +175,10 @@ def histogram(
         axes.xaxis.set_major_formatter(PercentFormatter(1, 0, " %"))
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True, prune="lower"))
     axes.set_xlabel(x_name, loc="right", color=_QUIET)
-    axes.set_ylabel(noun, loc="top", color=_QUIET)
+    axes.set_ylabel("videos", loc="top", color=_QUIET)
     axes.grid(axis="y", color=_RULE, linewidth=0.8)
     middle = float(np.median(value_V))
-    text = f"{len(value_V):,} {noun}; the middle one: "
+    text = f"{len(value_V):,} videos; the middle one: "
     text += f"{100 * middle:.0f} %" if shares else f"{middle:.2g}"
     return _chart(figure, title, text)
 

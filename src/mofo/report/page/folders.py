@@ -54,9 +54,9 @@ class TrainingRun:
     checkpoint: dict[str, Any]
     name: str = ""
 
-    def setting(self, section: str, key: str, default: Any = None) -> Any:
-        """Returns one value of the recipe."""
-        return self.settings.get(section, {}).get(key, default)
+    def setting(self, section: str, key: str) -> Any:
+        """Returns one value of the recipe; None if it does not say it."""
+        return self.settings.get(section, {}).get(key)
 
     @property
     def videos(self) -> int:

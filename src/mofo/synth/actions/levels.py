@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mofo.registry import choice
 from mofo.synth.actions.classes import CLASSES
@@ -60,73 +61,36 @@ class Level:
         return self.stage_one if family == "one" else self.stage_two
 
 
-LEVELS: dict[str, Level] = {
-    "easy": Level(
-        classes=_EASY,
-        size_one=(0.22, 0.50),
-        size_two=(0.18, 0.26),
-        stage_one=0.88,
-        stage_two=0.5,
-        travel=(0.55, 0.85),
-        swing=8.0,
-        turn=(140.0, 240.0),
-        cycle_one=(1.1, 1.4),
-        cycle_two=(0.8, 1.0),
-        cameras=("static",),
-        camera_pace=0.0,
-        contrast=(0.3, 0.5),
-        distance=60.0,
-        blur=(0.0, 4.0),
-        noise=(0.5, 2.0),
-        crf=(18, 22),
-        still_things=0,
-        restless=0.0,
-        foreground=0.0,
+# Easy, medium, hard.
+_TABLE: dict[str, tuple[Any, Any, Any]] = {
+    "classes": (_EASY, _MEDIUM, tuple(CLASSES)),
+    "size_one": ((0.22, 0.50), (0.18, 0.42), (0.15, 0.36)),
+    "size_two": ((0.18, 0.26), (0.15, 0.24), (0.13, 0.22)),
+    "stage_one": (0.88, 0.85, 0.85),
+    "stage_two": (0.5, 0.5, 0.5),
+    "travel": ((0.55, 0.85), (0.45, 0.85), (0.40, 0.85)),
+    "swing": (8.0, 15.0, 22.0),
+    "turn": ((140.0, 240.0), (110.0, 240.0), (90.0, 240.0)),
+    "cycle_one": ((1.1, 1.4), (1.1, 1.5), (1.1, 1.6)),
+    "cycle_two": ((0.8, 1.0), (0.8, 1.0), (0.8, 1.0)),
+    "cameras": (
+        ("static",),
+        ("static", "static", "pan", "zoom"),
+        ("static", "pan", "zoom", "rotate", "handheld", "handheld"),
     ),
-    "medium": Level(
-        classes=_MEDIUM,
-        size_one=(0.18, 0.42),
-        size_two=(0.15, 0.24),
-        stage_one=0.85,
-        stage_two=0.5,
-        travel=(0.45, 0.85),
-        swing=15.0,
-        turn=(110.0, 240.0),
-        cycle_one=(1.1, 1.5),
-        cycle_two=(0.8, 1.0),
-        cameras=("static", "static", "pan", "zoom"),
-        camera_pace=0.6,
-        contrast=(0.5, 0.9),
-        distance=35.0,
-        blur=(0.0, 5.0),
-        noise=(0.5, 3.0),
-        crf=(18, 26),
-        still_things=1,
-        restless=0.0,
-        foreground=0.0,
-    ),
-    "hard": Level(
-        classes=tuple(CLASSES),
-        size_one=(0.15, 0.36),
-        size_two=(0.13, 0.22),
-        stage_one=0.85,
-        stage_two=0.5,
-        travel=(0.40, 0.85),
-        swing=22.0,
-        turn=(90.0, 240.0),
-        cycle_one=(1.1, 1.6),
-        cycle_two=(0.8, 1.0),
-        cameras=("static", "pan", "zoom", "rotate", "handheld", "handheld"),
-        camera_pace=1.0,
-        contrast=(0.7, 1.0),
-        distance=25.0,
-        blur=(0.0, 6.0),
-        noise=(1.0, 5.0),
-        crf=(18, 30),
-        still_things=2,
-        restless=0.3,
-        foreground=0.6,
-    ),
+    "camera_pace": (0.0, 0.6, 1.0),
+    "contrast": ((0.3, 0.5), (0.5, 0.9), (0.7, 1.0)),
+    "distance": (60.0, 35.0, 25.0),
+    "blur": ((0.0, 4.0), (0.0, 5.0), (0.0, 6.0)),
+    "noise": ((0.5, 2.0), (0.5, 3.0), (1.0, 5.0)),
+    "crf": ((18, 22), (18, 26), (18, 30)),
+    "still_things": (0, 1, 2),
+    "restless": (0.0, 0.0, 0.3),
+    "foreground": (0.0, 0.0, 0.6),
+}
+LEVELS = {
+    name: Level(**{field: values[place] for field, values in _TABLE.items()})
+    for place, name in enumerate(("easy", "medium", "hard"))
 }
 
 
