@@ -14,10 +14,7 @@ _LETTERS = 48  # of a class's name
 
 
 def results_table(results: Results) -> str:
-    """Returns the measures with intervals, then the classes: the worst, if they are many.
-
-    ``rows``: classes of each head at most; 0: none.
-    """
+    """Returns the measures with intervals, then the classes: the worst, if they are many."""
     lines = [f"{name:12}{printable(text)}" for name, text in results.about.items()]
     for head, result in results.heads.items():
         lines += ["", _title(head, result)]
