@@ -22,13 +22,13 @@ test: $(STAMP)  ## tests that every change passes (LANE=all: all there are; PYTE
 	$(BIN)/pytest -n 2 --dist worksteal $(if $(filter all,$(LANE)),,-m "not slow") $(PYTEST)
 
 chaos: $(STAMP)  ## disturb every verb in 450 ways: kills, signals, full disks ... (CHAOS="--faults 2000 --seed 1")
-	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)
+	PYTHONPATH=tests:benchmarks $(BIN)/python -m chaos $(CHAOS)
 
 fuzz: $(STAMP)  ## feed 22,000 damaged files of every kind (FUZZ="--inputs 100000 --seed 1")
-	PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
+	PYTHONPATH=tests:benchmarks $(BIN)/python -m fuzz $(FUZZ)
 
 soak: $(STAMP)  ## memory, descriptors and processes of long detection, loading, training (MINUTES=60)
-	PYTHONPATH=tests $(BIN)/python -m soak $(MINUTES)
+	PYTHONPATH=tests:benchmarks $(BIN)/python -m soak $(MINUTES)
 
 docs: $(STAMP)  ## build the documentation into site/; a warning is an error
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 _MOVING = 0.5  # share of a cell from which on it belongs to a mover
-_LEAST = 0.15  # weight of a mover, as a share of the heaviest one's
+_LEAST = 0.12  # weight of a mover, as a share of the heaviest one's
 _SURELY = 23  # tenths of the noise that a pixel has surely changed by
 _FEW = 6  # changed pixels under which they do not move an edge
 _SQUARE = np.ones((3, 3), np.uint8)
