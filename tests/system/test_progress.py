@@ -32,6 +32,11 @@ def test_in_a_file_a_bar_is_lines_and_no_states():
     assert silent.getvalue() == ""
 
 
+def test_a_bar_that_was_never_made_closes_without_a_word():
+    """A signal's exception can come before the first line of its constructor."""
+    Bar.__new__(Bar).close()
+
+
 def test_time_is_told_before_long_work(monkeypatch):
     now = iter([0.0, 1.0, 2.0, 6.0, 7.0])
     monkeypatch.setattr("time.monotonic", lambda: next(now))

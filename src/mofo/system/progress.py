@@ -22,6 +22,7 @@ class Bar(tqdm):  # type: ignore[type-arg]
     """
 
     monitor_interval = 0  # no thread of its own
+    is_line = disable = True  # until it is made: a signal may end that, and tqdm closes it then
 
     def __init__(self, *, show: bool = True, every: float = LINE_EVERY, **options: Any) -> None:
         stream = options.setdefault("file", sys.stderr)
