@@ -109,6 +109,20 @@ def test_what_cannot_be_uploaded_is_kept_and_named(videos, system, monkeypatch, 
     assert len(AreaStore.open(Path(said.split()[-1], "areas"))) == 3
 
 
+def test_what_cannot_be_fetched_leaves_nothing_here(videos, system, monkeypatch, tmp_path, capsys):
+    assert detect(videos / "a.mp4", "--out", "memory://made/areas") == 0
+
+    def broken(*_: object) -> None:
+        raise OSError("out of reach")
+
+    monkeypatch.setattr(type(system), "get_file", broken)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    assert detect(videos, "--out", "memory://made/areas") == 1
+    assert "out of reach" in capsys.readouterr().err
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_several_processes_write_here(videos, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert detect(videos, "--out", "memory://several/areas") == 2

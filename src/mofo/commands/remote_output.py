@@ -46,11 +46,13 @@ def with_upload(url: RemotePath, work: Callable[[Path], int]) -> int:
                     f for place in system.glob(f"{base}/{pattern}") for f in system.find(place)
                 }
     folder = Path(tempfile.mkdtemp(prefix="mofo-"))
-    with _reasons(url):
+    with _reasons(url), contextlib.ExitStack() as unless_fetched:
+        unless_fetched.callback(shutil.rmtree, folder)
         for file in found:
             target = folder / file.removeprefix(base).lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             system.get_file(file, str(target))
+        unless_fetched.pop_all()
     before = _files(folder)
     said = io.StringIO()
     try:
